@@ -1,0 +1,3 @@
+"""Hyperparameter optimisation for trading strategies."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Tracking: the Tracker protocol and the projection of a study into MLflow."""

@@ -1,0 +1,67 @@
+"""What the projection needs to know about a study: plain data, no MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from engine.backtest import BacktestResult
+
+Scalar = str | int | float | bool
+
+
+class Dataset(NamedTuple):
+    """One instrument's bars as the study used them."""
+
+    name: str
+    source: str
+    digest: str  # sha256 hex of the bars
+    n_bars: int
+    start: str  # ISO date-times, UTC
+    end: str
+
+
+class StudyInfo(NamedTuple):
+    """A study as the projection sees it."""
+
+    study_id: str  # stable identity, kept in the record
+    name: str
+    objectives: tuple[str, ...]
+    directions: tuple[str, ...]
+    start: datetime  # naive local time, as Optuna keeps it
+    params: Mapping[str, Scalar]  # what all trials share
+    tags: Mapping[str, str]
+    key_params: tuple[str, ...]  # the searched parameters that go into run names, in order
+    datasets: tuple[Dataset, ...]
+    config_toml: str  # secrets masked
+    storage: str  # secrets masked
+
+
+class LiveTrial(NamedTuple):
+    """A trial that is still running."""
+
+    number: int
+    params: Mapping[str, Scalar]
+    start: datetime
+    values: tuple[float, ...]  # raw objective value per finished cell
+
+
+class StudyResult(NamedTuple):
+    """What is known once the search has ended."""
+
+    best_number: int | None
+    best: BacktestResult | None  # in-sample
+    holdout: BacktestResult | None
+    best_params_toml: str
+    summary: str  # Markdown
+
+
+class MirrorReport(NamedTuple):
+    """What the projection did."""
+
+    parent_run_id: str  # empty when MLflow was never reached
+    experiment_id: str
+    missing: int  # finished trials that are not in MLflow
+    error: str  # empty, or one sentence without credentials
