@@ -1,0 +1,139 @@
+"""From the metrics of the cells to what Optuna is told: values, running aggregates, constraints."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.catalogue import METRICS
+from optim.errors import SpecError
+from optim.expressions import Expression, ExpressionError, parse, violation
+from optim.spec import StudySpec
+
+Metrics = Mapping[str, float]
+
+
+class Goal(NamedTuple):
+    """One objective: its name, its direction and how to compute it from the metrics of one cell."""
+
+    name: str
+    direction: str
+    score: Callable[[Metrics], float]
+
+
+class Objective(NamedTuple):
+    """Everything that turns cell metrics into a judgement."""
+
+    goals: tuple[Goal, ...]
+    aggregate: str  # mean | median | min, the last meaning the worst cell
+    constraints: tuple[Expression, ...]
+
+    def scores(self, metrics: Metrics) -> tuple[float, ...]:
+        """The raw score of one cell for every goal; NaN where it is undefined."""
+        return tuple(_number(goal.score, metrics) for goal in self.goals)
+
+    def values(self, scores: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+        """The aggregate over the cells judged so far, one number a goal."""
+        return tuple(
+            combine([score[i] for score in scores], self.aggregate, goal.direction) for i, goal in enumerate(self.goals)
+        )
+
+    def metrics(self, cells: Sequence[Metrics]) -> dict[str, float]:
+        """Every metric over all cells: counts and amounts are summed, all else is aggregated."""
+        table: dict[str, float] = {}
+        for name in cells[0]:
+            column = [cell[name] for cell in cells]
+            metric = METRICS[name]
+            table[name] = math.fsum(column) if metric.total else combine(column, self.aggregate, metric.direction)
+        return table
+
+    def violations(self, metrics: Metrics) -> dict[str, float]:
+        """Distance to each constraint over the metrics of the whole trial: feasible where <= 0 (Optuna's convention)."""
+        return {constraint.text: _violated(constraint, metrics) for constraint in self.constraints}
+
+
+def combine(values: Sequence[float], how: str, direction: str) -> float:
+    """Mean, median or worst of the cells; one undefined cell makes the whole undefined."""
+    if any(math.isnan(value) for value in values):
+        return math.nan
+    if len(values) == 1:
+        return values[0]
+    if how == "mean":
+        return math.fsum(values) / len(values)
+    if how == "median":
+        return statistics.median(values)
+    return min(values) if direction == "maximize" else max(values)
+
+
+def build_objective(spec: StudySpec) -> Objective:
+    """The objective of a study; SpecError for an unknown metric, a bad expression or a direction that is missing."""
+    where = f"{spec.path}: [study] objective"
+    names = spec.study.objectives
+    given = spec.study.direction
+    directions = given if isinstance(given, list) else [given] * len(names)
+    if len(directions) != len(names):
+        raise SpecError(f"{spec.path}: [study] direction has {len(directions)} entries, but there are {len(names)} objectives")
+    goals = tuple(_goal(name, direction, spec, where) for name, direction in zip(names, directions, strict=True))
+    texts = list(spec.evaluation.constraints)
+    if spec.evaluation.min_trades:
+        texts.append(f"n_trades >= {spec.evaluation.min_trades}")
+    constraints = tuple(_parse(text, f"{spec.path}: [evaluation] constraints") for text in texts)
+    return Objective(goals, spec.evaluation.aggregate, constraints)
+
+
+def _goal(name: str, direction: str | None, spec: StudySpec, where: str) -> Goal:
+    if name in METRICS:
+        return Goal(name, direction or METRICS[name].direction, lambda metrics: metrics[name])
+    if direction is None:
+        _ = _function(name, spec.folder, where) if ".py:" in name else _parse(name, where)
+        raise SpecError(f"{where} = {name!r}: give [study] direction = 'maximize' or 'minimize' with an expression or a function")
+    if ".py:" in name:
+        return Goal(name.rpartition(":")[2], direction, _function(name, spec.folder, where))
+    return Goal(name, direction, _parse(name, where))
+
+
+def _parse(text: str, where: str) -> Expression:
+    try:
+        return parse(text, METRICS.keys())
+    except ExpressionError as error:
+        raise SpecError(f"{where}: {error}") from None
+
+
+def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], float]:
+    source, _, name = reference.rpartition(":")
+    file = (folder / source).resolve()
+    if not file.is_file():
+        raise SpecError(f"{where} = {reference!r}: no such file: {file}")
+    loaded = importlib.util.spec_from_file_location(file.stem, file)
+    assert loaded is not None and loaded.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(loaded)
+    try:
+        loaded.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - the user's own file may raise anything
+        raise SpecError(f"{where} = {reference!r}: {file} cannot be loaded: {type(error).__name__}: {error}") from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise SpecError(f"{where} = {reference!r}: {file} has no function {name!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def _number(score: Callable[[Metrics], float], metrics: Metrics) -> float:
+    """The score, NaN where arithmetic leaves the numbers (a division by zero, the root of a negative)."""
+    try:
+        value = float(score(metrics))
+    except (ArithmeticError, ValueError):
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _violated(constraint: Expression, metrics: Metrics) -> float:
+    if any(math.isnan(metrics[name]) for name in constraint.names):
+        return 1.0
+    try:
+        return violation(constraint, metrics)
+    except (ArithmeticError, ValueError):
+        return 1.0

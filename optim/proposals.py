@@ -1,0 +1,197 @@
+"""Asking Optuna for candidates: reproducible batches, no infeasible point, no point twice.
+
+Batch k is asked with a fresh sampler seeded from (seed, k), so a resumed study asks the very batch it was interrupted in. A proposal that breaks a
+constraint or was evaluated before is replaced: by a uniform draw while the sampler itself draws blindly, by a near neighbour once it has a model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import optuna
+
+from optim.errors import SpecError
+from optim.space import Parameter, Point, SearchSpace, Value
+from optim.spec import NamedSpec, StudySpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENUMERATING = ("GridSampler", "BruteForceSampler")  # they know their own size: their points come from SearchSpace.grid
+_BLIND = (optuna.samplers.RandomSampler, optuna.samplers.QMCSampler)
+_ENUMERABLE = 100_000  # a space this small is searched through for a point that is still free
+
+
+class Proposal(NamedTuple):
+    """A candidate of a batch: Optuna's running trial and the point it stands for."""
+
+    trial: optuna.Trial
+    point: Point
+
+
+def batch_seed(seed: int, batch: int) -> int:
+    """The sampler's seed for one batch, addressed by (seed, batch)."""
+    return int(np.random.SeedSequence([seed, batch]).generate_state(1)[0])
+
+
+def make_sampler(spec: StudySpec, batch: int) -> optuna.samplers.BaseSampler:
+    """The study's sampler for one batch. A QMC sequence is one sequence: its seed is the study's own."""
+    named = spec.study.sampler
+    if named.name in ENUMERATING:
+        _refuse_arguments(named, spec.path)
+        return optuna.samplers.RandomSampler(seed=batch_seed(spec.study.seed, batch))
+    kind = _class_of(named, optuna.samplers, optuna.samplers.BaseSampler, "sampler", spec.path)
+    if "seed" in named.arguments():
+        raise SpecError(f"{spec.path}: [study] sampler: the seed is the study's; give it as [study] seed")
+    seed = spec.study.seed if kind is optuna.samplers.QMCSampler else batch_seed(spec.study.seed, batch)
+    return _construct(kind, {**named.arguments(), "seed": seed}, "sampler", spec.path)  # type: ignore[no-any-return]
+
+
+def make_pruner(spec: StudySpec, n_rounds: int) -> optuna.pruners.BasePruner:
+    """The study's pruner; Hyperband and successive halving learn the number of rounds unless told otherwise."""
+    named = spec.study.pruner
+    kind = _class_of(named, optuna.pruners, optuna.pruners.BasePruner, "pruner", spec.path)
+    arguments = named.arguments()
+    if kind is optuna.pruners.HyperbandPruner:
+        arguments = {"max_resource": n_rounds, **arguments}
+    if kind is optuna.pruners.PatientPruner and isinstance(arguments.get("wrapped_pruner"), dict):
+        inner = NamedSpec(**arguments["wrapped_pruner"])
+        arguments["wrapped_pruner"] = make_pruner(
+            spec.model_copy(update={"study": spec.study.model_copy(update={"pruner": inner})}), n_rounds
+        )
+    return _construct(kind, arguments, "pruner", spec.path)  # type: ignore[no-any-return]
+
+
+class Proposer:
+    """Asks the in-memory study for batches of distinct feasible points."""
+
+    def __init__(self, spec: StudySpec, space: SearchSpace, study: optuna.Study, storage: optuna.storages.InMemoryStorage):
+        self._spec = spec
+        self._space = space
+        self._study = study
+        self._storage = storage
+        self._study_id = storage.get_study_id_from_name(study.study_name)
+        self._distributions = {p.name: p.distribution() for p in space.parameters}
+        self._seen: set[tuple[tuple[str, Value], ...]] = set()
+        self._forced: Sequence[Mapping[str, Value]] = (
+            list(space.grid()) if spec.study.sampler.name in ENUMERATING else spec.study.enqueue
+        )
+
+    def remember(self, point: Mapping[str, Value]) -> None:
+        """Take a point as evaluated: it is not proposed again."""
+        self._seen.add(_key(point))
+
+    def ask(self, batch: int, size: int) -> list[Proposal | None]:
+        """The candidates of a batch, in slot order; None for a slot for which no free feasible point is left."""
+        self._study.sampler = make_sampler(self._spec, batch)
+        rng = np.random.default_rng([self._spec.study.seed, batch])
+        first = batch * self._spec.parallel.batch_size
+        return [self._ask_one(first + slot, rng) for slot in range(size)]
+
+    def _ask_one(self, index: int, rng: np.random.Generator) -> Proposal | None:
+        forced = self._forced[index] if index < len(self._forced) else {}
+        if not forced and self._spec.study.sampler.name in ENUMERATING:
+            return None
+        trial = self._study.ask()
+        point: Point = {}
+        for parameter in self._space.parameters:
+            if self._space.active(parameter, point):
+                name = parameter.name
+                point[name] = forced[name] if name in forced else _suggest(trial, parameter)
+        if not self._free(point):
+            replacement = next((p for p in self._candidates(point, forced, rng) if self._free(p)), None)
+            if replacement is None:
+                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                return None
+            point = replacement
+        self._store(trial, point)
+        self.remember(point)
+        return Proposal(trial, point)
+
+    def _free(self, point: Mapping[str, Value]) -> bool:
+        return _key(point) not in self._seen and self._space.feasible(point)
+
+    def _candidates(self, point: Point, keep: Mapping[str, Value], rng: np.random.Generator) -> Iterator[Point]:
+        """Replacements in the order of preference, ever farther from the proposal; at last every point of a small space.
+
+        Parameters that decide which others exist stay as proposed, so that a replacement has the same parameters.
+        """
+        blind = isinstance(self._study.sampler, _BLIND) or len(self._seen) < 10
+        held = {*keep, *self._space.controllers()}
+        free = [p for p in self._space.parameters if p.name in point and p.name not in held]
+        for attempt in range(400):
+            width = 1.0 if blind else min(1.0, 0.02 * 1.02**attempt)
+            yield {**point, **{p.name: _near(p, point[p.name], width, rng) for p in free}}
+        if self._space.size() <= _ENUMERABLE:
+            rest = [p for p in self._space.grid() if p.keys() == point.keys() and all(p[k] == point[k] for k in held & p.keys())]
+            yield from (rest[i] for i in rng.permutation(len(rest)))
+
+    def _store(self, trial: optuna.Trial, point: Point) -> None:
+        """Write the point into the running trial where it differs from what the sampler suggested."""
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        for name, value in point.items():
+            if name not in trial.params or trial.params[name] != value:
+                distribution = self._distributions[name]
+                self._storage.set_trial_param(trial_id, name, distribution.to_internal_repr(value), distribution)
+
+
+def _suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
+    if parameter.type == "categorical":
+        return trial.suggest_categorical(parameter.name, parameter.choices)  # type: ignore[return-value]
+    if parameter.type == "int":
+        step = int(parameter.step or 1)
+        return trial.suggest_int(parameter.name, int(parameter.low), int(parameter.high), step=step, log=parameter.log)
+    return trial.suggest_float(
+        parameter.name, parameter.low, parameter.high, step=parameter.step or None, log=parameter.log
+    )
+
+
+def _near(parameter: Parameter, value: Value, width: float, rng: np.random.Generator) -> Value:
+    """A value within `width` (a share of the range) of `value`; any value at width 1. Discrete ones move by at least a step."""
+    if width >= 1.0:
+        return parameter.at(rng.random())
+    if parameter.type == "categorical":
+        return parameter.at(rng.random()) if rng.random() < width else value
+    reach = max(width, min(1.0, 1.5 / max(parameter.size() - 1, 1)))
+    unit = parameter.unit(value) + reach * (2.0 * rng.random() - 1.0)
+    return parameter.at(min(max(unit, 0.0), 1.0 - 1e-12))
+
+
+def _key(point: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    return tuple(sorted(point.items()))
+
+
+def _class_of(named: NamedSpec, module: Any, base: type, role: str, path: Path) -> type:
+    known = [n for n in dir(module) if isinstance(getattr(module, n), type) and issubclass(getattr(module, n), base)]
+    known = [n for n in known if n != base.__name__]
+    if named.name not in known:
+        near = difflib.get_close_matches(named.name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"Optuna has {', '.join(known)}"
+        raise SpecError(f"{path}: [study] {role} name = {named.name!r}: unknown {role}; {hint}")
+    return getattr(module, named.name)  # type: ignore[no-any-return]
+
+
+def _construct(kind: type, arguments: dict[str, Any], role: str, path: Path) -> Any:
+    known = inspect.signature(kind).parameters
+    for name in arguments.keys() - {"seed"}:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            raise SpecError(f"{path}: [study] {role}: {kind.__name__} has no argument {name!r}; {hint}")
+    accepted = {name: value for name, value in arguments.items() if name in known}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "experimental" is for Optuna's users to know who name the class
+            return kind(**accepted)
+    except Exception as error:  # noqa: BLE001 - whatever Optuna finds wrong with the arguments
+        raise SpecError(f"{path}: [study] {role}: {kind.__name__} refused its arguments: {error}") from None
+
+
+def _refuse_arguments(named: NamedSpec, path: Path) -> None:
+    if named.arguments():
+        raise SpecError(f"{path}: [study] sampler: {named.name} takes its grid from the search space, not from arguments")

@@ -1,0 +1,186 @@
+"""The persistent Optuna record: the truth about a study. One writer; appended to, never rewritten.
+
+A journal file (default) or any database URL Optuna takes. A finished trial is appended whole, in one call, so a record holds no RUNNING trial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal._file import get_lock_file
+
+from optim.errors import RecordError
+from optim.secrets import mask
+
+ID, SPEC = "optim:id", "optim:spec"
+BATCH, SLOT = "optim:batch", "optim:slot"
+_STALE_LOCK_SECONDS = 5  # a lock on the journal is held for one append; an older one belongs to a dead process
+
+
+class Record:
+    """One study in one storage."""
+
+    def __init__(self, study: optuna.Study, location: str):
+        self.study = study
+        self.location = location
+
+    @property
+    def study_id(self) -> str:
+        """The study's identity: made once, kept with the record."""
+        return str(self.study.user_attrs[ID])
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What determined the results when the study was created."""
+        return dict(self.study.user_attrs[SPEC])
+
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        """All trials, in order of their numbers."""
+        return self.study.get_trials(deepcopy=False)
+
+    def append(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
+        """Write finished trials; RecordError when the storage cannot take them."""
+        try:
+            self.study.add_trials(trials)
+        except Exception as error:  # noqa: BLE001 - every backend has its own errors, from ENOSPC to psycopg2's
+            raise RecordError(
+                f"the record {self.location} cannot be written ({type(error).__name__}: {mask(str(error))}); "
+                "all trials before this batch are safe: make room or bring it back, then run the same command to resume"
+            ) from error
+
+
+def is_url(storage: str) -> bool:
+    """Whether a storage is a database URL, not the path of a journal file."""
+    return "://" in storage
+
+
+def open_record(
+    storage: str, name: str, directions: Sequence[str], fingerprint: Mapping[str, Any], metrics: Sequence[str]
+) -> Record:
+    """The study called `name` in `storage`, created when it is not there yet.
+
+    `fingerprint` is stored at creation; comparing it is the caller's business. RecordError when the storage cannot be opened or holds a
+    study of that name that optim did not make.
+    """
+    backend = _open_storage(storage)
+    try:
+        study = optuna.create_study(storage=backend, study_name=name, directions=list(directions), load_if_exists=True)
+        if ID not in study.user_attrs:
+            if study.get_trials(deepcopy=False):
+                raise RecordError(
+                    f"{mask(storage)} has a study named {name!r} that was not made by optim; give [study] another name"
+                )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(metrics))
+            study.set_user_attr(SPEC, dict(fingerprint))
+            study.set_user_attr(ID, uuid.uuid4().hex)
+    except RecordError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise RecordError(f"the record {mask(storage)} cannot be used: {type(error).__name__}: {mask(str(error))}") from error
+    return Record(study, mask(storage))
+
+
+def load_record(storage: str, name: str) -> Record | None:
+    """The study if it is there; nothing is created."""
+    if not is_url(storage) and not Path(storage).exists():
+        return None
+    try:
+        study = optuna.load_study(storage=_open_storage(storage), study_name=name)
+    except KeyError:
+        return None
+    return Record(study, mask(storage)) if ID in study.user_attrs else None
+
+
+@contextlib.contextmanager
+def sole_writer(storage: str, name: str) -> Iterator[None]:
+    """Hold the study alone: a second coordinator is refused with the pid and host of the first.
+
+    A journal is guarded by an advisory lock beside it, which the kernel releases when its owner dies, however it dies.
+    """
+    if is_url(storage):
+        yield
+        return
+    journal = Path(storage)
+    path = journal.with_name(f".{journal.name}.{name}.writer")  # stays behind: to delete a lock file is to let two hold it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below, with the lock
+    except OSError as error:
+        raise RecordError(f"[study] storage = {storage!r} cannot be written: {error.strerror}; choose another folder") from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            raise RecordError(
+                f"study {name!r} is being run by {handle.read().strip() or 'another process'}; wait for it or stop it first"
+            ) from None
+        handle.truncate(0)
+        handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
+        handle.flush()
+        with get_lock_file(JournalFileSymlinkLock(storage, grace_period=_STALE_LOCK_SECONDS)):
+            _repair_tail(journal)
+        yield
+
+
+def _open_storage(storage: str) -> BaseStorage:
+    try:
+        if is_url(storage):
+            if storage.startswith("sqlite:///"):
+                Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            return RDBStorage(storage)
+        Path(storage).parent.mkdir(parents=True, exist_ok=True)
+        lock = JournalFileSymlinkLock(storage, grace_period=_STALE_LOCK_SECONDS)
+        return JournalStorage(JournalFileBackend(storage, lock))
+    except Exception as error:  # noqa: BLE001 - ImportError of a driver, OSError, SQLAlchemy's own
+        raise RecordError(f"the record {mask(storage)} cannot be opened: {type(error).__name__}: {mask(str(error))}") from error
+
+
+def _repair_tail(path: Path) -> None:
+    """Cut a torn last line, which a killed process or a full disk leaves: Optuna could not read past it."""
+    if not path.exists():
+        return
+    with path.open("r+b") as handle:
+        end = handle.seek(0, os.SEEK_END)
+        start = _last_line(handle, end)
+        handle.seek(start)
+        line = handle.read(end - start)
+        if line and not _whole(line):
+            handle.truncate(start)
+
+
+def _last_line(handle: Any, end: int) -> int:
+    """Where the last line begins; a final newline belongs to its line."""
+    position = max(end - 1, 0)
+    while position > 0:
+        step = min(65536, position)
+        handle.seek(position - step)
+        found = handle.read(step).rfind(b"\n")
+        if found >= 0:
+            return int(position - step + found + 1)
+        position -= step
+    return 0
+
+
+def _whole(line: bytes) -> bool:
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

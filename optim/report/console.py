@@ -1,0 +1,164 @@
+"""The terminal: a live progress line while the search runs, tables when it has ended."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from optim.plan import Plan
+from optim.study import is_feasible
+from optim.summary import Summary
+from optim.tracking.info import MirrorReport
+
+# The metrics of the closing table, in this order, where the engine has them.
+SHOWN = (
+    "sharpe_ratio", "sortino_ratio", "calmar_ratio", "total_return", "cagr", "annual_volatility", "max_drawdown",
+    "n_trades", "win_rate", "profit_factor", "exposure", "turnover", "fees_paid",
+)  # fmt: skip
+_PERCENT = {"total_return", "cagr", "annual_volatility", "max_drawdown", "win_rate", "exposure"}
+
+
+class Live:
+    """The progress bar: trials done, time left, best so far, how the others ended. Silent when stdout is no terminal."""
+
+    def __init__(self, console: Console, plan: Plan, done: Sequence[FrozenTrial]):
+        self._goals = plan.objective.goals
+        self._best: FrozenTrial | None = None
+        self._counts: Counter[str] = Counter()
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[state]}"),
+            console=console, disable=not console.is_terminal, refresh_per_second=8,
+        )  # fmt: skip
+        self._task = self._progress.add_task(plan.spec.study.name, total=plan.spec.study.n_trials, state="")
+        self.finished(done)
+
+    def __enter__(self) -> Live:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def finished(self, trials: Sequence[FrozenTrial]) -> None:
+        """Take finished trials into the counts and the best value."""
+        for trial in trials:
+            self._counts[trial.state.name] += 1
+            if is_feasible(trial) and len(self._goals) == 1 and (self._best is None or self._better(trial, self._best)):
+                self._best = trial
+        counts = self._counts
+        parts = [f"complete {counts['COMPLETE']}", f"pruned {counts['PRUNED']}", f"failed {counts['FAIL']}"]
+        if self._best is not None:
+            parts.insert(0, f"best {self._best.values[0]:.4f} (#{self._best.number})")
+        self._progress.update(self._task, completed=sum(counts.values()), state=" · ".join(parts))
+
+    def _better(self, one: FrozenTrial, other: FrozenTrial) -> bool:
+        if self._goals[0].direction == "maximize":
+            return bool(one.values[0] > other.values[0])
+        return bool(one.values[0] < other.values[0])
+
+
+def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
+    """The closing tables: top trials, the winner in-sample and on the hold-out, its parameters to paste."""
+    counts = summary.counts
+    console.print(
+        f"\n{summary.name}: {sum(counts[k] for k in ('complete', 'pruned', 'failed'))} trials "
+        f"({counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed; "
+        f"{counts['infeasible']} infeasible), {summary.reason}",
+        highlight=False,
+        markup=False,
+    )
+    if summary.best is None:
+        console.print("No trial is feasible: loosen the constraints, widen the search space or raise n_trials.")
+        return
+    console.print(_top_table(summary))
+    console.print(_metrics_table(summary))
+    if summary.holdout_error:
+        console.print(f"hold-out: {summary.holdout_error}", highlight=False, markup=False)
+    console.print(f"[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
+    console.print(params_toml, highlight=False, markup=False)
+
+
+def print_commands(console: Console, summary: Summary, report: MirrorReport | None) -> None:
+    """How to look at the study, and what is missing in MLflow, if anything."""
+    if report is not None and report.error:
+        console.print(f"MLflow: {report.error}", highlight=False, markup=False)
+    if report is not None and report.missing:
+        console.print(
+            f"{report.missing} trials are in the record but not in MLflow yet: python -m optim sync {summary.paths['study']}",
+            highlight=False,
+            markup=False,
+        )
+    console.print("[bold]Look at it:[/]")
+    for command in summary.commands.values():
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:
+    """The result as one plain object; what is undefined is null."""
+    best = summary.best
+    return {
+        "study": summary.name,
+        "reason": summary.reason,
+        "best": None
+        if best is None
+        else {"number": best.number, "values": dict(zip(summary.objectives, best.values, strict=True)), "params": best.params},
+        "metrics": {"in_sample": _plain(summary.in_sample()), "holdout": _plain(summary.holdout)},
+        "top": [{"number": t.number, "values": list(t.values), "params": t.params} for t in summary.top],
+        "counts": dict(summary.counts),
+        "paths": dict(summary.paths),
+        "commands": dict(summary.commands),
+        "mlflow": None if report is None else report._asdict(),
+    }
+
+
+def _top_table(summary: Summary) -> Table:
+    title = "Top trials" if len(summary.objectives) == 1 else "Pareto front"
+    table = Table(title=title, title_justify="left")
+    table.add_column("trial", justify="right")
+    for name in summary.objectives:
+        table.add_column(name, justify="right")
+    names = list(dict.fromkeys(name for trial in summary.top for name in trial.params))
+    for name in names:
+        table.add_column(name, justify="right")
+    for trial in summary.top:
+        values = [f"{value:.4f}" for value in trial.values]
+        table.add_row(str(trial.number), *values, *(_value(trial.params.get(name, "")) for name in names))
+    return table
+
+
+def _metrics_table(summary: Summary) -> Table:
+    in_sample = summary.in_sample()
+    table = Table(title=f"Trial {summary.best.number if summary.best else ''}", title_justify="left")
+    for heading in ("metric", f"in-sample ({summary.cells})", "hold-out"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for name in dict.fromkeys((*(o for o in summary.objectives if o in summary.metrics), *SHOWN)):
+        if name in summary.metrics:
+            table.add_row(name, metric_text(name, in_sample.get(name)), metric_text(name, summary.holdout.get(name)))
+    return table
+
+
+def metric_text(name: str, value: float | None) -> str:
+    """A metric for a person: percentages where the field has them, a dash where it is undefined."""
+    if value is None or math.isnan(value):
+        return "–"
+    if name in _PERCENT:
+        return f"{value:.2%}"
+    return f"{value:,.0f}" if name == "n_trades" else f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.2f}"
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+

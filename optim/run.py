@@ -1,0 +1,188 @@
+"""`optim run`: from a plan to a finished study, with everything that surrounds the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+from rich.console import Console
+
+from optim.errors import SpecError
+from optim.plan import Plan, git_state, make_plan, versions
+from optim.record import Record, open_record, sole_writer
+from optim.report.console import Live, as_json, print_commands, print_summary
+from optim.secrets import mask
+from optim.spec import StudySpec
+from optim.study import Listener, Search
+from optim.summary import Summary, best_params_toml, summarise
+from optim.tracking.info import MirrorReport, Scalar, StudyInfo, StudyResult
+from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
+from optim.tracking.settings import MLflowSettings
+from optim.workers import Pool
+
+EXIT_INTERRUPTED = 130
+
+
+def run(spec: StudySpec, *, as_object: bool = False) -> int:
+    """Run or resume a study and print its result; the exit code."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    console = Console(stderr=as_object)
+    plan = make_plan(spec)
+    names = [goal.name for goal in plan.objective.goals]
+    directions = [goal.direction for goal in plan.objective.goals]
+    with sole_writer(plan.storage, spec.study.name):
+        record = open_record(plan.storage, spec.study.name, directions, plan.fingerprint(), names)
+        check_fingerprint(plan, record)
+        done = record.trials()
+        if len(done) >= spec.study.n_trials:
+            console.print(
+                f"Study {spec.study.name!r} is finished: {len(done)} of {spec.study.n_trials} trials are in the record. "
+                "Raise n_trials to go on, or give [study] another name to start anew.",
+                highlight=False,
+                markup=False,
+            )
+        elif done:
+            text = f"Resuming study {spec.study.name!r} at trial {len(done)} of {spec.study.n_trials}."
+            console.print(text, highlight=False, markup=False)
+        mirror = make_mirror(plan, record)
+        mirror.finished(done)
+        reason = search(plan, record, mirror, console)
+        summary = summarise(plan, record.trials(), reason)
+        params_toml = best_params_toml(plan, summary)
+        if not as_object:
+            print_summary(console, summary, params_toml)
+        report = close_mirror(mirror, summary, params_toml, console)
+    report = report if spec.tracking.enabled else None
+    print_commands(console, summary, report)
+    if as_object:
+        print(json.dumps(as_json(summary, report), allow_nan=False))  # noqa: T201 - the one object on stdout
+    return EXIT_INTERRUPTED if reason == "interrupted" else 0
+
+
+def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console) -> str:
+    """The search itself, under a progress bar and a signal handler; why it ended."""
+    parallel = plan.spec.parallel
+    with (
+        _stop_flag() as stop,
+        Live(console, plan, record.trials()) as live,
+        Pool(plan.job, n_jobs=parallel.n_jobs, backend=parallel.backend, timeout=parallel.trial_timeout) as pool,
+    ):
+
+        def finished(trials: Sequence[FrozenTrial]) -> None:
+            mirror.finished(trials)
+            live.finished(trials)
+
+        listener = Listener(finished, mirror.running, lambda: bool(stop))
+        return Search(plan, record, pool, listener).run()
+
+
+def check_fingerprint(plan: Plan, record: Record) -> None:
+    """Refuse to go on with a record that was made from something else."""
+    then, now = json.loads(json.dumps(record.spec)), json.loads(json.dumps(plan.fingerprint()))
+    changes = list(_differences(then, now))
+    if changes:
+        raise SpecError(
+            f"{plan.spec.path}: study {plan.spec.study.name!r} was begun with other settings: {'; '.join(changes)}; "
+            "undo the change, or give [study] another name (--new-name NAME)"
+        )
+
+
+def make_mirror(plan: Plan, record: Record) -> StudyMirror:
+    """The mirror process, started at once so that importing MLflow overlaps with the search; or none."""
+    return Mirror(study_info(plan, record), tracking_settings(plan)) if plan.spec.tracking.enabled else NullMirror()
+
+
+def tracking_settings(plan: Plan) -> MLflowSettings:
+    """[tracking.mlflow] as the projection takes it."""
+    given = plan.spec.tracking.mlflow
+    return MLflowSettings(plan.tracking_uri, given.experiment_name or f"{plan.strategy.name}_optimization", given.artifact_location)
+
+
+def study_info(plan: Plan, record: Record) -> StudyInfo:
+    """What the projection shows of the study as a whole."""
+    spec = plan.spec
+    params: dict[str, Scalar] = {
+        "strategy": plan.strategy.name,
+        **spec.strategy.fixed,
+        **{name: value for name, value in plan.account._asdict().items() if name not in {p.name for p in plan.space.parameters}},
+        "objective": ", ".join(spec.study.objectives),
+        "seed": spec.study.seed,
+        "sampler": spec.study.sampler.name,
+        "pruner": spec.study.pruner.name,
+        "batch_size": spec.parallel.batch_size,
+        "folds": spec.evaluation.folds,
+        "holdout": spec.evaluation.holdout,
+        "aggregate": spec.evaluation.aggregate,
+        "periods_per_year": spec.data.periods_per_year,
+        "data_sha256": " ".join(d.digest for d in plan.datasets),
+        "data_start": min(d.start for d in plan.datasets),
+        "data_end": max(d.end for d in plan.datasets),
+        **git_state(spec.folder),
+        **{f"version_{name}": text for name, text in versions().items()},
+    }
+    start = min((t.datetime_start for t in record.trials() if t.datetime_start), default=None)
+    return StudyInfo(
+        study_id=record.study_id,
+        name=spec.study.name,
+        objectives=tuple(goal.name for goal in plan.objective.goals),
+        directions=tuple(goal.direction for goal in plan.objective.goals),
+        start=start or datetime.now(),
+        params=params,
+        tags=spec.tracking.tags,
+        key_params=tuple(p.name for p in plan.space.parameters),
+        datasets=plan.datasets,
+        config_toml=mask(spec.path.read_text(encoding="utf-8")),
+        storage=mask(plan.storage),
+    )
+
+
+def close_mirror(mirror: StudyMirror, summary: Summary, params_toml: str, console: Console) -> MirrorReport:
+    """Hand the result over and wait for the projection, with a line that says so."""
+    result = StudyResult(summary.best.number if summary.best else None, None, None, params_toml, _markdown(summary))
+    with console.status("Writing the trials to MLflow ...") as status:
+
+        def progress(done: int, told: int) -> None:
+            status.update(f"Writing the trials to MLflow: {done} of {told} ...")
+
+        return mirror.close(result, progress)
+
+
+def _markdown(summary: Summary) -> str:
+    lines = [f"{sum(summary.counts[k] for k in ('complete', 'pruned', 'failed'))} trials, {summary.reason}."]
+    if summary.best is not None:
+        lines.append(f"Best: trial {summary.best.number}")
+        lines += [f"* {name} = {value:.6g}" for name, value in zip(summary.objectives, summary.best.values, strict=True)]
+        lines += [f"* {name} = {value}" for name, value in summary.best.params.items()]
+    return "\n".join(lines)
+
+
+def _differences(then: Any, now: Any, place: str = "") -> Iterator[str]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in sorted(then.keys() | now.keys()):
+            inner = f"{place}.{key}" if "." in place or not place else f"{place} {key}"
+            yield from _differences(then.get(key), now.get(key), inner if place else f"[{key}]")
+    elif then != now:
+        yield f"{place} was {then!r}, is {now!r}"
+
+
+@contextlib.contextmanager
+def _stop_flag() -> Iterator[list[int]]:
+    """A list that gets the first SIGINT or SIGTERM; a second SIGINT ends the program at once."""
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

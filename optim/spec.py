@@ -1,0 +1,297 @@
+"""study.toml -> StudySpec: every key known, typed and checked before anything is computed or written."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from engine.account import Account
+from optim.errors import SpecError
+from optim.expressions import suggestion
+from optim.space import SearchSpace, Value, parse_space
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+Scalar = int | float | str | bool
+
+
+def _seconds(value: Any) -> Any:
+    """Seconds of `90`, `"90s"`, `"10m"`, `"1.5h"`, `"2d"`."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])?", value.strip())
+        if match is None:
+            raise ValueError("must be a number of seconds or a text such as '90s', '10m', '2h'")
+        return float(match[1]) * _UNITS[match[2] or "s"]
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A table of the study file: frozen, unknown keys refused, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class NamedSpec(Section):
+    """A class of Optuna by name; all other keys are its arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    name: str
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments given beside the name."""
+        return dict(self.model_extra or {})
+
+
+class StudySection(Section):
+    """[study]: what is searched for, how long and how."""
+
+    name: str = Field(min_length=1, pattern=r"^[^/\\\x00-\x1f]+$")
+    objective: str | list[str]
+    direction: Literal["maximize", "minimize"] | list[Literal["maximize", "minimize"]] | None = None
+    n_trials: int = Field(default=100, gt=0)
+    timeout: Seconds | None = None
+    patience: int | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    sampler: NamedSpec = NamedSpec(name="TPESampler")
+    pruner: NamedSpec = NamedSpec(name="MedianPruner")
+    storage: str = "optuna.journal"
+    enqueue: list[dict[str, Scalar]] = []
+
+    @field_validator("objective")
+    @classmethod
+    def _some_objective(cls, value: str | list[str]) -> str | list[str]:
+        if not value:
+            raise ValueError("must name a metric, e.g. 'sharpe_ratio', or a list of metrics")
+        return value
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives as a tuple, one or several."""
+        return (self.objective,) if isinstance(self.objective, str) else tuple(self.objective)
+
+
+class DataSection(Section):
+    """[data]: the bars."""
+
+    path: str | None = None
+    paths: list[str] = []
+    start: str | None = None
+    end: str | None = None
+    periods_per_year: float = Field(default=252.0, gt=0)
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _iso(cls, value: Any) -> Any:
+        return value.isoformat() if hasattr(value, "isoformat") else value  # TOML has dates of its own
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSection:
+        if (self.path is None) == (not self.paths):
+            raise ValueError("give either path = 'file' or paths = ['file', ...]")
+        return self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files, one per instrument."""
+        return (self.path,) if self.path is not None else tuple(self.paths)
+
+
+class StrategySection(Section):
+    """[strategy]: which function, which parameters."""
+
+    name: str = Field(min_length=1)
+    search_space: str | dict[str, Any] | None = None
+    fixed: dict[str, Scalar] = {}
+
+
+class EvaluationSection(Section):
+    """[evaluation]: how one candidate is judged."""
+
+    folds: int = Field(default=5, ge=1)
+    holdout: float = Field(default=0.2, ge=0, lt=1)
+    aggregate: Literal["mean", "median", "min"] = "mean"
+    min_trades: int = Field(default=0, ge=0)
+    constraints: list[str] = []
+
+
+class ParallelSection(Section):
+    """[parallel]: where candidates are evaluated. Only batch_size has a say in the result."""
+
+    n_jobs: int = -1
+    backend: Literal["auto", "loky", "threading", "sequential", "dask", "ray"] = "auto"
+    batch_size: int = Field(default=8, ge=1)
+    address: str | None = None
+    trial_timeout: Seconds | None = None
+
+    @field_validator("n_jobs")
+    @classmethod
+    def _some_jobs(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("must be a number of workers, or -1 for all cores")
+        return value
+
+
+class MLflowSection(Section):
+    """[tracking.mlflow]: where MLflow is."""
+
+    tracking_uri: str = "sqlite:///mlflow.db"
+    experiment_name: str | None = None  # default: <strategy>_optimization
+    artifact_location: str = ""
+
+
+class TrackingSection(Section):
+    """[tracking]: whether and how trials are mirrored."""
+
+    enabled: bool = True
+    backend: Literal["mlflow"] = "mlflow"
+    children: str = Field(default="all", pattern=r"^(all|top:[1-9]\d*)$")
+    mlflow: MLflowSection = MLflowSection()
+    tags: dict[str, str] = {}
+
+
+class StudySpec(Section):
+    """A whole study file, checked. `path` is where it came from: all relative paths in it are relative to its folder."""
+
+    path: Path
+    study: StudySection
+    data: DataSection
+    strategy: StrategySection
+    backtest: dict[str, Scalar] = {}
+    evaluation: EvaluationSection = EvaluationSection()
+    parallel: ParallelSection = ParallelSection()
+    tracking: TrackingSection = TrackingSection()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study file."""
+        return self.path.parent
+
+    @property
+    def portfolio(self) -> bool:
+        """Whether all instruments share one account."""
+        return bool(self.backtest.get("portfolio", False))
+
+    def account(self) -> Account:
+        """The account rules that are the same for every trial."""
+        return Account(**{k: v for k, v in self.backtest.items() if k != "portfolio"})  # type: ignore[arg-type]
+
+    def search_space(self) -> SearchSpace:
+        """The parsed search space: inline, from a file, or the built-in one of the strategy."""
+        table, where = self._space_table()
+        return parse_space(table, self.strategy.fixed, where)
+
+    def _space_table(self) -> tuple[Mapping[str, Any], str]:
+        given = self.strategy.search_space
+        if isinstance(given, dict):
+            return given, f"{self.path}: [strategy.search_space]"
+        if given is not None:
+            file = self.folder / given
+        elif ".py" in self.strategy.name:
+            source, _, function = self.strategy.name.rpartition(":")
+            file = (self.folder / source).with_name(f"{function}.toml")
+        else:
+            file = space_folder() / f"{self.strategy.name}.toml"
+        return read_toml(file, f"{self.path}: [strategy] search_space"), str(file)
+
+
+def space_folder() -> Path:
+    """Where the search spaces of the built-in strategies are: inside the wheel, or beside the package in a checkout."""
+    installed = Path(__file__).parent / "search_spaces"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "search_spaces"
+
+
+def read_toml(path: Path, where: str = "") -> dict[str, Any]:
+    """The TOML file as a dictionary; SpecError when it is missing or no TOML."""
+    prefix = f"{where}: " if where else ""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{prefix}no such file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{prefix}{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from None
+
+
+def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> StudySpec:
+    """Read and check a study file. `overrides` ({section: {key: value}}) come from the command line and win.
+
+    Raises SpecError: one sentence with the file, the key, the value and the rule it breaks.
+    """
+    file = Path(path).resolve()
+    table = read_toml(file)
+    for section, values in (overrides or {}).items():
+        current = table.get(section, {})
+        table[section] = {**current, **values} if isinstance(current, dict) else current
+    if "path" in table:
+        raise SpecError(f"{file}: unknown key 'path'; the data file goes into [data] path")
+    try:
+        spec = StudySpec(path=file, **table)
+    except ValidationError as error:
+        raise SpecError(f"{file}: {_sentence(error.errors()[0])}") from None
+    _check_backtest(spec)
+    for row in spec.study.enqueue:
+        _check_enqueued(row, spec)
+    return spec
+
+
+def _check_backtest(spec: StudySpec) -> None:
+    defaults = {**Account()._asdict(), "portfolio": False}
+    for key, value in spec.backtest.items():
+        if key not in defaults:
+            raise SpecError(f"{spec.path}: [backtest] {key}: unknown key{suggestion(key, defaults)}")
+        default = defaults[key]
+        numeric = not isinstance(default, bool | str)
+        if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise SpecError(f"{spec.path}: [backtest] {key} = {value!r}: must be a number")
+        if not numeric and not isinstance(value, type(default)):
+            wanted = "true or false" if isinstance(default, bool) else f"a text such as {default!r}"
+            raise SpecError(f"{spec.path}: [backtest] {key} = {value!r}: must be {wanted}")
+
+
+def _check_enqueued(row: Mapping[str, Value], spec: StudySpec) -> None:
+    names = [p.name for p in spec.search_space().parameters]
+    for key in row:
+        if key not in names:
+            raise SpecError(f"{spec.path}: [[study.enqueue]] {key}: no such searched parameter{suggestion(key, names)}")
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """One pydantic error as `[section] key = value: rule`."""
+    place = [str(part) for part in error["loc"] if not _is_union_branch(part)]
+    head = f"[{place[0]}]" if place else ""
+    key = ".".join(place[1:])
+    if error["type"] == "missing":
+        return f"{head} {key}: missing; add it" if key else f"{head}: the table is missing; add it"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        return f"{head} {key}: unknown key{suggestion(place[-1], known)}" if key else (
+            f"unknown table or key {place[0]!r}{suggestion(place[0], known)}"
+        )  # fmt: skip
+    message = error["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "must be")
+    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"{head} {key}{value}: {message}" if key else f"{head}: {message}"
+
+
+def _is_union_branch(part: int | str) -> bool:
+    """Pydantic puts the tried type of a union into the place: `str`, `list[str]`, `literal[...]`; no key looks like that."""
+    return isinstance(part, str) and re.fullmatch(r"(str|int|float|bool|(list|literal|dict)\[.*)", part) is not None
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    model: type[BaseModel] = StudySpec
+    for name in place:
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return [name for name in model.model_fields if name != "path" or model is not StudySpec]

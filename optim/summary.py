@@ -1,0 +1,166 @@
+"""What is known once a search has ended: counts, the best trials, the winner in-sample and on the hold-out, and how to look at it all."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optim.plan import Plan
+from optim.record import is_url
+from optim.secrets import mask
+from optim.study import is_feasible
+from optim.workers import run_task
+
+TOP = 5
+
+
+class Summary(NamedTuple):
+    """The result of a study, ready to be printed, written as JSON or put into MLflow."""
+
+    name: str
+    reason: str  # why the search ended
+    objectives: tuple[str, ...]
+    directions: tuple[str, ...]
+    counts: Mapping[str, int]  # complete, pruned, failed, infeasible
+    top: tuple[FrozenTrial, ...]  # best first; the Pareto front when there are several objectives
+    metrics: tuple[str, ...]
+    cells: str  # how the in-sample metrics came about, e.g. "mean of 5 cells"
+    holdout: Mapping[str, float]  # metrics of the best on the locked bars; empty without a hold-out
+    holdout_error: str
+    commands: Mapping[str, str]
+    paths: Mapping[str, str]
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The winner: the best feasible trial, or None."""
+        return self.top[0] if self.top else None
+
+    def in_sample(self) -> dict[str, float]:
+        """The winner's metrics over the cells of the search."""
+        attrs = self.best.user_attrs if self.best else {}
+        return {name: attrs[name] for name in self.metrics if name in attrs}
+
+
+def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str) -> Summary:
+    """Rank the record and open the hold-out for the winner."""
+    from engine.catalogue import METRICS
+
+    directions = tuple(goal.direction for goal in plan.objective.goals)
+    top = rank(trials, directions)[:TOP] if len(directions) == 1 else pareto(trials, directions)
+    holdout: Mapping[str, float] = {}
+    error = ""
+    if top and plan.holdouts:
+        result = run_task(plan.job, plan.task(top[0].params, plan.holdouts))
+        error = next((outcome.error for outcome in result.outcomes if outcome.error), "")
+        if not error:
+            holdout = plan.objective.metrics([outcome.metrics for outcome in result.outcomes])
+    return Summary(
+        plan.spec.study.name,
+        reason,
+        tuple(goal.name for goal in plan.objective.goals),
+        directions,
+        count(trials),
+        top,
+        tuple(METRICS),
+        f"{plan.spec.evaluation.aggregate} of {len(plan.cells)} cells" if len(plan.cells) > 1 else "1 cell",
+        holdout,
+        error,
+        commands(plan),
+        {"study": str(plan.spec.path), "record": mask(plan.storage), "mlflow": mask(plan.tracking_uri)},
+    )
+
+
+def rank(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> tuple[FrozenTrial, ...]:
+    """Feasible complete trials, the best first, the earlier one first among equals."""
+    sign = -1.0 if directions[0] == "maximize" else 1.0
+    return tuple(sorted(filter(is_feasible, trials), key=lambda trial: (sign * trial.values[0], trial.number)))
+
+
+def pareto(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> tuple[FrozenTrial, ...]:
+    """The feasible trials that no other one beats in every objective, ordered by the first objective."""
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
+    ranked = rank(trials, directions)
+    losses = [tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)) for trial in ranked]
+    return tuple(
+        trial
+        for trial, mine in zip(ranked, losses, strict=True)
+        if not any(other != mine and all(o <= m for o, m in zip(other, mine, strict=True)) for other in losses)
+    )
+
+
+def count(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    """How many trials ended how; infeasible ones are complete or pruned ones that broke a constraint."""
+    states = Counter(trial.state for trial in trials)
+    return {
+        "complete": states[TrialState.COMPLETE],
+        "pruned": states[TrialState.PRUNED],
+        "failed": states[TrialState.FAIL],
+        "infeasible": sum("infeasible" in trial.user_attrs for trial in trials),
+    }
+
+
+def best_params_toml(plan: Plan, summary: Summary) -> str:
+    """The winner as a block to paste into a study file: fixed parameters and the account rules it was found with."""
+    if summary.best is None:
+        return ""
+    rules = {k: v for k, v in summary.best.params.items() if k in plan.account._fields}
+    params = {**plan.spec.strategy.fixed, **{k: v for k, v in summary.best.params.items() if k not in rules}}
+    lines = [f"# {summary.name}, trial {summary.best.number}", "[strategy]", f'name = "{plan.spec.strategy.name}"', ""]
+    lines += ["[strategy.fixed]", *(f"{name} = {_toml(value)}" for name, value in params.items())]
+    if rules:
+        lines += ["", "[backtest]", *(f"{name} = {_toml(value)}" for name, value in rules.items())]
+    return "\n".join(lines) + "\n"
+
+
+def commands(plan: Plan) -> dict[str, str]:
+    """The shell commands that open the Optuna dashboard and MLflow on what was written; a URI with variables is shown unexpanded."""
+    raw = plan.spec.study.storage
+    record = _shell(raw if "${" in raw else _near(plan.storage))
+    shown = {"optuna": f"{_tool('optuna-dashboard')} {record}"}
+    if not plan.spec.tracking.enabled:
+        return shown
+    raw = plan.spec.tracking.mlflow.tracking_uri
+    if plan.tracking_uri.startswith(("http://", "https://")):
+        shown["mlflow"] = f"open {mask(plan.tracking_uri)} in a browser"
+        return shown
+    file_store = "://" not in plan.tracking_uri or plan.tracking_uri.startswith("file:")
+    prefix = "MLFLOW_ALLOW_FILE_STORE=true " if file_store else ""
+    store = _shell(raw if "${" in raw else _near(plan.tracking_uri))
+    shown["mlflow"] = f"{prefix}{_tool('mlflow')} ui --backend-store-uri {store}"
+    return shown
+
+
+def _tool(name: str) -> str:
+    """The command as the user can type it here: by name where it is on the PATH, else by its path beside this Python."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and (not beside.exists() or Path(found).resolve() == beside.resolve()):
+        return name
+    return shlex.quote(os.path.relpath(beside)) if beside.exists() else name
+
+
+def _near(location: str) -> str:
+    """A path relative to here where that is shorter; credentials masked."""
+    if location.startswith("sqlite:///"):
+        return f"sqlite:///{_near(location.removeprefix('sqlite:///'))}"
+    if is_url(location):
+        return mask(location)
+    return min(location, os.path.relpath(location), key=len)
+
+
+def _shell(text: str) -> str:
+    return f'"{text}"' if "${" in text else shlex.quote(text)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)
