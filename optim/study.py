@@ -117,18 +117,21 @@ class Search:
         self._study.add_trials(earlier)
         for trial in earlier:
             self._proposer.remember(trial.params)
+        open_batch = trials[len(earlier) :]
+        for trial in open_batch:
             for name, value in trial.system_attrs.get(STUDY_ATTRS, {}).items():
                 self._storage.set_study_system_attr(self._study_id, name, value)
         self._patience.see(trials)
-        return max(last, 0), {trial.system_attrs[SLOT] for trial in trials if trial.system_attrs[BATCH] == last}
+        return max(last, 0), {trial.system_attrs[SLOT] for trial in open_batch}
 
     def _run_batch(self, batch: int, size: int, first: int) -> list[FrozenTrial]:
+        before = self._study_attrs()
         proposals = [(slot, p) for slot, p in enumerate(self._proposer.ask(batch, size)) if p is not None]
         candidates = [Candidate(first + i, slot, proposal) for i, (slot, proposal) in enumerate(proposals)]
         self._evaluate(candidates)
         frozen = [self._tell(candidate, batch) for candidate in candidates]
-        if frozen and (attrs := self._study_attrs()):
-            frozen[-1].system_attrs = {**frozen[-1].system_attrs, STUDY_ATTRS: attrs}
+        if frozen and before:
+            frozen[0].system_attrs = {**frozen[0].system_attrs, STUDY_ATTRS: before}
         return frozen
 
     def _evaluate(self, candidates: Sequence[Candidate]) -> None:

@@ -1,0 +1,105 @@
+"""Small studies to test with: a spec on disk, run in this process or through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from optim.plan import make_plan
+from optim.record import open_record
+from optim.spec import load_spec
+from optim.study import Listener, Search
+from optim.workers import Pool
+
+ROOT = Path(__file__).parents[2]
+IBM = ROOT / "studies" / "data" / "ibm_1d.csv"
+SPACE = {
+    "constraints": ["fast_window < slow_window"],
+    "parameters": {
+        "fast_window": {"type": "int", "low": 5, "high": 50},
+        "slow_window": {"type": "int", "low": 10, "high": 200},
+    },
+}
+
+
+def write_study(folder: Path, **changes: Mapping[str, Any]) -> Path:
+    """A study file of an MA crossover on IBM without tracking; `changes` replace keys of its tables."""
+    table: dict[str, dict[str, Any]] = {
+        "study": {"name": "s", "objective": "sharpe_ratio", "n_trials": 24, "seed": 3, "sampler": {"name": "RandomSampler"}},
+        "data": {"path": str(IBM)},
+        "strategy": {"name": "ma_crossover", "search_space": SPACE, "fixed": {"ma_type": "sma"}},
+        "backtest": {"fee_bps": 10.0},
+        "evaluation": {"folds": 3},
+        "parallel": {"backend": "sequential", "batch_size": 8},
+        "tracking": {"enabled": False},
+    }
+    for section, values in changes.items():
+        table[section] = {**table.get(section, {}), **values}
+        table[section] = {key: value for key, value in table[section].items() if value is not None}
+    path = folder / "study.toml"
+    path.write_text("\n".join(f"[{name}]\n" + "\n".join(f"{k} = {toml(v)}" for k, v in t.items()) for name, t in table.items()))
+    return path
+
+
+def toml(value: Any) -> str:
+    """A value as inline TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
+
+
+def run_here(path: Path, stop_after: int | None = None) -> tuple[str, list[FrozenTrial]]:
+    """Run a study in this process without tracking; `stop_after` rounds it is told to stop. Why it ended, and its trials."""
+    plan = make_plan(load_spec(path))
+    goals = plan.objective.goals
+    record = open_record(
+        plan.storage, plan.spec.study.name, [g.direction for g in goals], plan.fingerprint(), [g.name for g in goals]
+    )
+    rounds = 0
+
+    def should_stop() -> bool:
+        nonlocal rounds
+        rounds += 1
+        return stop_after is not None and rounds >= stop_after
+
+    parallel = plan.spec.parallel
+    with Pool(plan.job, n_jobs=parallel.n_jobs, backend=parallel.backend, timeout=parallel.trial_timeout) as pool:
+        reason = Search(plan, record, pool, Listener(lambda _: None, lambda _: None, should_stop)).run()
+    return reason, record.trials()
+
+
+def essence(trials: list[FrozenTrial]) -> list[tuple[Any, ...]]:
+    """All of the trials that must repeat to the last digit: everything but the times."""
+    return [
+        (t.number, t.state, t.values, t.params, t.intermediate_values, t.user_attrs, t.system_attrs, t.distributions)
+        for t in trials
+    ]
+
+
+def command(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m optim ...` as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "optim", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        timeout=300,
+        check=False,
+    )
+
+
+def load(folder: Path, name: str = "s") -> list[FrozenTrial]:
+    """The trials of a study's journal, read as any Optuna user would."""
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / "optuna.journal"))
+    return optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(backend)).trials

@@ -1,0 +1,133 @@
+"""Batches repeat, hold only feasible points, and never the same point twice, whatever the sampler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from optim.errors import SpecError
+from optim.proposals import Proposer, make_pruner, make_sampler
+from optim.spec import load_spec
+from tests.optim.studies import write_study
+
+SAMPLERS = ["RandomSampler", "TPESampler", "CmaEsSampler", "QMCSampler", "NSGAIISampler", "NSGAIIISampler", "GridSampler", "BruteForceSampler"]
+
+
+def batches(folder: Path, name: str, n_batches: int, **changes: Any) -> list[list[dict[str, Any] | None]]:
+    spec = load_spec(write_study(folder, study={"sampler": {"name": name}}, **changes))
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    proposer = Proposer(spec, spec.search_space(), study, storage)
+    asked = []
+    for batch in range(n_batches):
+        proposals = proposer.ask(batch, 8)
+        for proposal in proposals:
+            if proposal is not None:
+                study.tell(proposal.trial, float(proposal.point["slow_window"]))
+        asked.append([None if p is None else p.point for p in proposals])
+        assert all(study.trials[p.trial.number].params == p.point for p in proposals if p is not None)
+    return asked
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental:optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_proposes_distinct_feasible_points_reproducibly(name: str, tmp_path: Path) -> None:
+    first = batches(tmp_path, name, 5)
+    points = [point for batch in first for point in batch]
+    assert all(point is not None and point["fast_window"] < point["slow_window"] for point in points)
+    assert len({tuple(sorted(point.items())) for point in points}) == 40
+    assert batches(tmp_path, name, 5) == first
+
+
+TINY = {
+    "constraints": ["fast_window < slow_window"],
+    "parameters": {
+        "fast_window": {"type": "int", "low": 1, "high": 4},
+        "slow_window": {"type": "int", "low": 1, "high": 4},
+    },
+}
+
+
+@pytest.mark.parametrize("name", ["RandomSampler", "TPESampler", "GridSampler"])
+def test_a_small_space_is_exhausted_and_then_empty(name: str, tmp_path: Path) -> None:
+    asked = batches(tmp_path, name, 3, strategy={"search_space": TINY})
+    points = [point for batch in asked for point in batch if point is not None]
+    assert sorted((p["fast_window"], p["slow_window"]) for p in points) == [(1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)]
+    assert asked[2] == [None] * 8
+
+
+def test_uniform_draws_stay_uniform_over_the_feasible_half(tmp_path: Path) -> None:
+    table = {"constraints": ["a < b"], "parameters": {n: {"type": "float", "low": 0.0, "high": 1.0} for n in "ab"}}
+    spec = load_spec(write_study(tmp_path, strategy={"search_space": table, "fixed": {}}))
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name="s")
+    proposals = [p for batch in range(100) for p in Proposer(spec, spec.search_space(), study, storage).ask(batch, 8) if p]
+    gaps = [float(p.point["b"]) - float(p.point["a"]) for p in proposals]
+    # the gap of two ordered uniforms has mean 1/3 and P(gap < 0.1) = 0.19
+    assert sum(gaps) / len(gaps) == pytest.approx(1 / 3, abs=0.03)
+    assert sum(gap < 0.1 for gap in gaps) / len(gaps) == pytest.approx(0.19, abs=0.04)
+
+
+def test_enqueued_points_come_first_and_partial_ones_are_completed(tmp_path: Path) -> None:
+    path = write_study(tmp_path, study={"enqueue": [{"fast_window": 7, "slow_window": 70}, {"fast_window": 40}]})
+    spec = load_spec(path)
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name="s")
+    first, second, *_ = Proposer(spec, spec.search_space(), study, storage).ask(0, 4)
+    assert first is not None
+    assert second is not None
+    assert first.point == {"fast_window": 7, "slow_window": 70}
+    assert second.point["fast_window"] == 40
+    assert second.point["slow_window"] > 40
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ({"sampler": {"name": "TPESampel"}}, "unknown sampler; did you mean 'TPESampler'?"),
+        ({"sampler": {"name": "TPESampler", "n_startup": 3}}, "has no argument 'n_startup'; did you mean 'n_startup_trials'?"),
+        ({"sampler": {"name": "TPESampler", "seed": 3}}, "give it as [study] seed"),
+        ({"sampler": {"name": "GridSampler", "search_space": 3}}, "takes its grid from the search space"),
+        ({"sampler": {"name": "BaseSampler"}}, "unknown sampler"),
+        ({"sampler": {"name": "CmaEsSampler", "sigma0": 0.1, "restart_strategy": "ipo"}}, "refused its arguments"),
+    ],
+)
+def test_a_bad_sampler_is_refused(study: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        make_sampler(load_spec(write_study(tmp_path, study=study)), 0)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pruner", "message"),
+    [
+        ({"name": "MedianPrunner"}, "unknown pruner; did you mean 'MedianPruner'?"),
+        ({"name": "MedianPruner", "n_warmup": 1}, "did you mean 'n_warmup_steps'?"),
+        ({"name": "PercentilePruner", "percentile": 300.0}, "refused its arguments"),
+    ],
+)
+def test_a_bad_pruner_is_refused(pruner: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        make_pruner(load_spec(write_study(tmp_path, study={"pruner": pruner})), 3)
+    assert message in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental:optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        {"name": "NopPruner"},
+        {"name": "PercentilePruner", "percentile": 30.0},
+        {"name": "HyperbandPruner"},
+        {"name": "SuccessiveHalvingPruner"},
+        {"name": "ThresholdPruner", "lower": 0.0},
+        {"name": "WilcoxonPruner", "p_threshold": 0.1},
+        {"name": "PatientPruner", "wrapped_pruner": {"name": "MedianPruner"}, "patience": 1},
+    ],
+)
+def test_every_pruner_of_optuna_can_be_named(pruner: Any, tmp_path: Path) -> None:
+    made = make_pruner(load_spec(write_study(tmp_path, study={"pruner": pruner})), 3)
+    assert type(made).__name__ == pruner["name"]

@@ -1,0 +1,161 @@
+"""The loop: the same trials whatever the workers, the backend or an interruption; every state means what it says."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+from tests.optim.studies import essence, run_here, write_study
+
+TPE = {"n_trials": 30, "sampler": {"name": "TPESampler", "n_startup_trials": 8}, "pruner": {"name": "MedianPruner", "n_startup_trials": 3}}
+PURE_PYTHON = """
+def crossover(df, params):
+    fast = df["close"].rolling(params["fast_window"]).mean()
+    slow = df["close"].rolling(params["slow_window"]).mean()
+    return (fast > slow).astype(float)
+"""
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+    """The trials of one uninterrupted sequential run."""
+    reason, trials = run_here(write_study(tmp_path_factory.mktemp("reference"), study=TPE))
+    assert reason == "budget spent"
+    return essence(trials)
+
+
+def test_the_reference_has_all_it_should(reference: list[tuple[Any, ...]]) -> None:
+    states = [row[1] for row in reference]
+    assert len(states) == 30
+    assert states.count(TrialState.COMPLETE) > 5
+    assert states.count(TrialState.PRUNED) > 5
+    assert all(len(row[4]) >= 1 for row in reference)  # intermediate values
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_workers_change_nothing(backend: str, n_jobs: int, reference: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optim.workers._INLINE_SECONDS", 0.0)  # nothing stays in the coordinator, however cheap
+    _, trials = run_here(write_study(tmp_path, study=TPE, parallel={"backend": backend, "n_jobs": n_jobs}))
+    assert essence(trials) == reference
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rounds=st.lists(st.integers(1, 12), min_size=1, max_size=3), jobs=st.sampled_from([1, 2]))
+def test_interruptions_change_nothing(
+    rounds: list[int], jobs: int, reference: list[tuple[Any, ...]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = write_study(tmp_path_factory.mktemp("resumed"), study=TPE, parallel={"backend": "threading", "n_jobs": jobs})
+    for stop_after in rounds:
+        run_here(path, stop_after)
+    reason, trials = run_here(path)
+    assert essence(trials) == reference
+    assert reason == "budget spent"
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental:optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize(
+    "study",
+    [
+        {"sampler": {"name": "QMCSampler"}},
+        {"sampler": {"name": "CmaEsSampler"}},
+        {"sampler": {"name": "NSGAIISampler", "population_size": 8}},
+        {"sampler": {"name": "TPESampler"}, "pruner": {"name": "HyperbandPruner"}},
+        {"sampler": {"name": "TPESampler"}, "pruner": {"name": "WilcoxonPruner"}},
+        {"sampler": {"name": "GridSampler"}},
+        {"objective": ["sharpe_ratio", "max_drawdown"], "sampler": {"name": "TPESampler"}},
+    ],
+    ids=lambda study: "-".join(str(v["name"] if isinstance(v, dict) else len(v)) for v in study.values()),
+)
+def test_every_kind_of_study_resumes_to_the_same_trials(study: Any, tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    _, whole = run_here(write_study(tmp_path / "whole", study={"n_trials": 20, **study}))
+    path = write_study(tmp_path / "parts", study={"n_trials": 20, **study})
+    run_here(path, 2)
+    run_here(write_study(tmp_path / "parts", study={"n_trials": 11, **study}))
+    _, parts = run_here(write_study(tmp_path / "parts", study={"n_trials": 20, **study}))
+    assert essence(parts) == essence(whole)
+    assert len(whole) == 20
+
+
+def test_a_plain_python_strategy_runs_in_processes_and_gives_the_same(tmp_path: Path) -> None:
+    results = []
+    for backend in ("sequential", "loky"):
+        folder = tmp_path / backend
+        folder.mkdir()
+        (folder / "mine.py").write_text(PURE_PYTHON)
+        path = write_study(
+            folder, study={"n_trials": 8}, strategy={"name": "mine.py:crossover", "fixed": {}}, parallel={"backend": backend, "n_jobs": 2}
+        )
+        results.append(essence(run_here(path)[1]))
+    assert results[0] == results[1]
+    assert any(row[1] == TrialState.COMPLETE for row in results[0])
+
+
+FRAGILE = """
+def fragile(df, params):
+    if params["x"] % 3 == 0:
+        raise ValueError(f"x = {params['x']} is a multiple of three")
+    if params["x"] % 3 == 1:
+        return df["close"] * 0.0
+    return (df["close"] > df["close"].rolling(params["x"] + 5).mean()).astype(float)
+"""
+
+
+def test_failed_undefined_and_complete_trials_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    space = {"parameters": {"x": {"type": "int", "low": 1, "high": 12}}}
+    path = write_study(
+        tmp_path,
+        study={"sampler": {"name": "GridSampler"}, "pruner": {"name": "NopPruner"}, "n_trials": 50},
+        strategy={"name": "fragile.py:fragile", "search_space": space, "fixed": {}},
+    )
+    reason, trials = run_here(path)
+    assert reason == "every point of the search space has been evaluated"
+    assert [t.params["x"] for t in trials] == list(range(1, 13))
+    for trial in trials:
+        kind = trial.params["x"] % 3
+        assert trial.state == (TrialState.FAIL, TrialState.PRUNED, TrialState.COMPLETE)[kind]
+        assert ("error" in trial.user_attrs) == (kind == 0)
+        assert ("infeasible" in trial.user_attrs) == (kind == 1)
+        if kind == 0:
+            assert "is a multiple of three" in trial.user_attrs["error"]
+        if kind == 1:
+            assert "sharpe_ratio is undefined in cell 0" in trial.user_attrs["infeasible"]
+        if kind == 2:
+            assert trial.values[0] == pytest.approx(math.fsum(trial.user_attrs["cell_values"]) / 3)
+            assert trial.user_attrs["sharpe_ratio"] == trial.values[0]
+
+
+def test_constraints_make_trials_infeasible_not_failed(tmp_path: Path) -> None:
+    path = write_study(tmp_path, study={"pruner": {"name": "NopPruner"}}, evaluation={"constraints": ["n_trades >= 60"]})
+    _, trials = run_here(path)
+    infeasible = [t for t in trials if t.constraints["n_trades >= 60"] > 0]
+    assert 0 < len(infeasible) < len(trials)
+    assert all(t.user_attrs["infeasible"] == "n_trades >= 60" for t in infeasible)
+    assert all((t.user_attrs["n_trades"] < 60) == (t in infeasible) for t in trials)
+    assert all(t.state == TrialState.COMPLETE for t in trials)
+
+
+def test_patience_ends_a_search_that_stands_still(tmp_path: Path) -> None:
+    reason, trials = run_here(write_study(tmp_path, study={"n_trials": 400, "patience": 20}))
+    assert reason == "no improvement in 20 trials"
+    values = [t.values[0] if t.state == TrialState.COMPLETE else -math.inf for t in trials]
+    assert len(trials) - 1 - values.index(max(values)) >= 20
+    assert len(trials) < 400
+
+
+def test_a_longer_budget_goes_on_where_the_shorter_ended(tmp_path: Path) -> None:
+    for folder in ("long", "short"):
+        (tmp_path / folder).mkdir()
+    _, long = run_here(write_study(tmp_path / "long", study=TPE))
+    run_here(write_study(tmp_path / "short", study={**TPE, "n_trials": 13}))
+    _, short = run_here(write_study(tmp_path / "short", study=TPE))
+    assert essence(short) == essence(long)
