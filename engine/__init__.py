@@ -1,1 +1,36 @@
 """The backtest engine: bars in, metrics out. Knows nothing of Optuna, MLflow or joblib."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.account import Account as Account
+    from engine.backtest import BacktestEngine as BacktestEngine
+    from engine.backtest import BacktestResult as BacktestResult
+    from engine.bars import Bars as Bars
+    from engine.data import load_bars as load_bars
+    from engine.evaluate import evaluate as evaluate
+    from engine.jit import kernel as kernel
+    from engine.strategy import load_strategy as load_strategy
+    from engine.strategy import strategy as strategy
+
+_HOME = {
+    "Account": "engine.account",
+    "BacktestEngine": "engine.backtest",
+    "BacktestResult": "engine.backtest",
+    "Bars": "engine.bars",
+    "evaluate": "engine.evaluate",
+    "kernel": "engine.jit",
+    "load_bars": "engine.data",
+    "load_strategy": "engine.strategy",
+    "strategy": "engine.strategy",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

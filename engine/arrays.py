@@ -1,0 +1,7 @@
+"""The two array types of the engine."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]

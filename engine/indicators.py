@@ -1,0 +1,97 @@
+"""Compiled indicators. Each is causal, returns shape (n_bars,) and NaN until it has seen enough bars."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.arrays import Array
+from engine.jit import kernel
+
+
+@kernel
+def sma(values: Array, window: int) -> Array:
+    """Simple moving average. Warm-up: window - 1 bars."""
+    out = np.empty(len(values))
+    total = 0.0
+    for t in range(min(window - 1, len(values))):
+        total += values[t]
+        out[t] = np.nan
+    if window <= len(values):
+        total += values[window - 1]
+        out[window - 1] = total / window
+    for t in range(window, len(values)):
+        total += values[t] - values[t - window]
+        out[t] = total / window
+    return out
+
+
+@kernel
+def ema(values: Array, window: int) -> Array:
+    """Exponential moving average, alpha 2 / (window + 1), from the mean of the first window. Warm-up: window - 1."""
+    n = len(values)
+    out = np.full(n, np.nan)
+    if n < window:
+        return out
+    mean = 0.0
+    for t in range(window):
+        mean += values[t]
+    mean /= window
+    alpha = 2.0 / (window + 1.0)
+    out[window - 1] = mean
+    for t in range(window, n):
+        mean += alpha * (values[t] - mean)
+        out[t] = mean
+    return out
+
+
+@kernel
+def rsi(values: Array, period: int) -> Array:
+    """Relative strength index with Wilder's smoothing, 0 to 100; 50 when nothing moved. Warm-up: period bars."""
+    n = len(values)
+    out = np.full(n, np.nan)
+    if n <= period:
+        return out
+    gain, loss = 0.0, 0.0
+    for t in range(1, period + 1):
+        change = values[t] - values[t - 1]
+        gain += max(change, 0.0)
+        loss += max(-change, 0.0)
+    gain /= period
+    loss /= period
+    out[period] = 100.0 * gain / (gain + loss) if gain + loss > 0.0 else 50.0
+    for t in range(period + 1, n):
+        change = values[t] - values[t - 1]
+        gain += (max(change, 0.0) - gain) / period
+        loss += (max(-change, 0.0) - loss) / period
+        out[t] = 100.0 * gain / (gain + loss) if gain + loss > 0.0 else 50.0
+    return out
+
+
+@kernel
+def highest(values: Array, window: int) -> Array:
+    """Largest of the last `window` values. Warm-up: window - 1 bars. Monotone queue: linear in the bars."""
+    return _extreme(values, window, 1.0)
+
+
+@kernel
+def lowest(values: Array, window: int) -> Array:
+    """Smallest of the last `window` values. Warm-up: window - 1 bars."""
+    return _extreme(values, window, -1.0)
+
+
+@kernel
+def _extreme(values: Array, window: int, sign: float) -> Array:
+    n = len(values)
+    out = np.full(n, np.nan)
+    queue = np.empty(n, np.int64)  # bars whose value no later one has beaten yet
+    head, tail = 0, 0
+    for t in range(n):
+        while tail > head and sign * values[queue[tail - 1]] <= sign * values[t]:
+            tail -= 1
+        queue[tail] = t
+        tail += 1
+        if queue[head] <= t - window:
+            head += 1
+        if t >= window - 1:
+            out[t] = values[queue[head]]
+    return out

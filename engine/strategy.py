@@ -1,0 +1,241 @@
+"""Strategies: one function each, found by name or by file.py:function."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import math
+import sys
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.bars import Bars
+from engine.data import to_frame
+from engine.errors import ParameterError, StrategyError
+
+_BUILT_IN = Path(__file__).parent / "strategies"
+
+
+class Strategy:
+    """A strategy: parameters in, target exposure out.
+
+    name: the function's. reference: what load_strategy finds it by, in any process. params: the NamedTuple class of its
+    parameters; None for a plain callable that declares none. compiled: True for @strategy, whose work happens in
+    kernels without the interpreter lock; False for a plain callable on a DataFrame.
+    """
+
+    def __init__(self, signal: Callable[..., Any], *, compiled: bool) -> None:
+        self.signal = signal
+        self.compiled = compiled
+        self.name: str = getattr(signal, "__name__", type(signal).__name__)
+        self.reference = _reference(signal)
+        self.params = _params_class(signal)
+        self._rules = {} if self.params is None else {f: _caster(t) for f, t in _hints(self.params).items()}
+        self.__doc__ = signal.__doc__
+
+    def __repr__(self) -> str:
+        return f"Strategy({self.reference!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_strategy, (self.reference, Path())
+
+    def bind(self, mapping: Mapping[str, Any]) -> Any:
+        """Cast to the declared types and check; returns the params NamedTuple (a dict if the strategy declares none).
+
+        Raises ParameterError naming strategy, parameter, value and rule.
+        """
+        if self.params is None:
+            return dict(mapping)
+        values = {}
+        for name, value in mapping.items():
+            cast = self._rules.get(name)
+            if cast is None:
+                near = get_close_matches(name, self._rules, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self._rules) or 'none'}"
+                raise ParameterError(f"{self.name} has no parameter {name}; {hint}")
+            try:
+                values[name] = cast(value)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ParameterError(f"{self.name}: {name} = {value!r} must be {error}") from None
+        optional = self.params._field_defaults
+        if missing := [name for name in self._rules if name not in values and name not in optional]:
+            raise ParameterError(f"{self.name}: missing parameter {', '.join(missing)}")
+        params = self.params(**values)
+        for held, rule in params.rules() if hasattr(params, "rules") else ():
+            if not held:
+                shown = ", ".join(f"{name} = {value!r}" for name, value in params._asdict().items() if name in rule)
+                raise ParameterError(f"{self.name}: {shown} breaks the rule {rule}")
+        return params
+
+    def warmup_bars(self, params: Any) -> int:
+        """How many bars before the first traded one the signal needs; all there are, unless params declares fewer."""
+        return int(params.warmup_bars()) if hasattr(params, "warmup_bars") else sys.maxsize
+
+    def target(self, bars: Bars, params: Any) -> NDArray[np.float64]:
+        """The target exposure, shape (n_bars,), float64; raises StrategyError naming the bar where it is unusable."""
+        if self.compiled:
+            target = self.signal(bars, params)
+        else:
+            frame = to_frame(bars)
+            target = self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params)
+            index = getattr(target, "index", None)
+            if isinstance(index, type(frame.index)) and not index.equals(frame.index):
+                raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
+        return self._checked(target, len(bars.close))
+
+    def _checked(self, target: Any, n_bars: int) -> NDArray[np.float64]:
+        try:
+            array = np.ascontiguousarray(target, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise StrategyError(f"{self.name} returned {type(target).__name__}, not an array of numbers") from None
+        if array.shape != (n_bars,):
+            raise StrategyError(f"{self.name} returned the shape {array.shape}, expected ({n_bars},), one target a bar")
+        if not (np.abs(array) <= 1.0).all():
+            bar = int((~(np.abs(array) <= 1.0)).argmax())
+            raise StrategyError(f"{self.name}: target at bar {bar} is {array[bar]}, must be in [-1, 1]")
+        return array
+
+
+def strategy(function: Callable[..., Any]) -> Strategy:
+    """Make a strategy of `function(bars: Bars, p: Params) -> target`, whose loops are @kernel functions.
+
+    Params is a NamedTuple of int, float, str, bool or Literal fields. It may have two methods: warmup_bars() -> int,
+    and rules() -> a tuple of (held, rule as text).
+    """
+    return Strategy(function, compiled=True)
+
+
+def builtin_names() -> tuple[str, ...]:
+    """The built-in strategies, one per file of engine/strategies."""
+    return tuple(sorted(path.stem for path in _BUILT_IN.glob("*.py") if path.stem != "__init__"))
+
+
+def load_strategy(reference: str, base: Path = Path()) -> Strategy:
+    """Find a strategy: a built-in name, or "file.py:function" with the file relative to `base`.
+
+    Raises StrategyError. A file is read again when its content has changed.
+    """
+    if ":" not in reference:
+        if reference not in builtin_names():
+            near = get_close_matches(reference, builtin_names(), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(builtin_names())}"
+            raise StrategyError(f"unknown strategy {reference!r}; {hint} Your own: file.py:function")
+        return _built_in(reference)
+    file, _, function = reference.rpartition(":")
+    path = (base / file).resolve()
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise StrategyError(f"strategy {reference!r}: no such file {path}") from None
+    return _from_file(str(path), function, hashlib.sha256(content).hexdigest()[:16])
+
+
+@lru_cache(maxsize=256)
+def _built_in(name: str) -> Strategy:
+    found = getattr(importlib.import_module(f"engine.strategies.{name}"), name)
+    assert isinstance(found, Strategy)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _from_file(path: str, function: str, content: str) -> Strategy:
+    module = _module(path, content)
+    found = getattr(module, function, None)
+    if isinstance(found, Strategy):
+        return found
+    if not callable(found):
+        raise StrategyError(f"{path} has no function {function}")
+    return Strategy(found, compiled=False)
+
+
+@lru_cache(maxsize=256)
+def _module(path: str, content: str) -> ModuleType:
+    name = f"optim_strategy_{Path(path).stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{content}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise StrategyError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # get_type_hints and pickle look the module up by name
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise StrategyError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _reference(signal: Callable[..., Any]) -> str:
+    module = sys.modules.get(getattr(signal, "__module__", ""))
+    name = getattr(signal, "__name__", "")
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return f"<{name}>"
+    path = Path(file).resolve()
+    return name if path.parent == _BUILT_IN else f"{path}:{name}"
+
+
+def _hints(annotated: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(annotated)
+    except NameError as error:
+        raise StrategyError(f"{annotated.__name__}: a type annotation cannot be resolved: {error}") from None
+
+
+def _params_class(signal: Callable[..., Any]) -> Any:
+    """The class of the second parameter when it is annotated with a NamedTuple."""
+    code = getattr(signal, "__code__", None)
+    if code is None or code.co_argcount < 2:
+        return None
+    declared = _hints(signal).get(code.co_varnames[1])
+    return declared if hasattr(declared, "_fields") else None
+
+
+def _caster(declared: Any) -> Callable[[Any], Any]:
+    if get_origin(declared) is Literal:
+        return lambda value: _one_of(value, get_args(declared))
+    if declared in _CASTERS:
+        return _CASTERS[declared]
+    shown = " | ".join(map(str, get_args(declared))) if get_origin(declared) in (Union, UnionType) else declared
+    raise StrategyError(f"a strategy parameter must be int, float, str, bool or Literal, not {shown}")
+
+
+def _one_of(value: Any, choices: tuple[Any, ...]) -> Any:
+    for choice in choices:
+        if value == choice and isinstance(value, bool) == isinstance(choice, bool):
+            return choice
+    raise ValueError(f"one of {', '.join(map(repr, choices))}")
+
+
+def _as_int(value: Any) -> int:
+    if isinstance(value, (bool, np.bool_, str)) or not math.isfinite(value) or int(value) != value:
+        raise ValueError("a whole number")
+    return int(value)
+
+
+def _as_float(value: Any) -> float:
+    if isinstance(value, (bool, np.bool_, str)) or not math.isfinite(value):
+        raise ValueError("a finite number")
+    return float(value)
+
+
+def _as_bool(value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError("true or false")
+    return bool(value)
+
+
+def _as_str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return str(value)
+
+
+_CASTERS: dict[Any, Callable[[Any], Any]] = {int: _as_int, float: _as_float, bool: _as_bool, str: _as_str}
