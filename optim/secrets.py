@@ -13,7 +13,13 @@ MASK = "***"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _USERINFO = re.compile(r"(://[^:/?#@\s\"']*):([^@\s\"']+)@")
 _QUERY = re.compile(r"([?&](?:password|passwd|pwd|token|secret|sslpassword)=)[^&\s\"']+", re.IGNORECASE)
-_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")
+_SECRET_VARIABLES = (
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "PGPASSWORD",
+)
 
 
 def expand(text: str, where: str, environ: Mapping[str, str] | None = None) -> str:

@@ -56,6 +56,7 @@ class StudyResult(NamedTuple):
     holdout: BacktestResult | None
     best_params_toml: str
     summary: str  # Markdown
+    status: str = "finished"  # or "interrupted": the budget is not spent
 
 
 class MirrorReport(NamedTuple):
@@ -65,3 +66,7 @@ class MirrorReport(NamedTuple):
     experiment_id: str
     missing: int  # finished trials that are not in MLflow
     error: str  # empty, or one sentence without credentials
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing and not self.error

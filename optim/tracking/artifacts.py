@@ -1,0 +1,82 @@
+"""The files of a study and of its best trial, written into a folder and uploaded as they lie there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from optim.tracking.info import StudyInfo, StudyResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from optuna.trial import FrozenTrial
+
+
+def log_config(client: Any, run_id: str, info: StudyInfo) -> None:
+    """`config/study.toml` on the parent run."""
+    client.log_text(run_id, info.config_toml, "config/study.toml")
+
+
+def log_reports(
+    client: Any, run_id: str, info: StudyInfo, trials: Sequence[FrozenTrial], result: StudyResult | None
+) -> None:
+    """`reports/trials.parquet` and, once the search has ended, `reports/best_params.toml` on the parent run."""
+    with TemporaryDirectory() as name:
+        reports = Path(name) / "reports"
+        reports.mkdir()
+        trials_frame(info, trials).to_parquet(reports / "trials.parquet")
+        if result and result.best_params_toml:
+            (reports / "best_params.toml").write_text(result.best_params_toml)
+        client.log_artifacts(run_id, name)
+
+
+def log_backtests(client: Any, parent_id: str, best_id: str | None, result: StudyResult) -> None:
+    """The best trial's backtest (plots/ reports/ config/) on its own run, plots and tables on the parent too; the
+    hold-out's under `holdout/` on the parent."""
+    with TemporaryDirectory() as name:
+        if result.best is not None:
+            folder = Path(name) / "best"
+            folder.mkdir()
+            result.best.save(folder)
+            if best_id:
+                client.log_artifacts(best_id, str(folder))
+            for part in ("plots", "reports"):
+                if (folder / part).is_dir():
+                    client.log_artifacts(parent_id, str(folder / part), part)
+        if result.holdout is not None:
+            folder = Path(name) / "holdout"
+            folder.mkdir()
+            result.holdout.save(folder)
+            client.log_artifacts(parent_id, str(folder), "holdout")
+
+
+def log_datasets(client: Any, run_id: str, info: StudyInfo) -> None:
+    """The bars as MLflow dataset inputs; MLflow's digest holds 36 characters, the whole hash is in the profile."""
+    import json
+
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = []
+    for data in info.datasets:
+        source = json.dumps({"uri": data.source})
+        profile = json.dumps({"rows": data.n_bars, "start": data.start, "end": data.end, "sha256": data.digest})
+        dataset = Dataset(data.name, data.digest[:32], "local", source, profile=profile)
+        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "optimisation")]))
+    if inputs:
+        client.log_inputs(run_id, inputs)
+
+
+def trials_frame(info: StudyInfo, trials: Sequence[FrozenTrial]) -> pd.DataFrame:
+    """Optuna's own table of trials, one row each, in the order of their numbers."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(directions=[optuna.study.StudyDirection[name.upper()] for name in info.directions])
+        study.add_trials(sorted(trials, key=lambda trial: trial.number))
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return study.trials_dataframe()

@@ -1,0 +1,163 @@
+"""What runs in the mirror process: take what the coordinator sends, project it, retry until it works, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from optim.secrets import mask
+from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
+from optim.tracking.mirror import read_messages
+from optim.tracking.projection import Projection
+from optim.tracking.settings import MLflowSettings
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+LAST_ATTEMPTS = 3  # after the study's end
+LONGEST_PAUSE = 15.0  # seconds between attempts while it runs
+
+
+def main() -> None:
+    """Entry point of the process."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints must not get among the answers
+    with suppress(OSError, AttributeError):
+        os.nice(5)  # the search comes first
+    messages = read_messages(sys.stdin.buffer)
+    info, settings = next(messages)[1]
+    inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(messages, inbox), daemon=True).start()
+    quiet_http()
+    Worker(info, settings, answers).run(inbox)
+
+
+def quiet_http() -> None:
+    """One quick attempt per call, no advertisement: repeating is the projection's business, MLflow's own would repeat a
+    creation that has worked."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+
+def _receive(messages: Any, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
+    for message in messages:
+        inbox.put(message)
+    inbox.put(("gone", None))  # closed properly or killed: no more will come
+
+
+class Worker:
+    """The state of the mirror process."""
+
+    def __init__(self, info: StudyInfo, settings: MLflowSettings, answers: Any) -> None:
+        self.info = info
+        self.settings = settings
+        self.answers = answers
+        self.trials: dict[int, FrozenTrial] = {}
+        self.live: dict[int, LiveTrial] = {}
+        self.result: StudyResult | None = None
+        self.ended = False
+        self.error = ""
+        self.unreadable: Exception | None = None
+        self.projection = Projection(info, settings)
+
+    def run(self, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
+        """Until the study has ended and is in MLflow, or the last attempts have failed."""
+        pause, due = 0.0, time.monotonic()
+        while not self.ended:
+            if time.monotonic() >= due:
+                pause = 0.0 if self._attempt() else min(2 * pause + 0.5, LONGEST_PAUSE)
+                due = time.monotonic() + pause
+            self._take(inbox, max(due - time.monotonic(), 0.01) if pause else None)
+        for attempt in range(LAST_ATTEMPTS):
+            if self._attempt():
+                break
+            time.sleep(0.5 * (attempt + 1))
+        self._answer(final=True)
+
+    def _take(self, inbox: queue.SimpleQueue[tuple[str, Any]], timeout: float | None) -> None:
+        """Wait for a message, then take all there are: one write for many trials."""
+        try:
+            message = inbox.get(timeout=timeout)
+        except queue.Empty:
+            return
+        self._handle(*message)
+        while not inbox.empty():
+            self._handle(*inbox.get())
+
+    def _handle(self, kind: str, content: Any) -> None:
+        if kind == "finished":
+            self.trials |= {trial.number: trial for trial in content}
+            for trial in content:
+                self.live.pop(trial.number, None)
+        elif kind == "running":
+            self.live |= {trial.number: trial for trial in content if trial.number not in self.trials}
+        elif kind == "close":
+            self.result = content
+        elif kind == "unreadable":
+            self.unreadable = content
+        elif kind == "gone":
+            self.ended = True
+
+    def _attempt(self) -> bool:
+        """Project all that is known; whether it worked."""
+        try:
+            self.projection.project(self.trials.values(), lambda done: self._answer())
+            self.projection.show_running(self.live.values())
+            if self.ended:
+                self.projection.finish(list(self.trials.values()), self.result)
+            self.error = sentence(self.unreadable, self.settings) if self.unreadable else ""
+        except Exception as error:  # noqa: BLE001 - whatever MLflow, a driver or a disk raises: told, and tried again
+            self.error = sentence(error, self.settings)
+            return False
+        finally:
+            self._answer()
+        return True
+
+    def _answer(self, *, final: bool = False) -> None:
+        projection = self.projection
+        state = {
+            "done": len(projection.run_ids),
+            "error": self.error,
+            "parent": projection.parent_id,
+            "experiment": projection.experiment_id,
+            "final": final,
+        }
+        with suppress(OSError):  # the coordinator may be gone
+            print(json.dumps(state), file=self.answers, flush=True)
+
+
+def sync(
+    info: StudyInfo, settings: MLflowSettings, trials: Sequence[FrozenTrial], result: StudyResult | None
+) -> MirrorReport:
+    """Bring MLflow to exactly the record, in this process. `trials` is the whole record: what is missing is written,
+    what is incomplete repaired, what the record does not know deleted."""
+    quiet_http()
+    projection = Projection(info, settings)
+    error = ""
+    for attempt in range(LAST_ATTEMPTS):
+        time.sleep(0.5 * attempt)
+        try:
+            projection.project(trials)
+            projection.finish(trials, result, exact=True)
+        except Exception as failure:  # noqa: BLE001 - whatever MLflow, a driver or a disk raises becomes one sentence
+            error = sentence(failure, settings)
+        else:
+            error = ""
+            break
+    missing = len({trial.number for trial in trials} - projection.run_ids.keys())
+    return MirrorReport(projection.parent_id, projection.experiment_id, missing, error)
+
+
+def sentence(error: Exception, settings: MLflowSettings) -> str:
+    """One line about a failure, without credentials."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text if len(text) <= 400 else f"{text[:400]} ..."
+    return mask(f"MLflow at {settings.masked}: {text}", settings.tracking_uri)

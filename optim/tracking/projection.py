@@ -1,0 +1,229 @@
+"""The projection of a study's record into MLflow: idempotent, used alike by the mirror process and by `sync`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optim.errors import TrackingError
+from optim.tracking import artifacts
+from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
+from optim.tracking.links import children_link, compare_link, run_link
+from optim.tracking.rows import STUDY_TAG, TRIAL_TAG, Point, cell_points, live_row, milliseconds, parent_row, trial_row
+from optim.tracking.settings import MLflowSettings
+from optim.tracking.store import RunStore, same, unfinished
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+CHUNK = {"sql": 250, "http": 64, "file": 32}  # trials between two signs of progress
+TOP = 10
+
+
+class Projection:
+    """One study in MLflow. After any failure call again: what is there is looked up, not written twice."""
+
+    def __init__(self, info: StudyInfo, settings: MLflowSettings) -> None:
+        self.info = info
+        self.settings = settings
+        self.parent_id = ""
+        self.experiment_id = ""
+        self.run_ids: dict[int, str] = {}  # finished trial -> run
+        self._store: RunStore | None = None
+        self._found: dict[int, Any] = {}  # trial -> run, as MLflow had it when it was opened
+        self._live: dict[int, tuple[Any, int]] = {}  # trial -> run, cells logged
+
+    def open(self) -> RunStore:
+        """Connect, make sure the parent run is there and running, and look up the children it has."""
+        if self._store is None:
+            store = RunStore(self.settings)
+            self.experiment_id = store.experiment_id
+            self._open_parent(store)
+            self._look_up(store)
+            self._store = store
+        return self._store
+
+    def project(self, trials: Iterable[FrozenTrial], progress: Callable[[int], None] = lambda done: None) -> None:
+        """Bring MLflow to hold these finished trials; `progress` hears the number of projected ones.
+
+        Raises:
+            TrackingError: some trials could not be written; all others are.
+            mlflow.exceptions.MlflowException: MLflow cannot be reached.
+        """
+        due = [trial for trial in trials if trial.number not in self.run_ids]
+        size = CHUNK[self.settings.kind]
+        failures: list[Exception] = []
+        try:
+            store = self.open()
+            for start in range(0, len(due), size):
+                failures += self._project_chunk(store, due[start : start + size])
+                progress(len(self.run_ids))
+        except Exception:
+            self._forget()
+            raise
+        if failures:
+            self._forget()
+            raise TrackingError(f"{len(failures)} trials could not be written; the first because: {failures[0]}")
+
+    def show_running(self, live: Iterable[LiveTrial]) -> None:
+        """Show trials that are still running, with the cells they have finished."""
+        try:
+            store = self.open()
+            for trial in live:
+                if trial.number not in self.run_ids:
+                    self._show(store, trial)
+        except Exception:
+            self._forget()
+            raise
+
+    def finish(self, trials: Sequence[FrozenTrial], result: StudyResult | None, *, exact: bool = False) -> None:
+        """Everything about the study as a whole, and its end. `trials` is the whole record.
+
+        With `exact`, children that the record does not know are deleted.
+        """
+        try:
+            store = self.open()
+            self._delete_strangers(store, {trial.number for trial in trials}, exact=exact)
+            self._finish_parent(store, trials, result)
+        except Exception:
+            self._forget()
+            raise
+
+    def _open_parent(self, store: RunStore) -> None:
+        row = parent_row(self.info)
+        found = store.find({STUDY_TAG: self.info.study_id, "optim.role": "study"})
+        if found:
+            run = found[0]
+            self.parent_id = run.info.run_id
+            store.add(self.parent_id, (), {k: v for k, v in row.params.items() if k not in run.data.params})
+            store.set_tags(self.parent_id, {k: v for k, v in row.tags.items() if k != "mlflow.runName"})
+            store.log_overflow(self.parent_id, row)
+        else:
+            self.parent_id = store.create(row)
+        store.set_tags(self.parent_id, {"status": "running"})
+        store.client.update_run(self.parent_id, status="RUNNING")
+        artifacts.log_config(store.client, self.parent_id, self.info)
+        artifacts.log_datasets(store.client, self.parent_id, self.info)
+
+    def _look_up(self, store: RunStore) -> None:
+        """What MLflow has of this study; of two runs of one trial (a call that failed after it had worked) one goes."""
+        self._found = {}
+        for run in store.find({STUDY_TAG: self.info.study_id, "optim.role": "trial"}):
+            number = int(run.data.tags[TRIAL_TAG])
+            known = self._found.get(number)
+            if known is not None:
+                run, surplus = (run, known) if unfinished(known) else (known, run)
+                store.client.delete_run(surplus.info.run_id)
+            self._found[number] = run
+
+    def _project_chunk(self, store: RunStore, trials: Sequence[FrozenTrial]) -> list[Exception]:
+        new = []
+        for trial in trials:
+            row = trial_row(self.info, self.parent_id, trial)
+            run = self._found.get(trial.number)
+            if run is None:
+                new.append((trial.number, row))
+            elif unfinished(run):
+                store.complete(run, row)
+                self.run_ids[trial.number] = run.info.run_id
+            elif same(run, row, trial.params):
+                self.run_ids[trial.number] = run.info.run_id
+            else:
+                store.client.delete_run(run.info.run_id)
+                new.append((trial.number, row))
+        failures = []
+        for (number, _), outcome in zip(new, store.write([row for _, row in new]), strict=True):
+            if isinstance(outcome, Exception):
+                failures.append(outcome)
+            else:
+                self.run_ids[number] = outcome
+        return failures
+
+    def _show(self, store: RunStore, trial: LiveTrial) -> None:
+        now = time.time_ns() // 1_000_000
+        run, logged = self._live.get(trial.number, (self._found.get(trial.number), 0))
+        if run is None:
+            run = store.client.get_run(store.create(live_row(self.info, self.parent_id, trial, now)))
+        else:
+            store.add(run.info.run_id, [p for p in cell_points(self.info, trial.values, now) if p.step >= logged])
+        self._found[trial.number] = run
+        self._live[trial.number] = (run, len(trial.values))
+
+    def _delete_strangers(self, store: RunStore, numbers: set[int], *, exact: bool) -> None:
+        for number, run in list(self._found.items()):
+            if number not in numbers and (exact or unfinished(run)):
+                store.client.delete_run(run.info.run_id)
+                del self._found[number]
+
+    def _finish_parent(self, store: RunStore, trials: Sequence[FrozenTrial], result: StudyResult | None) -> None:
+        client = store.client
+        ends = [t.datetime_complete for t in trials if t.datetime_complete]
+        end = milliseconds(max(ends, default=self.info.start))
+        status = result.status if result else "interrupted"
+        best_id = self.run_ids.get(result.best_number) if result and result.best_number is not None else None
+        tags = {"status": status}
+        if best_id and result:
+            tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
+        tags["mlflow.note.content"] = self._description(trials, result, best_id)[:8000]
+        store.set_tags(self.parent_id, tags)
+        self._log_new(store, study_points(self.info, trials, end))
+        artifacts.log_reports(client, self.parent_id, self.info, trials, result)
+        if result:
+            artifacts.log_backtests(client, self.parent_id, best_id, result)
+        store.end(self.parent_id, "FINISHED" if status == "finished" else "KILLED", end)
+
+    def _log_new(self, store: RunStore, points: Sequence[Point]) -> None:
+        known = {
+            (m.key, m.step, m.value)
+            for key in {p.key for p in points}
+            for m in store.client.get_metric_history(self.parent_id, key)
+        }
+        store.add(self.parent_id, [p for p in points if (p.key, p.step, p.value) not in known])
+
+    def _description(self, trials: Sequence[FrozenTrial], result: StudyResult | None, best_id: str | None) -> str:
+        info = self.info
+        links = []
+        if best_id:
+            links.append(f"[best trial]({run_link(self.experiment_id, best_id)})")
+        minimise = info.directions[0] == "minimize"
+        children = children_link(self.experiment_id, self.parent_id, info.objectives[0], ascending=minimise)
+        links.append(f"[all trials by {info.objectives[0]}]({children})")
+        top = [self.run_ids[t.number] for t in ranked(info, trials)[:TOP] if t.number in self.run_ids]
+        if len(top) > 1:
+            links.append(f"[the best {len(top)} compared]({compare_link(self.experiment_id, top)})")
+        counts = Counter(trial.state.name.lower() for trial in trials)
+        told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        body = result.summary if result else "The study was interrupted; running it again resumes it."
+        paragraphs = [f"# {info.name}", body, f"{len(trials)} trials: {told}", " · ".join(links)]
+        return "\n\n".join([*paragraphs, f"Record: `{info.storage}`"])
+
+    def _forget(self) -> None:
+        """After a failure nothing about MLflow is taken for granted but what it confirmed."""
+        self._store = None
+        self._live = {}
+
+
+def ranked(info: StudyInfo, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Completed, feasible trials, the best by the first objective first."""
+    candidates = [t for t in trials if t.state.name == "COMPLETE" and t.values and not t.user_attrs.get("infeasible")]
+    sign = 1.0 if info.directions[0] == "minimize" else -1.0
+    return sorted(candidates, key=lambda trial: (sign * trial.values[0], trial.number))
+
+
+def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> list[Point]:
+    """The parent's metrics: counts of trials by state, and the best value so far over the trial numbers."""
+    counts = Counter(trial.state.name.lower() for trial in trials)
+    points = [
+        Point(f"trials/{state}", float(counts[state]), end, len(trials)) for state in ("complete", "pruned", "fail")
+    ]
+    best: float | None = None
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        for candidate in ranked(info, [trial]):
+            value = candidate.values[0]
+            if best is None or (value < best if info.directions[0] == "minimize" else value > best):
+                best = value
+                moment = milliseconds(trial.datetime_complete or info.start)
+                points.append(Point(f"best/{info.objectives[0]}", value, moment, trial.number))
+    return points

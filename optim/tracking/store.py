@@ -1,0 +1,209 @@
+"""An MLflow experiment as the projection uses it: find, write, complete and delete runs. Imports MLflow when opened."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from optim.errors import TrackingError
+from optim.tracking.limits import FULL_VALUES
+from optim.tracking.rows import Point, RunRow
+from optim.tracking.settings import MLflowSettings, prepare_environment
+
+HTTP_THREADS = 8
+_PAGE = 1000
+_UNFINISHED = ("RUNNING", "SCHEDULED")
+
+
+class RunStore:
+    """One experiment; created when it is not there.
+
+    Raises:
+        TrackingError: the experiment was deleted in MLflow.
+        mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses.
+    """
+
+    def __init__(self, settings: MLflowSettings) -> None:
+        prepare_environment(settings)
+        from mlflow import MlflowClient
+
+        if settings.sqlite_path:
+            settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+        if settings.kind == "sql":
+            create_tables(settings.tracking_uri)
+        self.settings = settings
+        self.client = MlflowClient(tracking_uri=settings.tracking_uri)
+        self.experiment = self._experiment()
+        self.bulk = self._bulk()
+
+    @property
+    def experiment_id(self) -> str:
+        return str(self.experiment.experiment_id)
+
+    def find(self, tags: dict[str, str]) -> list[Any]:
+        """All active runs of the experiment with these tags, oldest first."""
+        query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], query, max_results=_PAGE, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+
+    def create(self, row: RunRow) -> str:
+        """A new run with everything but its end; its id."""
+        tags = dict(row.tags)
+        run = self.client.create_run(self.experiment_id, start_time=row.start, tags=tags, run_name=row.name)
+        run_id: str = run.info.run_id
+        self.add(run_id, row.points, row.params)
+        self.log_overflow(run_id, row)
+        return run_id
+
+    def log_overflow(self, run_id: str, row: RunRow) -> None:
+        """What MLflow's limits changed, in full, as a JSON artifact."""
+        if row.overflow:
+            self.client.log_dict(run_id, row.overflow, FULL_VALUES)
+
+    def add(self, run_id: str, points: Iterable[Point], params: dict[str, str] | None = None) -> None:
+        """Metrics and parameters in one call."""
+        from mlflow.entities import Metric, Param
+
+        metrics = [Metric(p.key, float(p.value), int(p.timestamp), int(p.step)) for p in points]
+        self.client.log_batch(run_id, metrics=metrics, params=[Param(k, v) for k, v in (params or {}).items()])
+
+    def set_tags(self, run_id: str, tags: dict[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def end(self, run_id: str, status: str, end: int | None) -> None:
+        """Terminate a run at its true time."""
+        from mlflow.entities import RunStatus
+
+        # set_terminated would also print an advertisement to standard output and fetch the run for it
+        store = self.client._tracking_client.store
+        store.update_run_info(run_id, RunStatus.from_string(status), end, None)
+
+    def write(self, rows: Sequence[RunRow]) -> list[str | Exception]:
+        """Write finished runs; per row its id, or why it could not be written. The database's failures raise."""
+        plain = [row for row in rows if self.bulk and not row.overflow]  # an artifact must be there before the run ends
+        others = [row for row in rows if not self.bulk or row.overflow]
+        with ThreadPoolExecutor(HTTP_THREADS if self.settings.kind == "http" else 1) as threads:
+            written = zip(others, threads.map(self._write_one, others), strict=True)
+            outcomes = {row.name: outcome for row, outcome in written}
+        outcomes |= {row.name: outcome for row, outcome in zip(plain, self._write_bulk(plain), strict=True)}
+        return [outcomes[row.name] for row in rows]
+
+    def complete(self, run: Any, row: RunRow) -> None:
+        """Bring an unfinished run to `row`, logging only what it lacks."""
+        run_id = run.info.run_id
+        run = self.client.get_run(run_id)
+        stepped = {p.key for p in row.points if p.step}
+        known = {(m.key, m.step) for key in stepped for m in self.client.get_metric_history(run_id, key)}
+        known |= {(key, 0) for key in run.data.metrics if key not in stepped}
+        missing = {key: value for key, value in row.params.items() if key not in run.data.params}
+        self.add(run_id, [p for p in row.points if (p.key, p.step) not in known], missing)
+        self.set_tags(run_id, {key: value for key, value in row.tags.items() if key != "mlflow.runName"})
+        self.log_overflow(run_id, row)
+        if row.end is not None:
+            self.end(run_id, row.status, row.end)
+
+    def _write_one(self, row: RunRow) -> str | Exception:
+        try:
+            run_id = self.create(row)
+            self.end(run_id, row.status, row.end)
+        except Exception as error:  # noqa: BLE001 - one row's failure must not lose the others
+            return error
+        return run_id
+
+    def _write_bulk(self, rows: Sequence[RunRow]) -> list[str | Exception]:
+        """All in one transaction; a row the database refuses is found by halving."""
+        from mlflow.exceptions import MlflowException
+
+        if not rows:
+            return []
+        try:
+            return list(self.bulk.insert_runs(self.client._tracking_client.store, self.experiment, rows))
+        except MlflowException as error:
+            if error.error_code == "TEMPORARILY_UNAVAILABLE":  # locked, full, gone: no row's fault
+                raise
+            if len(rows) == 1:
+                return [error]
+            middle = len(rows) // 2
+            return self._write_bulk(rows[:middle]) + self._write_bulk(rows[middle:])
+
+    def _bulk(self) -> Any:
+        if self.settings.kind != "sql":
+            return None
+        from optim.tracking import bulk
+
+        return bulk if bulk.usable(self.client._tracking_client.store) else None
+
+    def _experiment(self) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        name = self.settings.experiment_name
+        experiment: Any = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            try:
+                self.client.create_experiment(name, artifact_location=self.settings.location())
+            except MlflowException:  # another process was faster
+                if self.client.get_experiment_by_name(name) is None:
+                    raise
+            experiment = self.client.get_experiment_by_name(name)
+        if experiment.lifecycle_stage == "deleted":
+            remedy = (
+                f"restore it with `mlflow experiments restore -x {experiment.experiment_id}` or choose another name."
+            )
+            raise TrackingError(f"The MLflow experiment {name!r} is deleted: {remedy}")
+        return experiment
+
+
+def unfinished(run: Any) -> bool:
+    return run.info.status in _UNFINISHED
+
+
+def same(run: Any, row: RunRow, own_params: Iterable[str]) -> bool:
+    """Whether a finished run of MLflow says what the record says about its trial.
+
+    What all trials share (versions, user, commit) is not compared: it belongs to the moment of writing.
+    """
+    tags = {
+        k: v
+        for k, v in row.tags.items()
+        if k.startswith("optim.") or k in ("error", "infeasible", "mlflow.parentRunId")
+    }
+    latest = {point.key: point.value for point in row.points}  # points of a key come in step order
+    return (
+        (run.info.status, run.info.start_time, run.info.end_time) == (row.status, row.start, row.end)
+        and all(run.data.tags.get(key) == value for key, value in tags.items())
+        and all(run.data.params.get(key) == row.params.get(key) for key in own_params)
+        and all(key in run.data.metrics and _equal(run.data.metrics[key], value) for key, value in latest.items())
+    )
+
+
+def _equal(stored: float, value: float) -> bool:
+    if math.isnan(value):
+        return math.isnan(stored)
+    limit = sys.float_info.max
+    return min(max(stored, -limit), limit) == min(max(value, -limit), limit)
+
+
+def create_tables(uri: str) -> None:
+    """Initialise a fresh database under MLflow's own lock: processes that open it together would break each other.
+
+    One plain attempt: MLflow's own tries a database that is down for a minute and a half.
+    """
+    from mlflow.store.db.utils import _all_tables_exist, _safe_initialize_tables, create_sqlalchemy_engine
+
+    engine = create_sqlalchemy_engine(uri)
+    try:
+        if not _all_tables_exist(engine):
+            _safe_initialize_tables(engine)
+    finally:
+        engine.dispose()

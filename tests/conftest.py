@@ -1,0 +1,33 @@
+"""`@pytest.mark.real("postgresql")`: skipped where the component is absent, an error under OPTIM_REQUIRE_ALL=1."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+COMPONENTS = {
+    "postgresql": lambda: bool(postgresql_bin()),
+    "nginx": lambda: bool(shutil.which("nginx")),
+    "chromium": lambda: bool(shutil.which("chromium")) and find_spec("playwright") is not None,
+    "s3": lambda: find_spec("moto") is not None and find_spec("boto3") is not None,
+}
+
+
+def postgresql_bin() -> Path | None:
+    """The folder of the newest installed PostgreSQL server's programs."""
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda folder: int(folder.parent.name))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("real"):
+        for component in mark.args:
+            if not COMPONENTS[component]():
+                if os.environ.get("OPTIM_REQUIRE_ALL") == "1":
+                    pytest.fail(f"{component} is required (OPTIM_REQUIRE_ALL=1) and not installed")
+                pytest.skip(f"{component} is not installed")

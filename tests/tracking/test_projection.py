@@ -1,0 +1,249 @@
+"""What a study looks like in MLflow (on SQLite), through the mirror process and through `sync`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.trial import TrialState
+
+from optim.tracking import LiveTrial, Mirror, MLflowSettings, NullMirror, StudyResult, sync
+from optim.tracking.rows import milliseconds, run_name
+from tests.tracking.builders import START, make_trial, make_trials, poll, study_info
+
+RESULT = StudyResult(9, None, None, "fast_window = 14\n", "Best: **0.09**")
+
+
+class Backtest:
+    """Stands for an engine result: anything with `save(folder)`."""
+
+    def save(self, folder: Path) -> None:
+        for name in ("plots/equity_curve.png", "reports/metrics.json", "config/config_snapshot.json"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(name)
+
+
+@pytest.fixture
+def settings(database: Path, tmp_path: Path) -> MLflowSettings:
+    return MLflowSettings(f"sqlite:///{database}", "ma_crossover_optimization")
+
+
+def open_client(settings: MLflowSettings) -> MlflowClient:
+    return MlflowClient(tracking_uri=settings.tracking_uri)
+
+
+def all_runs(settings: MLflowSettings) -> list[Run]:
+    client = open_client(settings)
+    experiment = client.get_experiment_by_name(settings.experiment_name)
+    return list(client.search_runs([experiment.experiment_id], max_results=1000))
+
+
+def children(settings: MLflowSettings) -> dict[int, Run]:
+    runs = [run for run in all_runs(settings) if "optim.trial" in run.data.tags]
+    found = {int(run.data.tags["optim.trial"]): run for run in runs}
+    assert len(found) == len(runs), "a trial has two runs"
+    return found
+
+
+def snapshot(settings: MLflowSettings) -> dict[str, object]:
+    return {run.info.run_id: run.to_dictionary() for run in all_runs(settings)}
+
+
+def artifacts(settings: MLflowSettings, run_id: str, path: str = "") -> set[str]:
+    return {item.path for item in open_client(settings).list_artifacts(run_id, path)}
+
+
+def test_mirror_projects_every_trial_with_its_state_and_true_times(settings: MLflowSettings) -> None:
+    trials = make_trials(20)
+    mirror = Mirror(study_info(), settings)
+    for start in range(0, 20, 8):
+        mirror.finished(trials[start : start + 8])
+    told: list[tuple[int, int]] = []
+    report = mirror.close(RESULT, lambda done, total: told.append((done, total)))
+
+    assert report.complete
+    assert told[-1] == (20, 20)
+    runs = children(settings)
+    assert sorted(runs) == list(range(20))
+    for trial in trials:
+        run = runs[trial.number]
+        assert run.info.status == {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}[trial.state.name]
+        assert run.info.start_time == milliseconds(trial.datetime_start)
+        assert run.info.end_time == milliseconds(trial.datetime_complete)
+        assert run.data.tags["mlflow.parentRunId"] == report.parent_run_id
+        assert run.data.params["fast_window"] == str(trial.params["fast_window"])
+        assert run.data.params["fee_bps"] == "10.0"
+        assert run.data.tags["market"] == "IBM"
+    assert runs[2].info.run_name == "trial_0002_fast7_slow62"
+    assert runs[5].data.tags["error"] == "the signal is not finite"
+    assert runs[9].data.metrics["sharpe_ratio"] == 0.09
+    history = open_client(settings).get_metric_history(runs[9].info.run_id, "cell/sharpe_ratio")
+    assert [(point.step, point.value) for point in history] == [(step, 0.09 + step) for step in range(5)]
+
+
+def test_parent_carries_the_study(settings: MLflowSettings) -> None:
+    result = RESULT._replace(best=Backtest(), holdout=Backtest())
+    report = sync(study_info(), settings, make_trials(12), result)
+    assert report.complete
+    parent = open_client(settings).get_run(report.parent_run_id)
+    best = children(settings)[9]
+
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_name == "ma_crossover_ibm"
+    assert parent.info.start_time == milliseconds(START)
+    assert parent.data.params["strategy"] == "ma_crossover"
+    assert parent.data.tags["status"] == "finished"
+    assert parent.data.tags["optim.best_run_id"] == best.info.run_id
+    assert "Best: **0.09**" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.metrics["best/sharpe_ratio"] == 0.11
+    assert parent.data.metrics["trials/pruned"] == 1
+    dataset = parent.inputs.dataset_inputs[0].dataset
+    assert (dataset.name, dataset.digest) == ("IBM", "ab" * 16)
+    assert "ab" * 32 in dataset.profile
+    assert artifacts(settings, parent.info.run_id, "config") == {"config/study.toml"}
+    assert artifacts(settings, parent.info.run_id, "reports") >= {"reports/trials.parquet", "reports/best_params.toml"}
+    assert artifacts(settings, parent.info.run_id, "holdout/plots") == {"holdout/plots/equity_curve.png"}
+    assert artifacts(settings, best.info.run_id, "config") == {"config/config_snapshot.json"}
+    assert artifacts(settings, parent.info.run_id, "plots") == {"plots/equity_curve.png"}
+
+
+def test_the_guides_filter_finds_trials(settings: MLflowSettings) -> None:
+    sync(study_info(), settings, make_trials(20), RESULT)
+    client = open_client(settings)
+    experiment = client.get_experiment_by_name(settings.experiment_name)
+    query = "metrics.sharpe_ratio > 0.15 and tags.market = 'IBM' and params.strategy = 'ma_crossover'"
+    found = client.search_runs([experiment.experiment_id], query, order_by=["metrics.sharpe_ratio DESC"])
+    assert [run.data.tags["optim.trial"] for run in found] == ["19", "18", "17", "16"]
+
+
+def test_projecting_again_changes_nothing(settings: MLflowSettings) -> None:
+    trials = make_trials(20)
+    mirror = Mirror(study_info(), settings)
+    mirror.finished(trials)
+    assert mirror.close(RESULT).complete
+    before = snapshot(settings)
+    assert sync(study_info(), settings, trials, RESULT).complete
+    assert snapshot(settings) == before
+
+
+def test_a_resumed_study_goes_on_under_the_same_parent(settings: MLflowSettings) -> None:
+    trials = make_trials(20)
+    first = Mirror(study_info(), settings)
+    first.finished(trials[:10])
+    interrupted = first.close(None)
+    parent = open_client(settings).get_run(interrupted.parent_run_id)
+    assert (parent.info.status, parent.data.tags["status"]) == ("KILLED", "interrupted")
+
+    changed = study_info(params={"strategy": "ma_crossover", "commit_sha": "fffffff"})
+    second = Mirror(changed, settings)
+    second.finished(trials)
+    report = second.close(RESULT)
+    assert report.complete
+    assert report.parent_run_id == interrupted.parent_run_id
+    assert len(children(settings)) == 20
+    assert open_client(settings).get_run(report.parent_run_id).info.status == "FINISHED"
+
+
+def test_sync_repairs_what_is_missing_damaged_or_too_much(settings: MLflowSettings) -> None:
+    trials = make_trials(20)
+    sync(study_info(), settings, trials, RESULT)
+    client, runs = open_client(settings), children(settings)
+    client.delete_run(runs[0].info.run_id)
+    client.set_tag(runs[1].info.run_id, "optim.state", "PRUNED")
+    client.update_run(runs[2].info.run_id, status="RUNNING")
+    surplus = {"optim.study_id": "5e1f", "optim.role": "trial"}
+    client.create_run(runs[3].info.experiment_id, tags=surplus | {"optim.trial": "3"})
+    client.create_run(runs[3].info.experiment_id, tags=surplus | {"optim.trial": "99"})
+
+    assert sync(study_info(), settings, trials, RESULT).complete
+    repaired = children(settings)
+    assert sorted(repaired) == list(range(20))
+    assert repaired[3].info.run_id == runs[3].info.run_id
+    for number in (0, 1, 2):
+        assert repaired[number].data.metrics == runs[number].data.metrics
+        assert repaired[number].data.params == runs[number].data.params
+        assert repaired[number].data.tags == runs[number].data.tags
+        assert repaired[number].info.status == runs[number].info.status
+        assert repaired[number].info.end_time == runs[number].info.end_time
+
+
+def test_a_long_trial_is_seen_running_with_its_cells(settings: MLflowSettings) -> None:
+    trial = make_trial(0)
+    mirror = Mirror(study_info(), settings)
+    mirror.running(LiveTrial(0, trial.params, START, (trial.user_attrs["cell_values"][0],)))
+    run = wait_for_child(settings, "cell/sharpe_ratio")
+    assert run.info.status == "RUNNING"
+    assert run.data.metrics == {"cell/sharpe_ratio": 0.0}
+    mirror.running(LiveTrial(0, trial.params, START, tuple(trial.user_attrs["cell_values"][:2])))
+    mirror.finished([trial])
+    assert mirror.close(RESULT).complete
+    (finished,) = children(settings).values()
+    assert finished.info.run_id == run.info.run_id
+    assert (finished.info.status, finished.info.end_time) == ("FINISHED", milliseconds(trial.datetime_complete))
+    history = open_client(settings).get_metric_history(run.info.run_id, "cell/sharpe_ratio")
+    assert sorted(point.step for point in history) == [0, 1, 2, 3, 4]
+
+
+def test_a_running_trial_that_never_finished_leaves_no_run(settings: MLflowSettings) -> None:
+    mirror = Mirror(study_info(), settings)
+    mirror.running(LiveTrial(0, {"fast_window": 5}, START, ()))
+    wait_for_child(settings)
+    assert mirror.close(None).complete
+    assert children(settings) == {}
+
+
+def wait_for_child(settings: MLflowSettings, metric: str | None = None) -> Run:
+    """Poll until the mirror shows the running trial (its process needs seconds to import MLflow)."""
+
+    def shown() -> Run | None:
+        if open_client(settings).get_experiment_by_name(settings.experiment_name) is None:
+            return None
+        return next((run for run in children(settings).values() if not metric or metric in run.data.metrics), None)
+
+    return poll(shown, "the running trial never appeared")
+
+
+def test_a_dead_mirror_process_is_reported_and_harms_nothing(settings: MLflowSettings) -> None:
+    mirror = Mirror(study_info(), settings)
+    mirror._process.kill()
+    mirror._process.wait()
+    mirror.finished(make_trials(10))
+    report = mirror.close(RESULT)
+    assert report.missing == 10
+    assert "died (signal 9)" in report.error
+
+
+def test_several_objectives(settings: MLflowSettings) -> None:
+    info = study_info(objectives=("sharpe_ratio", "max_drawdown"), directions=("maximize", "maximize"))
+    trial = make_trial(1, cell_values=[[1.0, -0.1], [2.0, -0.2]])
+    trial.values = [0.5, -0.15]
+    assert sync(info, settings, [trial], RESULT._replace(best_number=None)).complete
+    (run,) = children(settings).values()
+    assert run.data.metrics["cell/sharpe_ratio"] == 2.0
+    assert run.data.metrics["cell/max_drawdown"] == -0.2
+    assert run.data.metrics["objective/sharpe_ratio"] == 0.5
+
+
+def test_null_mirror_is_silent() -> None:
+    mirror = NullMirror()
+    mirror.finished([])
+    assert mirror.close(None).complete
+
+
+def test_run_names_shorten_only_what_stays_clear() -> None:
+    params = {"fast_window": 20, "slow_window": 50, "fast_type": "ema", "ratio": 0.123456}
+    assert run_name(42, params, ("fast_window", "slow_window")) == "trial_0042_fast20_slow50"
+    assert run_name(1, params, ("fast_window", "fast_type")) == "trial_0001_fast_window20_fast_typeema"
+    assert run_name(12345, params, ("ratio", "absent")) == "trial_12345_ratio0.1235"
+
+
+def test_times_are_of_the_trial_even_when_it_has_no_end() -> None:
+    from optim.tracking.rows import trial_row
+
+    trial = make_trial(3, TrialState.FAIL)
+    trial.datetime_complete = None
+    row = trial_row(study_info(), "p", trial)
+    assert row.start == row.end == milliseconds(START + timedelta(seconds=3))
