@@ -1,7 +1,8 @@
 """Small safe expressions over named values: constraints, conditions, objectives.
 
-An expression is Python syntax reduced to names, literals, arithmetic, comparisons, `and`/`or`/`not`, `in`, a conditional and a few functions.
-It is parsed once with `ast` and evaluated by walking the tree: nothing is ever compiled or executed as Python code.
+An expression is Python syntax reduced to names, literals, arithmetic, comparisons, `and`/`or`/`not`, `in`, a
+conditional and a few functions. It is parsed once with `ast` and evaluated by walking the tree: nothing is ever
+compiled or executed as Python code.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ def parse(text: str, known: Collection[str] | None = None) -> Expression:
 
 
 def violation(expression: Expression, values: Mapping[str, Any]) -> float:
-    """How far `values` are from satisfying a condition: <= 0 where it holds, > 0 where it does not (Optuna's convention)."""
+    """How far `values` are from satisfying a condition.
+
+    <= 0 where it holds, > 0 where it does not (Optuna's convention).
+    """
     return _violation(expression.body, values)
 
 

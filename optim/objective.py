@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from engine.catalogue import METRICS
 from optim.errors import SpecError
@@ -15,14 +15,15 @@ from optim.expressions import Expression, ExpressionError, parse, violation
 from optim.spec import StudySpec
 
 Metrics = Mapping[str, float]
+Direction = Literal["maximize", "minimize"]
 
 
 class Goal(NamedTuple):
     """One objective: its name, its direction and how to compute it from the metrics of one cell."""
 
     name: str
-    direction: str
-    score: Callable[[Metrics], float]
+    direction: Direction
+    score: Callable[[Metrics], Any]
 
 
 class Objective(NamedTuple):
@@ -52,7 +53,10 @@ class Objective(NamedTuple):
         return table
 
     def violations(self, metrics: Metrics) -> dict[str, float]:
-        """Distance to each constraint over the metrics of the whole trial: feasible where <= 0 (Optuna's convention)."""
+        """Distance to each constraint over the metrics of the whole trial:
+
+        feasible where <= 0 (Optuna's convention).
+        """
         return {constraint.text: _violated(constraint, metrics) for constraint in self.constraints}
 
 
@@ -76,7 +80,9 @@ def build_objective(spec: StudySpec) -> Objective:
     given = spec.study.direction
     directions = given if isinstance(given, list) else [given] * len(names)
     if len(directions) != len(names):
-        raise SpecError(f"{spec.path}: [study] direction has {len(directions)} entries, but there are {len(names)} objectives")
+        raise SpecError(
+            f"{spec.path}: [study] direction has {len(directions)} entries, but there are {len(names)} objectives"
+        )
     goals = tuple(_goal(name, direction, spec, where) for name, direction in zip(names, directions, strict=True))
     texts = list(spec.evaluation.constraints)
     if spec.evaluation.min_trades:
@@ -85,15 +91,18 @@ def build_objective(spec: StudySpec) -> Objective:
     return Objective(goals, spec.evaluation.aggregate, constraints)
 
 
-def _goal(name: str, direction: str | None, spec: StudySpec, where: str) -> Goal:
+def _goal(name: str, direction: Direction | None, spec: StudySpec, where: str) -> Goal:
     if name in METRICS:
         return Goal(name, direction or METRICS[name].direction, lambda metrics: metrics[name])
     if direction is None:
         _ = _function(name, spec.folder, where) if ".py:" in name else _parse(name, where)
-        raise SpecError(f"{where} = {name!r}: give [study] direction = 'maximize' or 'minimize' with an expression or a function")
+        raise SpecError(
+            f"{where} = {name!r}: give [study] direction = 'maximize' or 'minimize' with an expression or a function"
+        )
     if ".py:" in name:
         return Goal(name.rpartition(":")[2], direction, _function(name, spec.folder, where))
-    return Goal(name, direction, _parse(name, where))
+    expression = _parse(name, where)
+    return Goal(name, direction, lambda metrics: expression(metrics))
 
 
 def _parse(text: str, where: str) -> Expression:
@@ -109,7 +118,8 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     if not file.is_file():
         raise SpecError(f"{where} = {reference!r}: no such file: {file}")
     loaded = importlib.util.spec_from_file_location(file.stem, file)
-    assert loaded is not None and loaded.loader is not None  # a .py file always has a loader
+    assert loaded is not None  # a .py file always has a loader
+    assert loaded.loader is not None
     module = importlib.util.module_from_spec(loaded)
     try:
         loaded.loader.exec_module(module)

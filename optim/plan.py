@@ -1,4 +1,7 @@
-"""A checked study ready to run: strategy, bars, cells, objective, identity. Everything that can be wrong is found here, before anything is written."""
+"""A checked study ready to run: strategy, bars, cells, objective, identity.
+
+Everything that can be wrong is found here, before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,8 @@ class Plan(NamedTuple):
         """One point on some cells; parameters named like an account rule replace the rule."""
         rules = {name: value for name, value in point.items() if name in Account._fields}
         params = {name: value for name, value in point.items() if name not in Account._fields}
-        return Task({**self.spec.strategy.fixed, **params}, self.account._replace(**rules), cells)
+        account = Account(**{**self.account._asdict(), **rules})  # type: ignore[arg-type] # the engine checks them
+        return Task({**self.spec.strategy.fixed, **params}, account, cells)
 
     def fingerprint(self) -> dict[str, Any]:
         """All that the results depend on, as plain data: the same fingerprint, the same trials."""
@@ -88,7 +92,17 @@ def make_plan(spec: StudySpec) -> Plan:
     cells, holdouts = _make_cells(spec, instruments)
     job = Job(strategy.reference, str(spec.folder), instruments, spec.data.periods_per_year)
     plan = Plan(
-        spec, space, objective, strategy, job, account, datasets, cells, holdouts, resolve_storage(spec), resolve_tracking(spec)
+        spec,
+        space,
+        objective,
+        strategy,
+        job,
+        account,
+        datasets,
+        cells,
+        holdouts,
+        resolve_storage(spec),
+        resolve_tracking(spec),
     )
     _check_sampling(plan)
     return plan
@@ -132,11 +146,16 @@ def git_state(folder: Path) -> dict[str, str]:
     """The commit of the repository the study file is in and whether it has uncommitted changes; empty outside one."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5
+        )
         return done.stdout.strip()
 
     try:
-        return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": str(bool(git("status", "--porcelain", "-uno"))).lower()}
+        return {
+            "git_commit": git("rev-parse", "HEAD"),
+            "git_dirty": str(bool(git("status", "--porcelain", "-uno"))).lower(),
+        }
     except (OSError, subprocess.SubprocessError):
         return {}
 
@@ -189,11 +208,19 @@ def _load_data(spec: StudySpec) -> tuple[tuple[Bars, ...], tuple[Dataset, ...]]:
 
 
 def _make_cells(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
-    """One set of folds per instrument (or one for the portfolio), fold by fold, so that early rounds see every instrument."""
+    """One set of folds per instrument (or one for the portfolio).
+
+    Ordered fold by fold, so that early rounds see every instrument.
+    """
     which = [-1] if spec.portfolio else list(range(len(instruments)))
     try:
         parts = [
-            split(len(instruments[max(i, 0)].timestamp), folds=spec.evaluation.folds, holdout=spec.evaluation.holdout, instrument=i)
+            split(
+                len(instruments[max(i, 0)].timestamp),
+                folds=spec.evaluation.folds,
+                holdout=spec.evaluation.holdout,
+                instrument=i,
+            )
             for i in which
         ]
     except EngineError as error:
@@ -212,12 +239,14 @@ def _check_sampling(plan: Plan) -> None:
         for parameter in plan.space.parameters:
             if parameter.size() == float("inf"):
                 raise SpecError(
-                    f"{spec.path}: [study] sampler {spec.study.sampler.name} needs a finite space, but {parameter.name!r} is continuous; "
-                    "give it a step"
+                    f"{spec.path}: [study] sampler {spec.study.sampler.name} needs a finite space, "
+                    f"but {parameter.name!r} is continuous; give it a step"
                 )
     if len(plan.objective.goals) > 1:
         if "pruner" in spec.study.model_fields_set and spec.study.pruner.name != "NopPruner":
-            raise SpecError(f"{spec.path}: [study] pruner: several objectives cannot be pruned; remove it or name NopPruner")
+            raise SpecError(
+                f"{spec.path}: [study] pruner: several objectives cannot be pruned; remove it or name NopPruner"
+            )
         if spec.study.patience is not None:
             raise SpecError(f"{spec.path}: [study] patience: several objectives have no single best value; remove it")
     for row in spec.study.enqueue:

@@ -1,7 +1,8 @@
 """Asking Optuna for candidates: reproducible batches, no infeasible point, no point twice.
 
-Batch k is asked with a fresh sampler seeded from (seed, k), so a resumed study asks the very batch it was interrupted in. A proposal that breaks a
-constraint or was evaluated before is replaced: by a uniform draw while the sampler itself draws blindly, by a near neighbour once it has a model.
+Batch k is asked with a fresh sampler seeded from (seed, k), so a resumed study asks the very batch it was interrupted
+in. A proposal that breaks a constraint or was evaluated before is replaced: by a uniform draw while the sampler itself
+draws blindly, by a near neighbour once it has a model.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def make_pruner(spec: StudySpec, n_rounds: int) -> optuna.pruners.BasePruner:
 class Proposer:
     """Asks the in-memory study for batches of distinct feasible points."""
 
-    def __init__(self, spec: StudySpec, space: SearchSpace, study: optuna.Study, storage: optuna.storages.InMemoryStorage):
+    def __init__(
+        self, spec: StudySpec, space: SearchSpace, study: optuna.Study, storage: optuna.storages.InMemoryStorage
+    ):
         self._spec = spec
         self._space = space
         self._study = study
@@ -117,7 +120,7 @@ class Proposer:
         return _key(point) not in self._seen and self._space.feasible(point)
 
     def _candidates(self, point: Point, keep: Mapping[str, Value], rng: np.random.Generator) -> Iterator[Point]:
-        """Replacements in the order of preference, ever farther from the proposal; at last every point of a small space.
+        """Replacements in order of preference, ever farther from the proposal; at last every point of a small space.
 
         Parameters that decide which others exist stay as proposed, so that a replacement has the same parameters.
         """
@@ -128,7 +131,11 @@ class Proposer:
             width = 1.0 if blind else min(1.0, 0.02 * 1.02**attempt)
             yield {**point, **{p.name: _near(p, point[p.name], width, rng) for p in free}}
         if self._space.size() <= _ENUMERABLE:
-            rest = [p for p in self._space.grid() if p.keys() == point.keys() and all(p[k] == point[k] for k in held & p.keys())]
+            rest = [
+                p
+                for p in self._space.grid()
+                if p.keys() == point.keys() and all(p[k] == point[k] for k in held & p.keys())
+            ]
             yield from (rest[i] for i in rng.permutation(len(rest)))
 
     def _store(self, trial: optuna.Trial, point: Point) -> None:
@@ -152,7 +159,10 @@ def _suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
 
 
 def _near(parameter: Parameter, value: Value, width: float, rng: np.random.Generator) -> Value:
-    """A value within `width` (a share of the range) of `value`; any value at width 1. Discrete ones move by at least a step."""
+    """A value within `width` (a share of the range) of `value`; any value at width 1.
+
+    Discrete ones move by at least a step.
+    """
     if width >= 1.0:
         return parameter.at(rng.random())
     if parameter.type == "categorical":
@@ -194,4 +204,6 @@ def _construct(kind: type, arguments: dict[str, Any], role: str, path: Path) -> 
 
 def _refuse_arguments(named: NamedSpec, path: Path) -> None:
     if named.arguments():
-        raise SpecError(f"{path}: [study] sampler: {named.name} takes its grid from the search space, not from arguments")
+        raise SpecError(
+            f"{path}: [study] sampler: {named.name} takes its grid from the search space, not from arguments"
+        )

@@ -1,6 +1,7 @@
 """The persistent Optuna record: the truth about a study. One writer; appended to, never rewritten.
 
-A journal file (default) or any database URL Optuna takes. A finished trial is appended whole, in one call, so a record holds no RUNNING trial.
+A journal file (default) or any database URL Optuna takes. A finished trial is appended whole, in one call, so a record
+holds no RUNNING trial.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
 
 from optim.errors import RecordError
+from optim.objective import Direction
 from optim.secrets import mask
 
 ID, SPEC = "optim:id", "optim:spec"
@@ -54,7 +56,7 @@ class Record:
         """Write finished trials; RecordError when the storage cannot take them."""
         try:
             self.study.add_trials(trials)
-        except Exception as error:  # noqa: BLE001 - every backend has its own errors, from ENOSPC to psycopg2's
+        except Exception as error:
             raise RecordError(
                 f"the record {self.location} cannot be written ({type(error).__name__}: {mask(str(error))}); "
                 "all trials before this batch are safe: make room or bring it back, then run the same command to resume"
@@ -67,12 +69,12 @@ def is_url(storage: str) -> bool:
 
 
 def open_record(
-    storage: str, name: str, directions: Sequence[str], fingerprint: Mapping[str, Any], metrics: Sequence[str]
+    storage: str, name: str, directions: Sequence[Direction], fingerprint: Mapping[str, Any], metrics: Sequence[str]
 ) -> Record:
     """The study called `name` in `storage`, created when it is not there yet.
 
-    `fingerprint` is stored at creation; comparing it is the caller's business. RecordError when the storage cannot be opened or holds a
-    study of that name that optim did not make.
+    `fingerprint` is stored at creation; comparing it is the caller's business. RecordError when the storage cannot be
+    opened or holds a study of that name that optim did not make.
     """
     backend = _open_storage(storage)
     try:
@@ -82,15 +84,18 @@ def open_record(
                 raise RecordError(
                     f"{mask(storage)} has a study named {name!r} that was not made by optim; give [study] another name"
                 )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(metrics))
+            if len(metrics) > 1:  # with one, trials_dataframe() keeps its column `value`, as Optuna's users know it
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    study.set_metric_names(list(metrics))
             study.set_user_attr(SPEC, dict(fingerprint))
             study.set_user_attr(ID, uuid.uuid4().hex)
     except RecordError:
         raise
-    except Exception as error:  # noqa: BLE001
-        raise RecordError(f"the record {mask(storage)} cannot be used: {type(error).__name__}: {mask(str(error))}") from error
+    except Exception as error:
+        raise RecordError(
+            f"the record {mask(storage)} cannot be used: {type(error).__name__}: {mask(str(error))}"
+        ) from error
     return Record(study, mask(storage))
 
 
@@ -115,19 +120,24 @@ def sole_writer(storage: str, name: str) -> Iterator[None]:
         yield
         return
     journal = Path(storage)
-    path = journal.with_name(f".{journal.name}.{name}.writer")  # stays behind: to delete a lock file is to let two hold it
+    path = journal.with_name(
+        f".{journal.name}.{name}.writer"
+    )  # stays behind: to delete a lock file is to let two hold it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below, with the lock
     except OSError as error:
-        raise RecordError(f"[study] storage = {storage!r} cannot be written: {error.strerror}; choose another folder") from None
+        raise RecordError(
+            f"[study] storage = {storage!r} cannot be written: {error.strerror}; choose another folder"
+        ) from None
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             handle.seek(0)
             raise RecordError(
-                f"study {name!r} is being run by {handle.read().strip() or 'another process'}; wait for it or stop it first"
+                f"study {name!r} is being run by {handle.read().strip() or 'another process'}; "
+                "wait for it or stop it first"
             ) from None
         handle.truncate(0)
         handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
@@ -146,8 +156,10 @@ def _open_storage(storage: str) -> BaseStorage:
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
         lock = JournalFileSymlinkLock(storage, grace_period=_STALE_LOCK_SECONDS)
         return JournalStorage(JournalFileBackend(storage, lock))
-    except Exception as error:  # noqa: BLE001 - ImportError of a driver, OSError, SQLAlchemy's own
-        raise RecordError(f"the record {mask(storage)} cannot be opened: {type(error).__name__}: {mask(str(error))}") from error
+    except Exception as error:
+        raise RecordError(
+            f"the record {mask(storage)} cannot be opened: {type(error).__name__}: {mask(str(error))}"
+        ) from error
 
 
 def _repair_tail(path: Path) -> None:

@@ -42,8 +42,8 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
         done = record.trials()
         if len(done) >= spec.study.n_trials:
             console.print(
-                f"Study {spec.study.name!r} is finished: {len(done)} of {spec.study.n_trials} trials are in the record. "
-                "Raise n_trials to go on, or give [study] another name to start anew.",
+                f"Study {spec.study.name!r} is finished: "
+                f"{len(done)} of {spec.study.n_trials} trials are in the record. Raise n_trials to go on, or give [study] another name to start anew.",
                 highlight=False,
                 markup=False,
             )
@@ -58,10 +58,10 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
         if not as_object:
             print_summary(console, summary, params_toml)
         report = close_mirror(mirror, summary, params_toml, console)
-    report = report if spec.tracking.enabled else None
-    print_commands(console, summary, report)
+    shown = report if spec.tracking.enabled else None
+    print_commands(console, summary, shown)
     if as_object:
-        print(json.dumps(as_json(summary, report), allow_nan=False))  # noqa: T201 - the one object on stdout
+        print(json.dumps(as_json(summary, shown), allow_nan=False))  # noqa: T201 - the one object on stdout
     return EXIT_INTERRUPTED if reason == "interrupted" else 0
 
 
@@ -101,7 +101,9 @@ def make_mirror(plan: Plan, record: Record) -> StudyMirror:
 def tracking_settings(plan: Plan) -> MLflowSettings:
     """[tracking.mlflow] as the projection takes it."""
     given = plan.spec.tracking.mlflow
-    return MLflowSettings(plan.tracking_uri, given.experiment_name or f"{plan.strategy.name}_optimization", given.artifact_location)
+    return MLflowSettings(
+        plan.tracking_uri, given.experiment_name or f"{plan.strategy.name}_optimization", given.artifact_location
+    )
 
 
 def study_info(plan: Plan, record: Record) -> StudyInfo:
@@ -110,7 +112,11 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
     params: dict[str, Scalar] = {
         "strategy": plan.strategy.name,
         **spec.strategy.fixed,
-        **{name: value for name, value in plan.account._asdict().items() if name not in {p.name for p in plan.space.parameters}},
+        **{
+            name: value
+            for name, value in plan.account._asdict().items()
+            if name not in {p.name for p in plan.space.parameters}
+        },
         "objective": ", ".join(spec.study.objectives),
         "seed": spec.study.seed,
         "sampler": spec.study.sampler.name,
@@ -157,7 +163,9 @@ def _markdown(summary: Summary) -> str:
     lines = [f"{sum(summary.counts[k] for k in ('complete', 'pruned', 'failed'))} trials, {summary.reason}."]
     if summary.best is not None:
         lines.append(f"Best: trial {summary.best.number}")
-        lines += [f"* {name} = {value:.6g}" for name, value in zip(summary.objectives, summary.best.values, strict=True)]
+        lines += [
+            f"* {name} = {value:.6g}" for name, value in zip(summary.objectives, summary.best.values, strict=True)
+        ]
         lines += [f"* {name} = {value}" for name, value in summary.best.params.items()]
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """The search space: a table of parameters, their conditions and constraints; the Optuna distribution of each.
 
-Everything that asks "is this point allowed, which parameters does it have" is answered here; Optuna is imported only to name distributions.
+Everything that asks "is this point allowed, which parameters does it have" is answered here; Optuna is imported only
+to name distributions.
 """
 
 from __future__ import annotations
@@ -57,14 +58,18 @@ class Parameter(NamedTuple):
         return math.floor((self.high - self.low) / step + 1e-9) + 1
 
     def at(self, unit: float) -> Value:
-        """The value at a place in [0, 1): equal shares for a discrete one, linear or logarithmic for a continuous one."""
+        """The value at a place in [0, 1).
+
+        Equal shares for a discrete parameter, linear or logarithmic for a continuous one.
+        """
         if self.type == "categorical":
             return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
         size = self.size()
         if self.log:
             low, high = (self.low - 0.5, self.high + 0.5) if self.type == "int" else (self.low, self.high)
             raw = math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
-            return min(max(round(raw), int(self.low)), int(self.high)) if self.type == "int" else min(raw, self.high)
+            value = min(max(raw, self.low), self.high)  # exp(log(x)) may miss x by a digit
+            return round(value) if self.type == "int" else value
         if math.isinf(size):
             return self.low + unit * (self.high - self.low)
         return self.nth(min(int(unit * size), int(size) - 1))
@@ -120,7 +125,10 @@ class SearchSpace(NamedTuple):
         return math.prod(p.size() for p in self.parameters)
 
     def grid(self) -> Iterator[Point]:
-        """Every feasible point once, in the order of the table, the last parameter fastest; the space must be finite."""
+        """Every feasible point once, in the order of the table, the last parameter fastest.
+
+        The space must be finite.
+        """
         return (point for point in self._expand(0, {}) if self.feasible(point))
 
     def _expand(self, index: int, point: Point) -> Iterator[Point]:
@@ -224,5 +232,10 @@ def _number(row: Mapping[str, Any], key: str, kind: str, where: str) -> float:
 def _holds(condition: Expression, values: Mapping[str, Value]) -> bool:
     try:
         return bool(condition(values))
-    except (KeyError, ArithmeticError, TypeError, ValueError):  # it names a parameter this point lacks, or has no value here
+    except (
+        KeyError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+    ):  # it names a parameter this point lacks, or has no value here
         return False

@@ -158,7 +158,10 @@ class TrackingSection(Section):
 
 
 class StudySpec(Section):
-    """A whole study file, checked. `path` is where it came from: all relative paths in it are relative to its folder."""
+    """A whole study file, checked. `path` is where it came from.
+
+    All relative paths in it are relative to its folder.
+    """
 
     path: Path
     study: StudySection
@@ -283,7 +286,7 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _is_union_branch(part: int | str) -> bool:
-    """Pydantic puts the tried type of a union into the place: `str`, `list[str]`, `literal[...]`; no key looks like that."""
+    """Pydantic puts the tried type of a union into the place, `list[str]` or `literal[...]`: no key looks like that."""
     return isinstance(part, str) and re.fullmatch(r"(str|int|float|bool|(list|literal|dict)\[.*)", part) is not None
 
 

@@ -1,7 +1,7 @@
 """The loop: ask a batch, evaluate it round by round over the cells, prune, tell, record, mirror.
 
-The result depends on (spec, data, seed, batch_size) only. A batch is the unit of the record: it is appended when all of its trials have ended,
-in slot order, and an interrupted one is asked and evaluated again, to the same digits.
+The result depends on (spec, data, seed, batch_size) only. A batch is the unit of the record: it is appended when all
+of its trials have ended, in slot order, and an interrupted one is asked and evaluated again, to the same digits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STUDY_ATTRS = "optim:study_attrs"
 _LONG_SECONDS = 2.0  # a trial that runs longer is shown while it runs
 
 
-class Interrupted(Exception):
+class StopRequested(Exception):  # noqa: N818 - it is no error
     """The user or a signal asked to stop; the open batch is dropped."""
 
 
@@ -98,7 +98,7 @@ class Search:
             room = spec.study.n_trials - count + len(done)
             try:
                 ended = self._run_batch(batch, min(size, room), count - len(done))
-            except Interrupted:
+            except StopRequested:
                 return "interrupted"
             if not ended:
                 return "every point of the search space has been evaluated"
@@ -111,7 +111,10 @@ class Search:
         return "budget spent"
 
     def _restore(self, trials: list[FrozenTrial]) -> tuple[int, set[int]]:
-        """Take the recorded batches into memory; the batch to ask next and the slots of it that are recorded already."""
+        """Take the recorded batches into memory.
+
+        Returns the batch to ask next and the slots of it that are recorded already.
+        """
         last = max((trial.system_attrs[BATCH] for trial in trials), default=-1)
         earlier = [trial for trial in trials if trial.system_attrs[BATCH] < last]
         self._study.add_trials(earlier)
@@ -144,7 +147,7 @@ class Search:
             for candidate, result in zip(alive, results, strict=True):
                 self._absorb(candidate, result)
             if self._listener.should_stop():
-                raise Interrupted
+                raise StopRequested
             if number + 1 < len(rounds):
                 self._show_long([candidate for candidate in alive if candidate.alive])
                 for candidate in alive:
@@ -167,7 +170,9 @@ class Search:
             candidate.scores.append(scores)
             for goal, score in zip(self._plan.objective.goals, scores, strict=True):
                 if score != score:
-                    candidate.undefined = f"{goal.name} is undefined in cell {step} ({outcome.metrics['n_trades']:g} trades)"
+                    candidate.undefined = (
+                        f"{goal.name} is undefined in cell {step} ({outcome.metrics['n_trades']:g} trades)"
+                    )
                     return
             if self._single:
                 raw = isinstance(self._pruner, optuna.pruners.WilcoxonPruner)

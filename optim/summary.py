@@ -1,4 +1,6 @@
-"""What is known once a search has ended: counts, the best trials, the winner in-sample and on the hold-out, and how to look at it all."""
+"""What is known once a search has ended: counts, the best trials, the winner in-sample and on the hold-out,
+and how to look at it all.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,10 @@ def best_params_toml(plan: Plan, summary: Summary) -> str:
 
 
 def commands(plan: Plan) -> dict[str, str]:
-    """The shell commands that open the Optuna dashboard and MLflow on what was written; a URI with variables is shown unexpanded."""
+    """The shell commands that open the Optuna dashboard and MLflow on what was written.
+
+    A URI with variables is shown unexpanded.
+    """
     raw = plan.spec.study.storage
     record = _shell(raw if "${" in raw else _near(plan.storage))
     shown = {"optuna": f"{_tool('optuna-dashboard')} {record}"}
@@ -139,7 +144,10 @@ def commands(plan: Plan) -> dict[str, str]:
 
 
 def _tool(name: str) -> str:
-    """The command as the user can type it here: by name where it is on the PATH, else by its path beside this Python."""
+    """The command as the user can type it here.
+
+    By name where that finds it, else by its path beside this Python.
+    """
     beside = Path(sys.executable).with_name(name)
     found = shutil.which(name)
     if found is not None and (not beside.exists() or Path(found).resolve() == beside.resolve()):

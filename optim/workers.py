@@ -1,7 +1,8 @@
 """Where trials are evaluated: in this process, in threads, or in worker processes by joblib.
 
-A worker sees a job (strategy, bars) once and then small tasks (parameters, account rules, cells). It imports the engine, never Optuna or MLflow.
-None of this changes a result: a task is a pure function, and results come back in the order of the tasks.
+A worker sees a job (strategy, bars) once and then small tasks (parameters, account rules, cells). It imports the
+engine, never Optuna or MLflow. None of this changes a result: a task is a pure function, and results come back in the
+order of the tasks.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from engine.cells import Cell
 from engine.evaluate import Outcome, evaluate
 from engine.strategy import load_strategy
 
-_INLINE_SECONDS = 0.02  # a call of joblib.Parallel takes 10 ms however little it does: less work than two of those stays here
+_INLINE_SECONDS = (
+    0.02  # a call of joblib.Parallel takes 10 ms however little it does: less work than two of those stays here
+)
 _TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again
 
 

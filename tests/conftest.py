@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 COMPONENTS = {
     "postgresql": lambda: bool(postgresql_bin()),
@@ -31,3 +32,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 if os.environ.get("OPTIM_REQUIRE_ALL") == "1":
                     pytest.fail(f"{component} is required (OPTIM_REQUIRE_ALL=1) and not installed")
                 pytest.skip(f"{component} is not installed")
+
+
+settings.register_profile("optim", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("optim")

@@ -26,7 +26,10 @@ _PERCENT = {"total_return", "cagr", "annual_volatility", "max_drawdown", "win_ra
 
 
 class Live:
-    """The progress bar: trials done, time left, best so far, how the others ended. Silent when stdout is no terminal."""
+    """The progress bar: trials done, time left, best so far, how the others ended.
+
+    Silent when stdout is no terminal.
+    """
 
     def __init__(self, console: Console, plan: Plan, done: Sequence[FrozenTrial]):
         self._goals = plan.objective.goals
@@ -92,7 +95,8 @@ def print_commands(console: Console, summary: Summary, report: MirrorReport | No
         console.print(f"MLflow: {report.error}", highlight=False, markup=False)
     if report is not None and report.missing:
         console.print(
-            f"{report.missing} trials are in the record but not in MLflow yet: python -m optim sync {summary.paths['study']}",
+            f"{report.missing} trials are in the record but not in MLflow yet: "
+            f"python -m optim sync {summary.paths['study']}",
             highlight=False,
             markup=False,
         )
@@ -109,7 +113,11 @@ def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:
         "reason": summary.reason,
         "best": None
         if best is None
-        else {"number": best.number, "values": dict(zip(summary.objectives, best.values, strict=True)), "params": best.params},
+        else {
+            "number": best.number,
+            "values": dict(zip(summary.objectives, best.values, strict=True)),
+            "params": best.params,
+        },
         "metrics": {"in_sample": _plain(summary.in_sample()), "holdout": _plain(summary.holdout)},
         "top": [{"number": t.number, "values": list(t.values), "params": t.params} for t in summary.top],
         "counts": dict(summary.counts),
@@ -160,5 +168,3 @@ def _value(value: Any) -> str:
 
 def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-
-

@@ -33,7 +33,13 @@ SPACE = {
 def write_study(folder: Path, **changes: Mapping[str, Any]) -> Path:
     """A study file of an MA crossover on IBM without tracking; `changes` replace keys of its tables."""
     table: dict[str, dict[str, Any]] = {
-        "study": {"name": "s", "objective": "sharpe_ratio", "n_trials": 24, "seed": 3, "sampler": {"name": "RandomSampler"}},
+        "study": {
+            "name": "s",
+            "objective": "sharpe_ratio",
+            "n_trials": 24,
+            "seed": 3,
+            "sampler": {"name": "RandomSampler"},
+        },
         "data": {"path": str(IBM)},
         "strategy": {"name": "ma_crossover", "search_space": SPACE, "fixed": {"ma_type": "sma"}},
         "backtest": {"fee_bps": 10.0},
@@ -45,7 +51,9 @@ def write_study(folder: Path, **changes: Mapping[str, Any]) -> Path:
         table[section] = {**table.get(section, {}), **values}
         table[section] = {key: value for key, value in table[section].items() if value is not None}
     path = folder / "study.toml"
-    path.write_text("\n".join(f"[{name}]\n" + "\n".join(f"{k} = {toml(v)}" for k, v in t.items()) for name, t in table.items()))
+    path.write_text(
+        "\n".join(f"[{name}]\n" + "\n".join(f"{k} = {toml(v)}" for k, v in t.items()) for name, t in table.items())
+    )
     return path
 
 
@@ -59,7 +67,10 @@ def toml(value: Any) -> str:
 
 
 def run_here(path: Path, stop_after: int | None = None) -> tuple[str, list[FrozenTrial]]:
-    """Run a study in this process without tracking; `stop_after` rounds it is told to stop. Why it ended, and its trials."""
+    """Run a study in this process without tracking; `stop_after` rounds it is told to stop.
+
+    Returns why it ended, and its trials.
+    """
     plan = make_plan(load_spec(path))
     goals = plan.objective.goals
     record = open_record(

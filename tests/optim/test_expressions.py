@@ -12,7 +12,16 @@ NUMBERS = st.floats(-1e6, 1e6)
 @given(NUMBERS, NUMBERS)
 @pytest.mark.parametrize(
     "text",
-    ["a < b", "a >= 2 * b", "a + b > 0 and a < 10", "not (a > b)", "-5 < a < b", "abs(a) <= max(b, 3)", "a != b", "a if b > 0 else b"],
+    [
+        "a < b",
+        "a >= 2 * b",
+        "a + b > 0 and a < 10",
+        "not (a > b)",
+        "-5 < a < b",
+        "abs(a) <= max(b, 3)",
+        "a != b",
+        "a if b > 0 else b",
+    ],
 )
 def test_an_expression_is_what_python_says(text: str, a: float, b: float) -> None:
     expected = eval(text, {"abs": abs, "max": max}, {"a": a, "b": b})  # noqa: S307 - the reference
@@ -20,7 +29,9 @@ def test_an_expression_is_what_python_says(text: str, a: float, b: float) -> Non
 
 
 @given(NUMBERS, NUMBERS)
-@pytest.mark.parametrize("text", ["a < b", "a <= b and b > 3", "a >= 2 * b or a == 1", "a != b", "not a > b", "a < b < 10"])
+@pytest.mark.parametrize(
+    "text", ["a < b", "a <= b and b > 3", "a >= 2 * b or a == 1", "a != b", "not a > b", "a < b < 10"]
+)
 def test_a_violation_is_positive_exactly_where_the_condition_fails(text: str, a: float, b: float) -> None:
     condition = parse(text)
     values = {"a": a, "b": b}
@@ -43,7 +54,8 @@ def test_strings_and_membership() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "__import__('os').system('true')", "a.real", "a[0]", "lambda: 1", "[x for x in (1,)]", "f'{a}'", "a := 3", "open('x')",
+        "__import__('os').system('true')", "a.real", "a[0]", "lambda: 1", "[x for x in (1,)]", "f'{a}'", "a := 3",
+        "open('x')",
         "a <", "", "a, *b", "b'x'", "None", "max(a, key=abs)", "abs(*a)", "a & b", "...", "1j",
     ],
 )  # fmt: skip

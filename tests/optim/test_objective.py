@@ -32,7 +32,9 @@ def test_aggregates_are_the_textbook_ones(values: list[float]) -> None:
 
 
 def test_counts_are_summed_and_ratios_averaged(tmp_path: Path) -> None:
-    table = objective(tmp_path).metrics([metrics(sharpe_ratio=1.0, n_trades=3.0), metrics(sharpe_ratio=2.0, n_trades=4.0)])
+    table = objective(tmp_path).metrics(
+        [metrics(sharpe_ratio=1.0, n_trades=3.0), metrics(sharpe_ratio=2.0, n_trades=4.0)]
+    )
     assert table["sharpe_ratio"] == 1.5
     assert table["n_trades"] == 7.0
 
@@ -70,7 +72,10 @@ def test_constraints_and_min_trades_are_violations(tmp_path: Path) -> None:
         ({"study": {"objective": "sharp_ratio"}}, "did you mean 'sharpe_ratio'"),
         ({"study": {"objective": "sharpe_ratio * 2"}}, "give [study] direction"),
         ({"study": {"objective": "goal.py:mine", "direction": "maximize"}}, "no such file"),
-        ({"study": {"objective": ["sharpe_ratio", "calmar_ratio"], "direction": ["maximize"]}}, "1 entries, but there are 2"),
+        (
+            {"study": {"objective": ["sharpe_ratio", "calmar_ratio"], "direction": ["maximize"]}},
+            "1 entries, but there are 2",
+        ),
         ({"evaluation": {"constraints": ["n_trade > 3"]}}, "did you mean 'n_trades'"),
     ],
 )

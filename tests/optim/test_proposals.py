@@ -13,7 +13,16 @@ from optim.proposals import Proposer, make_pruner, make_sampler
 from optim.spec import load_spec
 from tests.optim.studies import write_study
 
-SAMPLERS = ["RandomSampler", "TPESampler", "CmaEsSampler", "QMCSampler", "NSGAIISampler", "NSGAIIISampler", "GridSampler", "BruteForceSampler"]
+SAMPLERS = [
+    "RandomSampler",
+    "TPESampler",
+    "CmaEsSampler",
+    "QMCSampler",
+    "NSGAIISampler",
+    "NSGAIIISampler",
+    "GridSampler",
+    "BruteForceSampler",
+]
 
 
 def batches(folder: Path, name: str, n_batches: int, **changes: Any) -> list[list[dict[str, Any] | None]]:
@@ -55,7 +64,14 @@ TINY = {
 def test_a_small_space_is_exhausted_and_then_empty(name: str, tmp_path: Path) -> None:
     asked = batches(tmp_path, name, 3, strategy={"search_space": TINY})
     points = [point for batch in asked for point in batch if point is not None]
-    assert sorted((p["fast_window"], p["slow_window"]) for p in points) == [(1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)]
+    assert sorted((p["fast_window"], p["slow_window"]) for p in points) == [
+        (1, 2),
+        (1, 3),
+        (1, 4),
+        (2, 3),
+        (2, 4),
+        (3, 4),
+    ]
     assert asked[2] == [None] * 8
 
 
@@ -64,7 +80,9 @@ def test_uniform_draws_stay_uniform_over_the_feasible_half(tmp_path: Path) -> No
     spec = load_spec(write_study(tmp_path, strategy={"search_space": table, "fixed": {}}))
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="s")
-    proposals = [p for batch in range(100) for p in Proposer(spec, spec.search_space(), study, storage).ask(batch, 8) if p]
+    proposals = [
+        p for batch in range(100) for p in Proposer(spec, spec.search_space(), study, storage).ask(batch, 8) if p
+    ]
     gaps = [float(p.point["b"]) - float(p.point["a"]) for p in proposals]
     # the gap of two ordered uniforms has mean 1/3 and P(gap < 0.1) = 0.19
     assert sum(gaps) / len(gaps) == pytest.approx(1 / 3, abs=0.03)
@@ -88,11 +106,14 @@ def test_enqueued_points_come_first_and_partial_ones_are_completed(tmp_path: Pat
     ("study", "message"),
     [
         ({"sampler": {"name": "TPESampel"}}, "unknown sampler; did you mean 'TPESampler'?"),
-        ({"sampler": {"name": "TPESampler", "n_startup": 3}}, "has no argument 'n_startup'; did you mean 'n_startup_trials'?"),
+        (
+            {"sampler": {"name": "TPESampler", "n_startup": 3}},
+            "has no argument 'n_startup'; did you mean 'n_startup_trials'?",
+        ),
         ({"sampler": {"name": "TPESampler", "seed": 3}}, "give it as [study] seed"),
         ({"sampler": {"name": "GridSampler", "search_space": 3}}, "takes its grid from the search space"),
         ({"sampler": {"name": "BaseSampler"}}, "unknown sampler"),
-        ({"sampler": {"name": "CmaEsSampler", "sigma0": 0.1, "restart_strategy": "ipo"}}, "refused its arguments"),
+        ({"sampler": {"name": "NSGAIISampler", "population_size": 1}}, "refused its arguments"),
     ],
 )
 def test_a_bad_sampler_is_refused(study: Any, message: str, tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ def test_any_optuna_user_can_read_it(storage: str, tmp_path: Path) -> None:
         study = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend))
     assert essence(study.trials) == essence(trials)
     frame = study.trials_dataframe()
-    assert {"number", "value", "params_fast_window", "user_attrs_sharpe_ratio", "state", "duration"} <= set(frame.columns)
+    assert {"number", "value", "params_fast_window", "user_attrs_sharpe_ratio", "state", "duration"} <= set(
+        frame.columns
+    )
     assert (frame["datetime_complete"] >= frame["datetime_start"]).all()
 
 
@@ -67,7 +69,11 @@ def test_a_second_writer_is_refused_by_name(tmp_path: Path) -> None:
     import socket
 
     journal = str(tmp_path / "optuna.journal")
-    with sole_writer(journal, "s"), pytest.raises(RecordError, match=f"pid {os.getpid()} on {socket.gethostname()}"), sole_writer(journal, "s"):
+    with (
+        sole_writer(journal, "s"),
+        pytest.raises(RecordError, match=f"pid {os.getpid()} on {socket.gethostname()}"),
+        sole_writer(journal, "s"),
+    ):
         pass
     with sole_writer(journal, "s"):  # free again
         pass
@@ -75,7 +81,9 @@ def test_a_second_writer_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_study_that_optim_did_not_make_is_left_alone(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/optuna.db"
-    optuna.create_study(storage=storage, study_name="s").optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    optuna.create_study(storage=storage, study_name="s").optimize(
+        lambda trial: trial.suggest_float("x", 0, 1), n_trials=1
+    )
     with pytest.raises(RecordError, match="not made by optim"):
         open_it(storage)
 

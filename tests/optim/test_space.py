@@ -15,7 +15,7 @@ units = st.floats(0, 1, exclude_max=True)
 @st.composite
 def parameters(draw: st.DrawFn) -> Parameter:
     if draw(st.booleans()):
-        choices = draw(st.lists(st.text(max_size=3), min_size=1, max_size=5, unique=True))
+        choices = draw(st.lists(st.sampled_from(["a", "b", 1, 2.5, True]), min_size=1, max_size=4, unique=True))
         return Parameter("p", "categorical", choices=tuple(choices))
     log = draw(st.booleans())
     low = draw(st.integers(1, 50))

@@ -13,7 +13,11 @@ from optuna.trial import TrialState
 
 from tests.optim.studies import essence, run_here, write_study
 
-TPE = {"n_trials": 30, "sampler": {"name": "TPESampler", "n_startup_trials": 8}, "pruner": {"name": "MedianPruner", "n_startup_trials": 3}}
+TPE = {
+    "n_trials": 30,
+    "sampler": {"name": "TPESampler", "n_startup_trials": 8},
+    "pruner": {"name": "MedianPruner", "n_startup_trials": 3},
+}
 PURE_PYTHON = """
 def crossover(df, params):
     fast = df["close"].rolling(params["fast_window"]).mean()
@@ -22,15 +26,22 @@ def crossover(df, params):
 """
 
 
+class Reference(list[tuple[Any, ...]]):
+    """Trials with a short name, for the tests' reports."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} trials>"
+
+
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """The trials of one uninterrupted sequential run."""
     reason, trials = run_here(write_study(tmp_path_factory.mktemp("reference"), study=TPE))
     assert reason == "budget spent"
-    return essence(trials)
+    return Reference(essence(trials))
 
 
-def test_the_reference_has_all_it_should(reference: list[tuple[Any, ...]]) -> None:
+def test_the_reference_has_all_it_should(reference: Reference) -> None:
     states = [row[1] for row in reference]
     assert len(states) == 30
     assert states.count(TrialState.COMPLETE) > 5
@@ -40,7 +51,9 @@ def test_the_reference_has_all_it_should(reference: list[tuple[Any, ...]]) -> No
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_workers_change_nothing(backend: str, n_jobs: int, reference: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_change_nothing(
+    backend: str, n_jobs: int, reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("optim.workers._INLINE_SECONDS", 0.0)  # nothing stays in the coordinator, however cheap
     _, trials = run_here(write_study(tmp_path, study=TPE, parallel={"backend": backend, "n_jobs": n_jobs}))
     assert essence(trials) == reference
@@ -49,7 +62,7 @@ def test_workers_change_nothing(backend: str, n_jobs: int, reference: list[tuple
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=st.lists(st.integers(1, 12), min_size=1, max_size=3), jobs=st.sampled_from([1, 2]))
 def test_interruptions_change_nothing(
-    rounds: list[int], jobs: int, reference: list[tuple[Any, ...]], tmp_path_factory: pytest.TempPathFactory
+    rounds: list[int], jobs: int, reference: Reference, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = write_study(tmp_path_factory.mktemp("resumed"), study=TPE, parallel={"backend": "threading", "n_jobs": jobs})
     for stop_after in rounds:
@@ -92,7 +105,10 @@ def test_a_plain_python_strategy_runs_in_processes_and_gives_the_same(tmp_path: 
         folder.mkdir()
         (folder / "mine.py").write_text(PURE_PYTHON)
         path = write_study(
-            folder, study={"n_trials": 8}, strategy={"name": "mine.py:crossover", "fixed": {}}, parallel={"backend": backend, "n_jobs": 2}
+            folder,
+            study={"n_trials": 8},
+            strategy={"name": "mine.py:crossover", "fixed": {}},
+            parallel={"backend": backend, "n_jobs": 2},
         )
         results.append(essence(run_here(path)[1]))
     assert results[0] == results[1]
@@ -135,7 +151,9 @@ def test_failed_undefined_and_complete_trials_are_told_apart(tmp_path: Path) -> 
 
 
 def test_constraints_make_trials_infeasible_not_failed(tmp_path: Path) -> None:
-    path = write_study(tmp_path, study={"pruner": {"name": "NopPruner"}}, evaluation={"constraints": ["n_trades >= 60"]})
+    path = write_study(
+        tmp_path, study={"pruner": {"name": "NopPruner"}}, evaluation={"constraints": ["n_trades >= 60"]}
+    )
     _, trials = run_here(path)
     infeasible = [t for t in trials if t.constraints["n_trades >= 60"] > 0]
     assert 0 < len(infeasible) < len(trials)
