@@ -51,7 +51,7 @@ class Plan(NamedTuple):
         """One point on some cells; parameters named like an account rule replace the rule."""
         rules = {name: value for name, value in point.items() if name in Account._fields}
         params = {name: value for name, value in point.items() if name not in Account._fields}
-        account = Account(**{**self.account._asdict(), **rules})  # type: ignore[arg-type] # the engine checks them
+        account = Account(**{**self.account._asdict(), **rules})
         return Task({**self.spec.strategy.fixed, **params}, account, cells)
 
     def fingerprint(self) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
         if len(done) >= spec.study.n_trials:
             console.print(
                 f"Study {spec.study.name!r} is finished: "
-                f"{len(done)} of {spec.study.n_trials} trials are in the record. Raise n_trials to go on, or give [study] another name to start anew.",
+                f"{len(done)} of {spec.study.n_trials} trials are in the record. "
+                "Raise n_trials to go on, or give [study] another name to start anew.",
                 highlight=False,
                 markup=False,
             )
