@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h")
     run.add_argument("--new-name", metavar="NAME", help="run under another study name")
     run.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
+    _verb(verbs, "sync", _sync, "bring MLflow to exactly what the record says")
     return parser
 
 
@@ -60,6 +61,15 @@ def _run(options: argparse.Namespace) -> int:
     from optim.run import run
 
     return run(spec, as_object=options.json)
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from optim.spec import load_spec
+
+    spec = load_spec(options.study)
+    from optim.run import sync
+
+    return sync(spec)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from optim.errors import SpecError
+from optim.errors import SpecError, TrackingError
 from optim.plan import Plan, git_state, make_plan, versions
-from optim.record import Record, open_record, sole_writer
+from optim.record import Record, load_record, open_record, sole_writer
 from optim.report.console import Live, as_json, print_commands, print_summary
 from optim.secrets import mask
 from optim.spec import StudySpec
@@ -58,12 +58,36 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
         params_toml = best_params_toml(plan, summary)
         if not as_object:
             print_summary(console, summary, params_toml)
-        report = close_mirror(mirror, summary, params_toml, console)
+        report = close_mirror(mirror, study_result(plan, summary), console)
     shown = report if spec.tracking.enabled else None
     print_commands(console, summary, shown)
     if as_object:
         print(json.dumps(as_json(summary, shown), allow_nan=False))  # noqa: T201 - the one object on stdout
     return EXIT_INTERRUPTED if reason == "interrupted" else 0
+
+
+def sync(spec: StudySpec) -> int:
+    """Bring MLflow to exactly the record of a study; the exit code."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    console = Console()
+    if not spec.tracking.enabled:
+        raise SpecError(f"{spec.path}: [tracking] enabled = false: there is nothing to bring up to date")
+    plan = make_plan(spec)
+    record = load_record(plan.storage, spec.study.name)
+    if record is None:
+        raise SpecError(f"{spec.path}: study {spec.study.name!r} is not in {mask(plan.storage)}; run it first")
+    from optim.tracking import sync as bring_up_to_date
+
+    trials = record.trials()
+    summary = summarise(plan, trials, "")
+    with console.status(f"Comparing {len(trials)} trials with MLflow ..."):
+        report = bring_up_to_date(
+            study_info(plan, record), tracking_settings(plan), trials, study_result(plan, summary)
+        )
+    if report.error:
+        raise TrackingError(f"{report.missing} of {len(trials)} trials are not in MLflow: {report.error}")
+    console.print(f"MLflow holds all {len(trials)} trials of {spec.study.name!r}.", highlight=False, markup=False)
+    return 0
 
 
 def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console) -> str:
@@ -149,9 +173,15 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
     )
 
 
-def close_mirror(mirror: StudyMirror, summary: Summary, params_toml: str, console: Console) -> MirrorReport:
+def study_result(plan: Plan, summary: Summary) -> StudyResult:
+    """The result as the projection takes it: the winner's number, its backtest before the hold-out, a text."""
+    best = summary.best
+    number = best.number if best else None
+    return StudyResult(number, None, None, best_params_toml(plan, summary), _markdown(summary))
+
+
+def close_mirror(mirror: StudyMirror, result: StudyResult, console: Console) -> MirrorReport:
     """Hand the result over and wait for the projection, with a line that says so."""
-    result = StudyResult(summary.best.number if summary.best else None, None, None, params_toml, _markdown(summary))
     with console.status("Writing the trials to MLflow ...") as status:
 
         def progress(done: int, told: int) -> None:

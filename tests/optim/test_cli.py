@@ -1,0 +1,202 @@
+"""The command line as a user meets it: two processes deep, nothing faked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.optim.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
+
+
+def test_a_run_prints_the_winner_and_how_to_look_at_it(tmp_path: Path) -> None:
+    path = write_study(tmp_path, evaluation={"holdout": 0.2})
+    done = command("run", path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"s: 24 trials \(\d+ complete, \d+ pruned, 0 failed; \d+ infeasible\), budget spent", done.stdout)
+    assert "hold-out" in done.stdout
+    assert "[strategy.fixed]" in done.stdout
+    assert re.search(r"optuna-dashboard optuna\.journal$", done.stdout, re.MULTILINE)
+    assert "\x1b" not in done.stdout  # no colours, no progress bar: stdout is no terminal
+    assert "━━━━━━━━━━" not in done.stdout.split("Top trials")[0]
+
+
+def test_the_same_from_any_folder_and_a_second_run_says_it_is_finished(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    assert command("run", path, cwd=Path("/")).returncode == 0
+    before = essence(load(tmp_path))
+    again = command("run", path)
+    assert again.returncode == 0
+    assert "Study 's' is finished: 24 of 24 trials" in again.stdout
+    assert essence(load(tmp_path)) == before
+
+
+def test_json_is_one_object_and_nothing_else(tmp_path: Path) -> None:
+    done = command("run", write_study(tmp_path), "--json", "-n", "8", "-j", "1", "--seed", "11")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["study"] == "s"
+    assert sum(result["counts"][k] for k in ("complete", "pruned", "failed")) == 8
+    assert result["best"]["values"]["sharpe_ratio"] == result["metrics"]["in_sample"]["sharpe_ratio"]
+    assert result["metrics"]["holdout"]["total_return"] is not None
+    assert result["paths"]["record"] == str(tmp_path / "optuna.journal")
+    best = load(tmp_path)[result["best"]["number"]]
+    assert best.params == result["best"]["params"]
+
+
+def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
+    import tomllib
+
+    result = json.loads(command("run", write_study(tmp_path), "--json").stdout)
+    printed = command("run", tmp_path / "study.toml").stdout
+    block = tomllib.loads(printed[printed.index("# s, trial") : printed.index("Look at it")])
+    assert block["strategy"]["fixed"] == {"ma_type": "sma", **result["best"]["params"]}
+    (tmp_path / "again").mkdir()
+    only = {"parameters": {"fast_window": {"type": "int", "low": 1, "high": 300}}}
+    fixed = {k: v for k, v in block["strategy"]["fixed"].items() if k != "fast_window"}
+    enqueue = [{"fast_window": block["strategy"]["fixed"]["fast_window"]}]
+    path = write_study(
+        tmp_path / "again", study={"n_trials": 1, "enqueue": enqueue}, strategy={"search_space": only, "fixed": fixed}
+    )
+    _, trials = run_here(path)
+    assert trials[0].user_attrs["sharpe_ratio"] == result["metrics"]["in_sample"]["sharpe_ratio"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"study": {"n_trial": 3}}, r"\[study\] n_trial: unknown key; did you mean 'n_trials'"),
+        ({"study": {"n_trials": "many"}}, r"\[study\] n_trials = 'many'"),
+        ({"study": {"objective": "sharp_ratio"}}, "sharpe_ratio"),
+        ({"study": {"sampler": {"name": "TPE"}}}, "unknown sampler"),
+        ({"study": {"pruner": {"name": "Median"}}}, "did you mean 'MedianPruner'"),
+        ({"study": {"enqueue": [{"fast_windo": 3}]}}, "did you mean 'fast_window'"),
+        ({"data": {"path": "none.csv"}}, r"\[data\] path = 'none.csv': no such file"),
+        ({"data": {"start": "yesterday-ish"}}, "yesterday-ish"),
+        ({"strategy": {"name": "ma_crosover"}}, "did you mean ma_crossover"),
+        ({"strategy": {"name": "none.py:f"}}, "no such file"),
+        ({"strategy": {"fixed": {"ma_typ": "sma"}}}, "has no parameter 'ma_typ'; did you mean 'ma_type'"),
+        ({"strategy": {"search_space": {"parameters": {"fast": {"type": "int", "low": 1, "high": 2}}}}}, "has no parameter 'fast'"),
+        (
+            {"strategy": {"search_space": {"parameters": {"fast_window": {"type": "int", "low": 9, "high": 2}}}}},
+            "low <= high must hold, but low = 9 and high = 2",
+        ),
+        ({"strategy": {"search_space": "none.toml"}}, "no such file"),
+        ({"backtest": {"fee_bsp": 3.0}}, "did you mean 'fee_bps'"),
+        ({"backtest": {"fee_bps": "ten"}}, "must be a number"),
+        ({"backtest": {"fee_bps": -1.0}}, "fee_bps"),
+        ({"evaluation": {"folds": 4000}}, "too few"),
+        ({"evaluation": {"constraints": ["n_trades >"]}}, "is not an expression"),
+        ({"parallel": {"n_jobs": 0}}, "must be a number of workers"),
+        ({"tracking": {"enabled": True, "mlflow": {"tracking_uri": "${NO_SUCH_VARIABLE}"}}}, "NO_SUCH_VARIABLE is not set"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence_and_writes_nothing(changes: Any, message: str, tmp_path: Path) -> None:
+    path = write_study(tmp_path, **changes)
+    done = command("run", path)
+    assert done.returncode == 2
+    assert re.search(message, done.stderr), done.stderr
+    assert done.stderr.startswith(f"error: {path}")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_broken_toml_and_missing_files_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text("[study\nname = 3")
+    for name, message in (("broken.toml", "not valid TOML"), ("none.toml", "no such file")):
+        done = command("run", tmp_path / name)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert message in done.stderr
+
+
+def test_an_edited_study_is_refused_with_the_difference(tmp_path: Path) -> None:
+    run_here(write_study(tmp_path))
+    done = command("run", write_study(tmp_path, backtest={"fee_bps": 5.0}), "-n", "30")
+    assert done.returncode == 2
+    assert "[backtest] fee_bps was 10.0, is 5.0" in done.stderr
+    assert len(load(tmp_path)) == 24
+    renamed = command("run", tmp_path / "study.toml", "--new-name", "other")
+    assert renamed.returncode == 0
+    assert len(load(tmp_path, "other")) == 24
+
+
+def test_ctrl_c_keeps_everything_and_a_second_run_finishes_exactly(tmp_path: Path) -> None:
+    slow = "def slow(df, params):\n    sum(range(500_000))\n    return (df['close'] > params['level']).astype(float)\n"
+    (tmp_path / "slow.py").write_text(slow)
+    space = {"parameters": {"level": {"type": "float", "low": 40.0, "high": 120.0}}}
+    changes = {"strategy": {"name": "slow.py:slow", "search_space": space, "fixed": {}}, "study": {"n_trials": 40}}
+    path = write_study(tmp_path, **changes, parallel={"batch_size": 4})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "optim", "run", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    journal = tmp_path / "optuna.journal"
+    while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b'"op_code":4') < 8):
+        pass
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "interrupted" in output
+    assert "Look at it" in output
+    kept = len(load(tmp_path))
+    assert 8 <= kept < 40
+    assert command("run", path).returncode == 0
+    trials = load(tmp_path)
+    assert len(trials) == 40
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "slow.py").write_text(slow)
+    _, whole = run_here(write_study(tmp_path / "whole", **changes, parallel={"batch_size": 4}))
+    assert essence(trials) == essence(whole)
+
+
+def test_a_strategy_is_one_file_and_one_toml(tmp_path: Path) -> None:
+    (tmp_path / "breakout.py").write_text(
+        "from typing import NamedTuple\n\nimport numpy as np\n\nfrom engine.bars import Bars\nfrom engine.jit import kernel\n"
+        "from engine.strategy import strategy\n\n\nclass Params(NamedTuple):\n    lookback: int\n\n\n"
+        "@kernel\ndef above(close, lookback):\n    target = np.zeros(len(close))\n"
+        "    for t in range(lookback, len(close)):\n        target[t] = 1.0 if close[t] > close[t - lookback] else 0.0\n    return target\n\n\n"
+        "@strategy\ndef breakout(bars: Bars, p: Params) -> np.ndarray:\n    return above(bars.close, p.lookback)\n"
+    )
+    (tmp_path / "breakout.toml").write_text('[parameters.lookback]\ntype = "int"\nlow = 2\nhigh = 200\n')
+    path = write_study(tmp_path, strategy={"name": "breakout.py:breakout", "search_space": None, "fixed": None})
+    done = command("run", path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counts"]["complete"] > 0
+
+
+def test_every_built_in_strategy_can_be_named(tmp_path: Path) -> None:
+    from engine.strategy import builtin_names
+    from optim.plan import make_plan
+    from optim.spec import load_spec
+
+    for name in builtin_names():
+        paths = [str(IBM), str(IBM.with_name("aapl_1d.csv"))]
+        data = {"path": None, "paths": paths} if name == "zscore_pairs" else {}
+        backtest = {"portfolio": True} if name == "zscore_pairs" else {}
+        path = write_study(
+            tmp_path, data=data, backtest=backtest, strategy={"name": name, "search_space": None, "fixed": None}
+        )
+        plan = make_plan(load_spec(path))
+        assert plan.strategy.name == name
+
+
+def test_account_rules_can_be_searched(tmp_path: Path) -> None:
+    space = {"parameters": {**SPACE["parameters"], "slippage_bps": {"type": "float", "low": 0.0, "high": 50.0}}}
+    path = write_study(tmp_path, study={"n_trials": 8}, strategy={"search_space": space})
+    _, trials = run_here(path)
+    assert all("slippage_bps" in t.params for t in trials)
+    done = command("run", write_study(tmp_path, strategy={"search_space": space}, backtest={"slippage_bps": 1.0}))
+    assert "[backtest] slippage_bps is searched too" in done.stderr

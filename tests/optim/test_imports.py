@@ -1,0 +1,33 @@
+"""Imports point down, and heavy ones are lazy; each in a fresh process."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("optuna", "mlflow", "joblib", "numba", "pandas", "optim", "rich", "matplotlib")
+
+
+def loaded(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*[m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split() if done.stdout.strip() else [])
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import engine", {"optuna", "mlflow", "joblib", "optim", "numba", "pandas", "matplotlib"}),
+        ("import engine.evaluate", {"optuna", "mlflow", "joblib", "optim", "matplotlib"}),
+        ("import optim.spec", {"optuna", "mlflow", "joblib", "numba", "pandas", "matplotlib"}),
+        ("import optim.tracking", {"mlflow", "numba", "pandas", "joblib", "matplotlib"}),
+        ("import optim.workers", {"optuna", "mlflow", "rich", "matplotlib"}),
+        ("import optim.run", {"mlflow", "matplotlib"}),
+        (
+            "import contextlib, optim.cli\nwith contextlib.suppress(SystemExit):\n    optim.cli.main(['--help'])",
+            {"optuna", "mlflow", "joblib", "numba", "pandas", "rich", "matplotlib"},
+        ),
+    ],
+)
+def test_imports_point_down(statement: str, forbidden: set[str]) -> None:
+    assert not loaded(statement) & forbidden
