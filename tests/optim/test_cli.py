@@ -16,6 +16,9 @@ import pytest
 from tests.optim.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
 
 
+INT = {"type": "int", "low": 1, "high": 2}
+
+
 def test_a_run_prints_the_winner_and_how_to_look_at_it(tmp_path: Path) -> None:
     path = write_study(tmp_path, evaluation={"holdout": 0.2})
     done = command("run", path, cwd=tmp_path)
@@ -83,7 +86,7 @@ def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
         ({"strategy": {"name": "ma_crosover"}}, "did you mean ma_crossover"),
         ({"strategy": {"name": "none.py:f"}}, "no such file"),
         ({"strategy": {"fixed": {"ma_typ": "sma"}}}, "has no parameter 'ma_typ'; did you mean 'ma_type'"),
-        ({"strategy": {"search_space": {"parameters": {"fast": {"type": "int", "low": 1, "high": 2}}}}}, "has no parameter 'fast'"),
+        ({"strategy": {"search_space": {"parameters": {"fast": INT}}}}, "has no parameter 'fast'"),
         (
             {"strategy": {"search_space": {"parameters": {"fast_window": {"type": "int", "low": 9, "high": 2}}}}},
             "low <= high must hold, but low = 9 and high = 2",
@@ -95,7 +98,7 @@ def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
         ({"evaluation": {"folds": 4000}}, "too few"),
         ({"evaluation": {"constraints": ["n_trades >"]}}, "is not an expression"),
         ({"parallel": {"n_jobs": 0}}, "must be a number of workers"),
-        ({"tracking": {"enabled": True, "mlflow": {"tracking_uri": "${NO_SUCH_VARIABLE}"}}}, "NO_SUCH_VARIABLE is not set"),
+        ({"tracking": {"enabled": True, "mlflow": {"tracking_uri": "${NO_SUCH}"}}}, "NO_SUCH is not set"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_writes_nothing(changes: Any, message: str, tmp_path: Path) -> None:
@@ -162,15 +165,10 @@ def test_ctrl_c_keeps_everything_and_a_second_run_finishes_exactly(tmp_path: Pat
     assert essence(trials) == essence(whole)
 
 
-def test_a_strategy_is_one_file_and_one_toml(tmp_path: Path) -> None:
-    (tmp_path / "breakout.py").write_text(
-        "from typing import NamedTuple\n\nimport numpy as np\n\nfrom engine.bars import Bars\nfrom engine.jit import kernel\n"
-        "from engine.strategy import strategy\n\n\nclass Params(NamedTuple):\n    lookback: int\n\n\n"
-        "@kernel\ndef above(close, lookback):\n    target = np.zeros(len(close))\n"
-        "    for t in range(lookback, len(close)):\n        target[t] = 1.0 if close[t] > close[t - lookback] else 0.0\n    return target\n\n\n"
-        "@strategy\ndef breakout(bars: Bars, p: Params) -> np.ndarray:\n    return above(bars.close, p.lookback)\n"
-    )
-    (tmp_path / "breakout.toml").write_text('[parameters.lookback]\ntype = "int"\nlow = 2\nhigh = 200\n')
+def test_a_strategy_is_one_file_and_one_toml_as_the_readme_has_them(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, language in (("breakout.py", "python"), ("breakout.toml", "toml")):
+        (tmp_path / name).write_text(re.search(rf"```{language}\n(# {re.escape(name)}\n.*?)```", readme, re.DOTALL)[1])
     path = write_study(tmp_path, strategy={"name": "breakout.py:breakout", "search_space": None, "fixed": None})
     done = command("run", path, "--json")
     assert done.returncode == 0, done.stderr
