@@ -14,7 +14,7 @@ from optim.tracking import Mirror, MLflowSettings, StudyResult, sync
 from optim.tracking.settings import with_driver
 from tests import servers
 from tests.tracking.builders import make_trials, study_info
-from tests.tracking.test_projection import Backtest
+from tests.tracking.mlflow_side import Backtest
 
 RESULT = StudyResult(9, Backtest(), None, "fast_window = 14\n", "Best: **0.09**")
 
