@@ -21,7 +21,7 @@ COMPONENTS = {
 def postgresql_bin() -> Path | None:
     """The folder of the newest installed PostgreSQL server's programs."""
     if found := shutil.which("initdb"):
-        return Path(found).parent
+        return Path(found).resolve().parent
     return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda folder: int(folder.parent.name))
 
 

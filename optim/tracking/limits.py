@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -44,9 +45,8 @@ def fit_text(values: Mapping[str, Any], limit: int) -> Fitted:
     """Keys and values as parameters (`limit` MAX_PARAM) or tags (MAX_TAG)."""
     entries: dict[str, Any] = {}
     changed: dict[str, Any] = {}
-    for key, value in values.items():
-        text = _text(value)
-        name = _unused(fit_key(key), entries)
+    for key, name in _names(values).items():
+        text = _text(values[key])
         entries[name] = text if len(text) <= limit else text[: limit - len(_NOTE)] + _NOTE
         if name != key or len(text) > limit:
             changed[key] = text
@@ -57,22 +57,32 @@ def fit_metrics(values: Mapping[str, Any]) -> Fitted:
     """Keys and floats as metrics. NaN and infinity (the largest float, in a database) stay and are noted."""
     entries: dict[str, Any] = {}
     changed: dict[str, Any] = {}
-    for key, value in values.items():
-        number = float(value)
-        name = _unused(fit_key(key), entries)
+    for key, name in _names(values).items():
+        number = float(values[key])
         entries[name] = number
-        if name != key or number - number != 0.0:
-            changed[key] = number if name != key and number - number == 0.0 else repr(number)
+        if not math.isfinite(number):
+            changed[key] = repr(number)
+        elif name != key:
+            changed[key] = number
     return Fitted(entries, changed)
 
 
-def _unused(name: str, taken: Iterable[str]) -> str:
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name[: MAX_KEY - 4]}_{number}" in taken:
-        number += 1
-    return f"{name[: MAX_KEY - 4]}_{number}"
+def _names(keys: Iterable[str]) -> dict[str, str]:
+    """Each key's name in MLflow, all different; a key that MLflow accepts keeps its own."""
+    names = {key: key for key in keys if fit_key(key) == key}
+    taken = set(names)
+    for key in keys:
+        if key not in names:
+            names[key] = _unused(fit_key(key), taken)
+            taken.add(names[key])
+    return names
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name[: MAX_KEY - 4]}_{number}", number + 1
+    return free
 
 
 def _text(value: Any) -> str:

@@ -33,6 +33,7 @@ class Projection:
         self.run_ids: dict[int, str] = {}  # finished trial -> run
         self._store: RunStore | None = None
         self._found: dict[int, Any] = {}  # trial -> run, as MLflow had it when it was opened
+        self._files_logged = False
         self._live: dict[int, tuple[Any, int]] = {}  # trial -> run, cells logged
 
     def open(self) -> RunStore:
@@ -60,6 +61,8 @@ class Projection:
             for start in range(0, len(due), size):
                 failures += self._project_chunk(store, due[start : start + size])
                 progress(len(self.run_ids))
+            if not failures:
+                self._log_files(store)
         except Exception:
             self._forget()
             raise
@@ -99,13 +102,18 @@ class Projection:
             self.parent_id = run.info.run_id
             store.add(self.parent_id, (), {k: v for k, v in row.params.items() if k not in run.data.params})
             store.set_tags(self.parent_id, {k: v for k, v in row.tags.items() if k != "mlflow.runName"})
-            store.log_overflow(self.parent_id, row)
         else:
-            self.parent_id = store.create(row)
+            self.parent_id = store.create(row._replace(overflow={}))
         store.set_tags(self.parent_id, {"status": "running"})
         store.client.update_run(self.parent_id, status="RUNNING")
-        artifacts.log_config(store.client, self.parent_id, self.info)
-        artifacts.log_datasets(store.client, self.parent_id, self.info)
+
+    def _log_files(self, store: RunStore) -> None:
+        """The parent's configuration and data, after the trials: files that fail must not hold trials back."""
+        if not self._files_logged:
+            artifacts.log_datasets(store.client, self.parent_id, self.info)
+            artifacts.log_config(store.client, self.parent_id, self.info)
+            store.log_overflow(self.parent_id, parent_row(self.info))
+            self._files_logged = True
 
     def _look_up(self, store: RunStore) -> None:
         """What MLflow has of this study; of two runs of one trial (a call that failed after it had worked) one goes."""

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -93,6 +94,14 @@ def absolute_uri(uri: str, base: Path) -> str:
     if "://" in uri or uri.startswith("file:"):
         return uri
     return os.path.normpath(base / uri)
+
+
+def with_driver(uri: str) -> str:
+    """`postgresql://` with the driver that is installed: SQLAlchemy 2.1 takes psycopg 3 even where only psycopg2 is."""
+    scheme, separator, rest = uri.partition("://")
+    if scheme == "postgresql" and find_spec("psycopg") is None and find_spec("psycopg2") is not None:
+        return f"postgresql+psycopg2{separator}{rest}"
+    return uri
 
 
 def prepare_environment(settings: MLflowSettings) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from optim.errors import TrackingError
 from optim.tracking.limits import FULL_VALUES
 from optim.tracking.rows import Point, RunRow
-from optim.tracking.settings import MLflowSettings, prepare_environment
+from optim.tracking.settings import MLflowSettings, prepare_environment, with_driver
 
 HTTP_THREADS = 8
 _PAGE = 1000
@@ -35,7 +35,7 @@ class RunStore:
         if settings.kind == "sql":
             create_tables(settings.tracking_uri)
         self.settings = settings
-        self.client = MlflowClient(tracking_uri=settings.tracking_uri)
+        self.client = MlflowClient(tracking_uri=with_driver(settings.tracking_uri))
         self.experiment = self._experiment()
         self.bulk = self._bulk()
 
@@ -201,7 +201,7 @@ def create_tables(uri: str) -> None:
     """
     from mlflow.store.db.utils import _all_tables_exist, _safe_initialize_tables, create_sqlalchemy_engine
 
-    engine = create_sqlalchemy_engine(uri)
+    engine = create_sqlalchemy_engine(with_driver(uri))
     try:
         if not _all_tables_exist(engine):
             _safe_initialize_tables(engine)

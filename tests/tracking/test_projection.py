@@ -6,54 +6,26 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from optuna.trial import TrialState
 
-from optim.tracking import LiveTrial, Mirror, MLflowSettings, NullMirror, StudyResult, sync
+from optim.tracking import LiveTrial, Mirror, MLflowSettings, NullMirror, sync
 from optim.tracking.rows import milliseconds, run_name
-from tests.tracking.builders import START, make_trial, make_trials, poll, study_info
-
-RESULT = StudyResult(9, None, None, "fast_window = 14\n", "Best: **0.09**")
-
-
-class Backtest:
-    """Stands for an engine result: anything with `save(folder)`."""
-
-    def save(self, folder: Path) -> None:
-        for name in ("plots/equity_curve.png", "reports/metrics.json", "config/config_snapshot.json"):
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(name)
+from tests.tracking.builders import START, make_trial, make_trials, study_info
+from tests.tracking.mlflow_side import (
+    RESULT,
+    STATUS,
+    Backtest,
+    artifacts,
+    children,
+    open_client,
+    snapshot,
+    wait_for_child,
+)
 
 
 @pytest.fixture
 def settings(database: Path, tmp_path: Path) -> MLflowSettings:
     return MLflowSettings(f"sqlite:///{database}", "ma_crossover_optimization")
-
-
-def open_client(settings: MLflowSettings) -> MlflowClient:
-    return MlflowClient(tracking_uri=settings.tracking_uri)
-
-
-def all_runs(settings: MLflowSettings) -> list[Run]:
-    client = open_client(settings)
-    experiment = client.get_experiment_by_name(settings.experiment_name)
-    return list(client.search_runs([experiment.experiment_id], max_results=1000))
-
-
-def children(settings: MLflowSettings) -> dict[int, Run]:
-    runs = [run for run in all_runs(settings) if "optim.trial" in run.data.tags]
-    found = {int(run.data.tags["optim.trial"]): run for run in runs}
-    assert len(found) == len(runs), "a trial has two runs"
-    return found
-
-
-def snapshot(settings: MLflowSettings) -> dict[str, object]:
-    return {run.info.run_id: run.to_dictionary() for run in all_runs(settings)}
-
-
-def artifacts(settings: MLflowSettings, run_id: str, path: str = "") -> set[str]:
-    return {item.path for item in open_client(settings).list_artifacts(run_id, path)}
 
 
 def test_mirror_projects_every_trial_with_its_state_and_true_times(settings: MLflowSettings) -> None:
@@ -70,7 +42,7 @@ def test_mirror_projects_every_trial_with_its_state_and_true_times(settings: MLf
     assert sorted(runs) == list(range(20))
     for trial in trials:
         run = runs[trial.number]
-        assert run.info.status == {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}[trial.state.name]
+        assert run.info.status == STATUS[trial.state.name]
         assert run.info.start_time == milliseconds(trial.datetime_start)
         assert run.info.end_time == milliseconds(trial.datetime_complete)
         assert run.data.tags["mlflow.parentRunId"] == report.parent_run_id
@@ -193,17 +165,6 @@ def test_a_running_trial_that_never_finished_leaves_no_run(settings: MLflowSetti
     wait_for_child(settings)
     assert mirror.close(None).complete
     assert children(settings) == {}
-
-
-def wait_for_child(settings: MLflowSettings, metric: str | None = None) -> Run:
-    """Poll until the mirror shows the running trial (its process needs seconds to import MLflow)."""
-
-    def shown() -> Run | None:
-        if open_client(settings).get_experiment_by_name(settings.experiment_name) is None:
-            return None
-        return next((run for run in children(settings).values() if not metric or metric in run.data.metrics), None)
-
-    return poll(shown, "the running trial never appeared")
 
 
 def test_a_dead_mirror_process_is_reported_and_harms_nothing(settings: MLflowSettings) -> None:

@@ -1,0 +1,152 @@
+"""The bulk path against MLflow's public API: every row of every table, and every answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+from optim.tracking import MLflowSettings, StudyInfo, bulk
+from optim.tracking.rows import Point, RunRow, trial_row
+from optim.tracking.settings import with_driver
+from optim.tracking.store import RunStore
+from tests import servers
+from tests.tracking.builders import make_trial, make_trials, study_info
+
+TABLES = ("runs", "params", "tags", "metrics", "latest_metrics", "datasets", "inputs", "input_tags", "experiments")
+
+
+def rows() -> list[RunRow]:
+    """All states, several objectives, and the values databases find hard."""
+    info = study_info()
+    odd = make_trial(20, best=np.float64(1.5), ratio=math.inf, loss=-math.inf, gap=math.nan, count=np.int64(3))
+    odd.params["note"] = "é ä — 日本語 ' \" % \\ ; -- \n" + "x" * 7000
+    multi: StudyInfo = info._replace(objectives=("a b", "c@d"))
+    cells = make_trial(21, cell_values=[[1.0, 2.0], [0.5, math.nan]])
+    fabricated = [trial_row(info, "parent", trial) for trial in [*make_trials(20), odd]]
+    fabricated.append(trial_row(multi, "parent", cells))
+    same_step = (Point("m", 1.0, 5, 0), Point("m", 3.0, 5, 0), Point("m", 2.0, 5, 0), Point("m", 9.0, 4, 0))
+    later_step = (Point("n", 1.0, 5, 2), Point("n", 3.0, 9, 1), Point("n", 1.0, 5, 2))
+    tags = fabricated[0].tags | {"mlflow.runName": "twice"}
+    fabricated.append(fabricated[0]._replace(name="twice", tags=tags, points=same_step + later_step))
+    return [row._replace(overflow={}) for row in fabricated]
+
+
+def written(uri: str, how: str, rows: Sequence[RunRow]) -> RunStore:
+    store = RunStore(MLflowSettings(uri, "conformance", "/tmp/conformance"))
+    assert store.bulk is bulk
+    if how == "public":
+        store.bulk = None
+    assert not [outcome for outcome in store.write(rows) if isinstance(outcome, Exception)]
+    return store
+
+
+def table_rows(uri: str, table: str) -> list[dict[str, Any]]:
+    """All rows, run ids replaced by the run's name, which both ways share."""
+    engine = sqlalchemy.create_engine(with_driver(uri))
+    try:
+        with engine.connect() as connection:
+            names = dict(connection.execute(sqlalchemy.text("SELECT run_uuid, name FROM runs")).all())
+            found = connection.execute(sqlalchemy.text(f"SELECT * FROM {table}")).mappings().all()
+    finally:
+        engine.dispose()
+    plain = []
+    for row in found:
+        kept = {k: v for k, v in row.items() if k not in ("creation_time", "last_update_time")}
+        for run_id, name in names.items():
+            kept = {k: v.replace(run_id, name) if isinstance(v, str) else v for k, v in kept.items()}
+        plain.append(kept)
+    return sorted(plain, key=repr)
+
+
+def answers(store: RunStore) -> dict[str, Any]:
+    """What the public API says about every run, by its name."""
+    client: MlflowClient = store.client
+    said: dict[str, Any] = {}
+    for run in client.search_runs([store.experiment_id], run_view_type=ViewType.ALL):
+        run_id = run.info.run_id
+        histories = {
+            key: [(p.key, str(p.value), p.timestamp, p.step) for p in client.get_metric_history(run_id, key)]
+            for key in run.data.metrics
+        }
+        said[run.info.run_name] = (strip(run, run_id), strip(client.get_run(run_id), run_id), histories)
+    queries = (
+        "metrics.sharpe_ratio > 0.05 and tags.market = 'IBM'",
+        "params.ma_type = 'ema' and attributes.status = 'KILLED'",
+        "metrics.`cell/sharpe_ratio` >= 4.1",
+        "tags.error LIKE '%finite%'",
+        "params.fast_window != '7' and metrics.gap > 0",
+    )
+    for query in queries:
+        found = client.search_runs([store.experiment_id], query, order_by=["metrics.sharpe_ratio DESC", "run_name"])
+        said[query] = [run.info.run_name for run in found]
+    return said
+
+
+def strip(run: Any, run_id: str) -> str:
+    parts = run.to_dictionary()
+    parts["data"] = {kind: dict(sorted(values.items())) for kind, values in parts["data"].items()}
+    return repr(parts).replace(run_id, "RUN")
+
+
+def compare(public: str, bulk_uri: str) -> None:
+    fabricated = rows()
+    expected = written(public, "public", fabricated)
+    got = written(bulk_uri, "bulk", fabricated)
+    for table in TABLES:
+        assert table_rows(bulk_uri, table) == table_rows(public, table), table
+    assert answers(got) == answers(expected)
+
+
+def test_sqlite_rows_and_answers_are_those_of_the_public_api(empty_database: Path, tmp_path: Path) -> None:
+    uris = []
+    for name in ("public", "bulk"):
+        (tmp_path / f"{name}.db").write_bytes(empty_database.read_bytes())
+        uris.append(f"sqlite:///{tmp_path}/{name}.db")
+    compare(*uris)
+
+
+def test_sqlite_keeps_the_same_storage_classes(empty_database: Path, tmp_path: Path) -> None:
+    """SQLite stores what it is given: a numpy integer would become a BLOB."""
+    import sqlite3
+
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    written(f"sqlite:///{tmp_path}/mlflow.db", "bulk", rows())
+    connection = sqlite3.connect(tmp_path / "mlflow.db")
+    try:
+        kinds = connection.execute(
+            "SELECT DISTINCT typeof(value), typeof(step), typeof(timestamp) FROM metrics"
+        ).fetchall()
+    finally:
+        connection.close()
+    assert kinds == [("real", "integer", "integer")]
+
+
+@pytest.mark.real("postgresql")
+def test_postgresql_rows_and_answers_are_those_of_the_public_api(postgres: str) -> None:
+    compare(*(servers.create_database(postgres, f"conformance_{how}", "mlflow") for how in ("public", "bulk")))
+
+
+def test_a_refused_row_does_not_take_the_others_with_it(database: Path) -> None:
+    store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
+    good = rows()[:5]
+    bad = good[2]._replace(name="bad", status="NO_SUCH_STATUS")  # the table's own constraint
+    outcomes = store.write([*good[:3], bad, *good[3:]])
+    assert [isinstance(outcome, Exception) for outcome in outcomes] == [False, False, False, True, False, False]
+    assert len(store.find({"market": "IBM"})) == 5
+
+
+def test_untested_versions_use_the_public_client(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "__version__", "3.99.0")
+    store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
+    assert store.bulk is None
+    assert len(store.write(rows()[:3])) == 3
+    assert len(store.find({"market": "IBM"})) == 3
