@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from optim import __version__
@@ -40,7 +41,18 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h")
     run.add_argument("--new-name", metavar="NAME", help="run under another study name")
     run.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
+    run.add_argument("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first")
     _verb(verbs, "sync", _sync, "bring MLflow to exactly what the record says")
+    _verb(verbs, "show", _show, "print the result of what is recorded so far")
+    _verb(verbs, "list", _list, "list the studies in the storage of a study file")
+    export = _verb(verbs, "export", _export, "write the trials table as CSV or Parquet")
+    export.add_argument("-o", "--output", required=True, metavar="FILE", help="a .csv or .parquet file")
+    replay = _verb(verbs, "replay", _replay, "run recorded trials again and prove every metric equal to the last digit")
+    which = replay.add_mutually_exclusive_group()
+    which.add_argument("--trial", type=int, metavar="N", help="only this trial")
+    which.add_argument("--best", action="store_true", help="only the best trial")
+    check = _verb(verbs, "check", _check, "say what a study would do and how long it would take; writes nothing")
+    check.add_argument("reference", nargs="?", help="with `check strategy`: FILE.py:function or a built-in name")
     return parser
 
 
@@ -52,24 +64,71 @@ def _verb(verbs: Any, name: str, function: Any, text: str) -> argparse.ArgumentP
 
 
 def _run(options: argparse.Namespace) -> int:
-    from optim.spec import load_spec
+    from optim.spec import load_spec, with_start
 
     study = {"n_trials": options.n_trials, "seed": options.seed, "timeout": options.timeout, "name": options.new_name}
     parallel = {"n_jobs": options.n_jobs}
     overrides = {"study": _given(study), "parallel": _given(parallel)}
     spec = load_spec(options.study, {section: values for section, values in overrides.items() if values})
+    if options.start is not None:
+        spec = with_start(spec, Path(options.start))
     from optim.run import run
 
     return run(spec, as_object=options.json)
 
 
-def _sync(options: argparse.Namespace) -> int:
+def _load(options: argparse.Namespace) -> Any:
     from optim.spec import load_spec
 
-    spec = load_spec(options.study)
-    from optim.run import sync
+    return load_spec(options.study)
 
-    return sync(spec)
+
+def _sync(options: argparse.Namespace) -> int:
+    spec = _load(options)
+    from optim import commands
+
+    return commands.sync(spec)
+
+
+def _show(options: argparse.Namespace) -> int:
+    spec = _load(options)
+    from optim import commands
+
+    return commands.show(spec)
+
+
+def _list(options: argparse.Namespace) -> int:
+    spec = _load(options)
+    from optim import commands
+
+    return commands.list_studies(spec)
+
+
+def _export(options: argparse.Namespace) -> int:
+    spec = _load(options)
+    from optim import commands
+
+    return commands.export(spec, Path(options.output))
+
+
+def _replay(options: argparse.Namespace) -> int:
+    spec = _load(options)
+    from optim import commands
+
+    return commands.replay(spec, options.trial, options.best)
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.study == "strategy":
+        if options.reference is None:
+            raise OptimError("optim check strategy: name the strategy, e.g. my_strategy.py:my_function")
+        from optim import commands
+
+        return commands.check_strategy(options.reference)
+    spec = _load(options)
+    from optim import commands
+
+    return commands.check(spec)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

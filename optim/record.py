@@ -26,7 +26,7 @@ from optim.errors import RecordError
 from optim.objective import Direction
 from optim.secrets import mask
 
-ID, SPEC = "optim:id", "optim:spec"
+ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
 BATCH, SLOT = "optim:batch", "optim:slot"
 _STALE_LOCK_SECONDS = 5  # a lock on the journal is held for one append; an older one belongs to a dead process
 
@@ -69,7 +69,12 @@ def is_url(storage: str) -> bool:
 
 
 def open_record(
-    storage: str, name: str, directions: Sequence[Direction], fingerprint: Mapping[str, Any], metrics: Sequence[str]
+    storage: str,
+    name: str,
+    directions: Sequence[Direction],
+    fingerprint: Mapping[str, Any],
+    versions: Mapping[str, str],
+    metrics: Sequence[str],
 ) -> Record:
     """The study called `name` in `storage`, created when it is not there yet.
 
@@ -89,6 +94,7 @@ def open_record(
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     study.set_metric_names(list(metrics))
             study.set_user_attr(SPEC, dict(fingerprint))
+            study.set_user_attr(VERSIONS, dict(versions))
             study.set_user_attr(ID, uuid.uuid4().hex)
     except RecordError:
         raise
@@ -108,6 +114,28 @@ def load_record(storage: str, name: str) -> Record | None:
     except KeyError:
         return None
     return Record(study, mask(storage)) if ID in study.user_attrs else None
+
+
+def study_names(storage: str) -> list[tuple[str, int]]:
+    """Name and number of trials of every study in a storage; nothing is created."""
+    if not is_url(storage) and not Path(storage).exists():
+        return []
+    summaries = optuna.get_all_study_summaries(_open_storage(storage))
+    return [(summary.study_name, summary.n_trials) for summary in summaries]
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Where two fingerprints differ, as `[section] key was 1, is 2`."""
+    return _differences(json.loads(json.dumps(then)), json.loads(json.dumps(now)), "")
+
+
+def _differences(then: Any, now: Any, place: str) -> Iterator[str]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in sorted(then.keys() | now.keys()):
+            inner = f"[{key}]" if not place else f"{place} {key}" if place.endswith("]") else f"{place}.{key}"
+            yield from _differences(then.get(key), now.get(key), inner)
+    elif then != now:
+        yield f"{place} was {then!r}, is {now!r}"
 
 
 @contextlib.contextmanager

@@ -7,15 +7,14 @@ import json
 import signal
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from optim.errors import SpecError, TrackingError
+from optim.errors import SpecError
 from optim.plan import Plan, git_state, make_plan, versions
-from optim.record import Record, load_record, open_record, sole_writer
+from optim.record import Record, differences, open_record, sole_writer
 from optim.report.console import Live, as_json, print_commands, print_summary
 from optim.secrets import mask
 from optim.spec import StudySpec
@@ -37,7 +36,7 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     names = [goal.name for goal in plan.objective.goals]
     directions = [goal.direction for goal in plan.objective.goals]
     with sole_writer(plan.storage, spec.study.name):
-        record = open_record(plan.storage, spec.study.name, directions, plan.fingerprint(), names)
+        record = open_record(plan.storage, spec.study.name, directions, plan.fingerprint(), versions(), names)
         check_fingerprint(plan, record)
         done = record.trials()
         if len(done) >= spec.study.n_trials:
@@ -66,30 +65,6 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     return EXIT_INTERRUPTED if reason == "interrupted" else 0
 
 
-def sync(spec: StudySpec) -> int:
-    """Bring MLflow to exactly the record of a study; the exit code."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    console = Console()
-    if not spec.tracking.enabled:
-        raise SpecError(f"{spec.path}: [tracking] enabled = false: there is nothing to bring up to date")
-    plan = make_plan(spec)
-    record = load_record(plan.storage, spec.study.name)
-    if record is None:
-        raise SpecError(f"{spec.path}: study {spec.study.name!r} is not in {mask(plan.storage)}; run it first")
-    from optim.tracking import sync as bring_up_to_date
-
-    trials = record.trials()
-    summary = summarise(plan, trials, "")
-    with console.status(f"Comparing {len(trials)} trials with MLflow ..."):
-        report = bring_up_to_date(
-            study_info(plan, record), tracking_settings(plan), trials, study_result(plan, summary)
-        )
-    if report.error:
-        raise TrackingError(f"{report.missing} of {len(trials)} trials are not in MLflow: {report.error}")
-    console.print(f"MLflow holds all {len(trials)} trials of {spec.study.name!r}.", highlight=False, markup=False)
-    return 0
-
-
 def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console) -> str:
     """The search itself, under a progress bar and a signal handler; why it ended."""
     parallel = plan.spec.parallel
@@ -109,8 +84,7 @@ def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console) ->
 
 def check_fingerprint(plan: Plan, record: Record) -> None:
     """Refuse to go on with a record that was made from something else."""
-    then, now = json.loads(json.dumps(record.spec)), json.loads(json.dumps(plan.fingerprint()))
-    changes = list(_differences(then, now))
+    changes = list(differences(record.spec, plan.fingerprint()))
     if changes:
         raise SpecError(
             f"{plan.spec.path}: study {plan.spec.study.name!r} was begun with other settings: {'; '.join(changes)}; "
@@ -199,15 +173,6 @@ def _markdown(summary: Summary) -> str:
         ]
         lines += [f"* {name} = {value}" for name, value in summary.best.params.items()]
     return "\n".join(lines)
-
-
-def _differences(then: Any, now: Any, place: str = "") -> Iterator[str]:
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in sorted(then.keys() | now.keys()):
-            inner = f"{place}.{key}" if "." in place or not place else f"{place} {key}"
-            yield from _differences(then.get(key), now.get(key), inner if place else f"[{key}]")
-    elif then != now:
-        yield f"{place} was {then!r}, is {now!r}"
 
 
 @contextlib.contextmanager

@@ -246,6 +246,19 @@ def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | Non
     return spec
 
 
+def with_start(spec: StudySpec, path: Path) -> StudySpec:
+    """The spec with the searched parameters of a `best_params.toml` as its first point."""
+    table = read_toml(path, "--from")
+    names = {p.name for p in spec.search_space().parameters}
+    given = {**table.get("strategy", {}).get("fixed", {}), **table.get("backtest", {})}
+    point = {name: value for name, value in given.items() if name in names}
+    if not point:
+        wanted = ", ".join(sorted(names))
+        raise SpecError(f"--from {path}: none of its parameters is searched; it needs [strategy.fixed] with {wanted}")
+    study = spec.study.model_copy(update={"enqueue": [point, *spec.study.enqueue]})
+    return spec.model_copy(update={"study": study})
+
+
 def _check_backtest(spec: StudySpec) -> None:
     defaults = {**Account()._asdict(), "portfolio": False}
     for key, value in spec.backtest.items():

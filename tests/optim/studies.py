@@ -74,7 +74,12 @@ def run_here(path: Path, stop_after: int | None = None) -> tuple[str, list[Froze
     plan = make_plan(load_spec(path))
     goals = plan.objective.goals
     record = open_record(
-        plan.storage, plan.spec.study.name, [g.direction for g in goals], plan.fingerprint(), [g.name for g in goals]
+        plan.storage,
+        plan.spec.study.name,
+        [g.direction for g in goals],
+        plan.fingerprint(),
+        {},
+        [g.name for g in goals],
     )
     rounds = 0
 

@@ -15,7 +15,6 @@ import pytest
 
 from tests.optim.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
 
-
 INT = {"type": "int", "low": 1, "high": 2}
 
 

@@ -13,7 +13,7 @@ from tests.optim.studies import essence, load, run_here, write_study
 
 
 def open_it(storage: str) -> object:
-    return open_record(storage, "s", ["maximize"], {"a": 1}, ["sharpe_ratio"])
+    return open_record(storage, "s", ["maximize"], {"a": 1}, {}, ["sharpe_ratio"])
 
 
 @pytest.mark.parametrize("storage", ["optuna.journal", "sqlite:///optuna.db"])

@@ -1,0 +1,180 @@
+"""The verbs beside `run`: each takes a checked spec and returns an exit code."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import optuna
+from rich.console import Console
+
+from optim.errors import OptimError, SpecError, TrackingError
+from optim.plan import Plan, make_plan, resolve_storage, versions
+from optim.record import VERSIONS, Record, differences, load_record, study_names
+from optim.replay import replay as replay_trials
+from optim.report.console import print_commands, print_summary
+from optim.run import study_info, study_result, tracking_settings
+from optim.secrets import mask
+from optim.spec import StudySpec
+from optim.summary import best_params_toml, rank, summarise
+from optim.workers import Pool, run_task
+
+EXIT_DIFFERS = 1
+
+
+def open_study(spec: StudySpec) -> tuple[Plan, Record]:
+    """The plan of a study file and its record; SpecError when it was never run."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    plan = make_plan(spec)
+    record = load_record(plan.storage, spec.study.name)
+    if record is None:
+        raise SpecError(f"{spec.path}: study {spec.study.name!r} is not in {mask(plan.storage)}; run it first")
+    return plan, record
+
+
+def sync(spec: StudySpec) -> int:
+    """Bring MLflow to exactly the record of a study."""
+    console = Console()
+    if not spec.tracking.enabled:
+        raise SpecError(f"{spec.path}: [tracking] enabled = false: there is nothing to bring up to date")
+    plan, record = open_study(spec)
+    from optim.tracking import sync as bring_up_to_date
+
+    trials = record.trials()
+    summary = summarise(plan, trials, "")
+    info, settings = study_info(plan, record), tracking_settings(plan)
+    with console.status(f"Comparing {len(trials)} trials with MLflow ..."):
+        report = bring_up_to_date(info, settings, trials, study_result(plan, summary))
+    if report.error:
+        raise TrackingError(f"{report.missing} of {len(trials)} trials are not in MLflow: {report.error}")
+    console.print(f"MLflow holds all {len(trials)} trials of {spec.study.name!r}.", highlight=False, markup=False)
+    return 0
+
+
+def show(spec: StudySpec) -> int:
+    """Print the result of what is recorded so far."""
+    plan, record = open_study(spec)
+    summary = summarise(plan, record.trials(), "as recorded")
+    console = Console()
+    print_summary(console, summary, best_params_toml(plan, summary))
+    print_commands(console, summary, None)
+    return 0
+
+
+def list_studies(spec: StudySpec) -> int:
+    """Print the studies in the storage of a study file."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    console = Console()
+    for name, n_trials in study_names(resolve_storage(spec)):
+        console.print(f"{name}  {n_trials} trials", highlight=False, markup=False)
+    return 0
+
+
+def export(spec: StudySpec, target: Path) -> int:
+    """Write the trials table, one row a trial, every metric a column, as .csv or .parquet."""
+    if target.suffix not in (".csv", ".parquet"):
+        raise SpecError(f"--output {target}: the ending must be .csv or .parquet")
+    _, record = open_study(spec)
+    frame = record.study.trials_dataframe(
+        attrs=(
+            "number",
+            "value" if len(record.study.directions) == 1 else "values",
+            "params",
+            "user_attrs",
+            "state",
+            "duration",
+        )
+    )
+    try:
+        if target.suffix == ".csv":
+            frame.to_csv(target, index=False)
+        else:
+            frame.to_parquet(target, index=False)
+    except OSError as error:
+        raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
+    Console().print(f"{len(frame)} trials written to {target}", highlight=False, markup=False)
+    return 0
+
+
+def replay(spec: StudySpec, number: int | None, best: bool) -> int:
+    """Run recorded trials again and prove every metric equal; 1 and what differs if not."""
+    plan, record = open_study(spec)
+    console = Console()
+    trials = record.trials()
+    if best:
+        trials = list(rank(trials, [goal.direction for goal in plan.objective.goals])[:1])
+    elif number is not None:
+        if not 0 <= number < len(trials):
+            raise SpecError(f"--trial {number}: the record has trials 0 to {len(trials) - 1}")
+        trials = [trials[number]]
+    inputs = list(differences(record.spec, plan.fingerprint()))
+    wrong = [again for again in replay_trials(plan, trials) if again.differences]
+    for again in wrong[:10]:
+        console.print(f"trial {again.number}: {'; '.join(again.differences[:5])}", highlight=False, markup=False)
+    if not wrong and not inputs:
+        console.print(f"{len(trials)} trials replayed, every metric equal to the last digit.", highlight=False)
+        return 0
+    then, now = record.study.user_attrs.get(VERSIONS, {}), versions()
+    inputs += [f"version of {name} was {then.get(name)}, is {now[name]}" for name in now if then.get(name) != now[name]]
+    console.print(f"{len(wrong)} of {len(trials)} trials differ.", highlight=False)
+    console.print(f"Inputs that differ: {'; '.join(inputs) or 'none'}", highlight=False, markup=False)
+    return EXIT_DIFFERS
+
+
+def check(spec: StudySpec) -> int:
+    """Say what a study would do and how long it would take, from a probe of one trial; nothing is written."""
+    import numpy as np
+
+    plan = make_plan(spec)
+    rng = np.random.default_rng(spec.study.seed)
+    points = (point for _ in range(100_000) if plan.space.feasible(point := plan.space.sample(rng)))
+    first = next(points, None)
+    if first is None:
+        raise SpecError(f"{spec.path}: the constraints of the search space leave no point")
+    task = plan.task(first, plan.cells)
+    run_task(plan.job, task)  # compiles
+    started = time.perf_counter()
+    result = run_task(plan.job, task)
+    seconds = time.perf_counter() - started
+    parallel = spec.parallel
+    pool = Pool(plan.job, n_jobs=parallel.n_jobs, backend=parallel.backend, timeout=parallel.trial_timeout)
+    size = plan.space.size()
+    n_trials = min(spec.study.n_trials, size)
+    workers = pool.n_jobs if seconds * parallel.batch_size > 0.02 else 1
+    total = n_trials * (seconds / workers + _LOOP_SECONDS)
+    failed = next((outcome.error for outcome in result.outcomes if outcome.error), "")
+    points_text = "infinitely many points" if math.isinf(size) else f"{int(size)} points"
+    lines = [
+        *(f"data      {d.name}: {d.n_bars} bars, {d.start} to {d.end}" for d in plan.datasets),
+        f"cells     {len(plan.cells)} for the search, {len(plan.holdouts)} locked",
+        f"space     {len(plan.space.parameters)} parameters, {points_text}",
+        f"workers   {pool.n_jobs}, {pool.backend}: {pool.reason}",
+        f"trial     {seconds * 1000:.2f} ms on one core" + (f"; it failed: {failed}" if failed else ""),
+        f"study     about {_duration(total)} for {n_trials:g} trials without pruning",
+    ]
+    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def check_strategy(reference: str) -> int:
+    """Run the conformance suite of the engine over one strategy."""
+    from engine.check import check_strategy as run_suite
+
+    from engine.errors import EngineError
+
+    try:
+        report = run_suite(reference)
+    except EngineError as error:
+        raise SpecError(str(error)) from None
+    Console().print(str(report), highlight=False, markup=False)
+    return 0
+
+
+_LOOP_SECONDS = 0.004  # asking, telling, recording: of the order measured by benchmarks/study_loop.py
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,130 @@
+"""show, list, export, replay, check and --from, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+
+from tests.optim.studies import IBM, command, load, run_here, write_study
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study file; not to be written to."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert command("run", write_study(folder), "--json").returncode == 0
+    return folder / "study.toml"
+
+
+def test_show_prints_what_run_printed(finished: Path) -> None:
+    again, shown = command("run", finished), command("show", finished)
+    assert shown.returncode == 0
+    table = again.stdout[again.stdout.index("Top trials") :]
+    assert shown.stdout.endswith(table)
+
+
+def test_list_names_the_studies(finished: Path) -> None:
+    assert command("list", finished).stdout == "s  24 trials\n"
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_export_has_a_row_a_trial_and_every_metric(ending: str, finished: Path, tmp_path: Path) -> None:
+    target = tmp_path / f"trials.{ending}"
+    assert command("export", finished, "-o", target).returncode == 0
+    frame = pd.read_csv(target) if ending == "csv" else pd.read_parquet(target)
+    trials = load(finished.parent)
+    assert frame["number"].tolist() == [t.number for t in trials]
+    assert {"value", "state", "duration", "params_fast_window", "user_attrs_max_drawdown"} <= set(frame.columns)
+    complete = frame[frame["state"] == "COMPLETE"]
+    assert complete["value"].tolist() == [t.value for t in trials if t.state == optuna.trial.TrialState.COMPLETE]
+
+
+def test_export_refuses_an_unknown_ending(finished: Path) -> None:
+    done = command("export", finished, "-o", "trials.xlsx")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert ".csv or .parquet" in done.stderr
+
+
+@pytest.mark.parametrize("which", [[], ["--best"], ["--trial", "3"]])
+def test_replay_proves_every_digit(which: list[str], finished: Path) -> None:
+    done = command("replay", finished, *which)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{1 if which else 24} trials replayed, every metric equal" in done.stdout
+
+
+def test_replay_shows_which_input_differs(tmp_path: Path) -> None:
+    rows = IBM.read_text().splitlines()
+    day, open_, high, low, _, volume = rows[1000].split(",")
+    data = tmp_path / "bars.csv"
+    data.write_text("\n".join(rows))
+    path = write_study(tmp_path, data={"path": "bars.csv"})
+    run_here(path)
+    rows[1000] = ",".join([day, open_, str(float(high) * 1.01), low, str(float(high) * 1.005), volume])
+    data.write_text("\n".join(rows))
+    done = command("replay", path)
+    assert done.returncode == 1
+    assert re.search(r"trial \d+: \w+ was [-\d.]+, is [-\d.]+", done.stdout)
+    assert "[data] sha256 was" in done.stdout
+    refused = command("run", path, "-n", "30")
+    assert refused.returncode == 2
+    assert "[data] sha256 was" in refused.stderr
+
+
+def test_replay_notices_a_changed_record(tmp_path: Path) -> None:
+    path = write_study(tmp_path, study={"n_trials": 8})
+    _, trials = run_here(path)
+    journal = tmp_path / "optuna.journal"
+    text = journal.read_text()
+    value = repr(trials[5].user_attrs["total_return"])
+    assert text.count(value) == 1
+    journal.write_text(text.replace(value, repr(trials[5].user_attrs["total_return"] + 1e-15)))
+    done = command("replay", path)
+    assert done.returncode == 1
+    assert "trial 5: total_return was" in done.stdout
+    assert "1 of 8 trials differ" in done.stdout
+
+
+def test_check_estimates_and_writes_nothing(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    done = command("check", path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"trial\s+\d+\.\d+ ms on one core", done.stdout)
+    assert re.search(r"study\s+about \d+ s for 24 trials", done.stdout)
+    assert "3270 bars, 2000-03-01T00:00:00Z to 2013-03-01T00:00:00Z" in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_from_starts_at_the_parameters_of_another_study(finished: Path, tmp_path: Path) -> None:
+    shown = command("show", finished).stdout
+    block = tmp_path / "best.toml"
+    block.write_text(shown[shown.index("# s, trial") : shown.index("Look at it")])
+    done = command("run", write_study(tmp_path, study={"seed": 99, "n_trials": 8}), "--from", block, "--json")
+    assert done.returncode == 0, done.stderr
+    best = max((t for t in load(finished.parent) if t.value is not None), key=lambda t: t.value or 0.0)
+    first = load(tmp_path)[0]
+    assert first.params == best.params
+    assert first.value == best.value
+    assert json.loads(done.stdout)["best"]["values"]["sharpe_ratio"] >= best.value
+
+
+def test_a_pareto_front_is_printed_for_several_objectives(tmp_path: Path) -> None:
+    study = {"objective": ["sharpe_ratio", "max_drawdown"]}
+    done = command("run", write_study(tmp_path, study=study))
+    assert done.returncode == 0, done.stderr
+    assert "Pareto front" in done.stdout
+    result = json.loads(command("run", tmp_path / "study.toml", "--json").stdout)
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "optuna.journal"))
+    loaded = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend))
+    assert {row["number"] for row in result["top"]} == {t.number for t in loaded.best_trials}
+
+
+@pytest.mark.parametrize("verb", ["show", "replay", "sync"])
+def test_a_study_that_was_never_run_is_one_sentence(verb: str, tmp_path: Path) -> None:
+    done = command(verb, write_study(tmp_path))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
