@@ -26,7 +26,7 @@ from optim.objective import Objective, build_objective
 from optim.record import is_url
 from optim.secrets import expand
 from optim.space import Parameter, SearchSpace
-from optim.spec import StudySpec
+from optim.spec import ENUMERATING, StudySpec
 from optim.tracking.info import Dataset, Scalar
 from optim.tracking.settings import absolute_uri
 from optim.workers import Job, Task
@@ -230,7 +230,7 @@ def _make_cells(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[C
 
 
 def _check_sampling(plan: Plan) -> None:
-    from optim.proposals import ENUMERATING, make_pruner, make_sampler
+    from optim.proposals import make_pruner, make_sampler
 
     spec = plan.spec
     make_sampler(spec, 0)
@@ -243,7 +243,7 @@ def _check_sampling(plan: Plan) -> None:
                     f"but {parameter.name!r} is continuous; give it a step"
                 )
     if len(plan.objective.goals) > 1:
-        if "pruner" in spec.study.model_fields_set and spec.study.pruner.name != "NopPruner":
+        if spec.study.pruner.name != "NopPruner":
             raise SpecError(
                 f"{spec.path}: [study] pruner: several objectives cannot be pruned; remove it or name NopPruner"
             )

@@ -18,12 +18,11 @@ import optuna
 
 from optim.errors import SpecError
 from optim.space import Parameter, Point, SearchSpace, Value
-from optim.spec import NamedSpec, StudySpec
+from optim.spec import ENUMERATING, NamedSpec, StudySpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENUMERATING = ("GridSampler", "BruteForceSampler")  # they know their own size: their points come from SearchSpace.grid
 _BLIND = (optuna.samplers.RandomSampler, optuna.samplers.QMCSampler)
 _ENUMERABLE = 100_000  # a space this small is searched through for a point that is still free
 

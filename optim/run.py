@@ -20,6 +20,7 @@ from optim.secrets import mask
 from optim.spec import StudySpec
 from optim.study import Listener, Search
 from optim.summary import Summary, best_params_toml, summarise
+from optim.sweep import Sweep, sweeps
 from optim.tracking.info import MirrorReport, Scalar, StudyInfo, StudyResult
 from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
 from optim.tracking.settings import MLflowSettings
@@ -79,7 +80,8 @@ def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console) ->
             live.finished(trials)
 
         listener = Listener(finished, mirror.running, lambda: bool(stop))
-        return Search(plan, record, pool, listener).run()
+        search_or_sweep = Sweep if sweeps(plan.spec) else Search
+        return search_or_sweep(plan, record, pool, listener).run()
 
 
 def check_fingerprint(plan: Plan, record: Record) -> None:

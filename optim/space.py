@@ -7,7 +7,7 @@ to name distributions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from optim.errors import SpecError
@@ -108,13 +108,17 @@ class SearchSpace(NamedTuple):
         values = {**self.fixed, **point}
         return all(_holds(c, values) for c in self.constraints if c.names <= values.keys())
 
+    def at(self, units: Sequence[float] | np.ndarray) -> Point:
+        """The point at a place in the unit cube, one coordinate a parameter (feasible or not)."""
+        point: Point = {}
+        for parameter, unit in zip(self.parameters, units, strict=True):
+            if self.active(parameter, point):
+                point[parameter.name] = parameter.at(float(unit))
+        return point
+
     def sample(self, rng: np.random.Generator) -> Point:
         """One point, uniform over the table (feasible or not)."""
-        point: Point = {}
-        for parameter in self.parameters:
-            if self.active(parameter, point):
-                point[parameter.name] = parameter.at(rng.random())
-        return point
+        return self.at(rng.random(len(self.parameters)))
 
     def controllers(self) -> frozenset[str]:
         """Parameters on which the presence of others depends."""

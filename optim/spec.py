@@ -18,6 +18,8 @@ from optim.space import SearchSpace, Value, parse_space
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Scalar = int | float | str | bool
+ENUMERATING = ("GridSampler", "BruteForceSampler")  # they know their own size: their points are SearchSpace.grid
+BLIND = (*ENUMERATING, "RandomSampler", "QMCSampler")  # they need no feedback
 
 
 def _seconds(value: Any) -> Any:
@@ -61,9 +63,19 @@ class StudySection(Section):
     patience: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0, lt=2**32)
     sampler: NamedSpec = NamedSpec(name="TPESampler")
-    pruner: NamedSpec = NamedSpec(name="MedianPruner")
+    pruner: NamedSpec  # default: MedianPruner where a trial can be pruned and the sampler learns, else NopPruner
     storage: str = "optuna.journal"
     enqueue: list[dict[str, Scalar]] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_pruner(cls, table: Any) -> Any:
+        if not isinstance(table, dict) or "pruner" in table:
+            return table
+        sampler = table.get("sampler")
+        blind = isinstance(sampler, dict) and sampler.get("name") in BLIND
+        whole = blind or isinstance(table.get("objective"), list)
+        return {**table, "pruner": {"name": "NopPruner" if whole else "MedianPruner"}}
 
     @field_validator("objective")
     @classmethod

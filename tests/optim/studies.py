@@ -17,6 +17,7 @@ from optim.plan import make_plan
 from optim.record import open_record
 from optim.spec import load_spec
 from optim.study import Listener, Search
+from optim.sweep import Sweep, sweeps
 from optim.workers import Pool
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,7 @@ def write_study(folder: Path, **changes: Mapping[str, Any]) -> Path:
             "n_trials": 24,
             "seed": 3,
             "sampler": {"name": "RandomSampler"},
+            "pruner": {"name": "MedianPruner"},
         },
         "data": {"path": str(IBM)},
         "strategy": {"name": "ma_crossover", "search_space": SPACE, "fixed": {"ma_type": "sma"}},
@@ -90,7 +92,8 @@ def run_here(path: Path, stop_after: int | None = None) -> tuple[str, list[Froze
 
     parallel = plan.spec.parallel
     with Pool(plan.job, n_jobs=parallel.n_jobs, backend=parallel.backend, timeout=parallel.trial_timeout) as pool:
-        reason = Search(plan, record, pool, Listener(lambda _: None, lambda _: None, should_stop)).run()
+        kind = Sweep if sweeps(plan.spec) else Search
+        reason = kind(plan, record, pool, Listener(lambda _: None, lambda _: None, should_stop)).run()
     return reason, record.trials()
 
 

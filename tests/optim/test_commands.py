@@ -113,7 +113,7 @@ def test_from_starts_at_the_parameters_of_another_study(finished: Path, tmp_path
 
 
 def test_a_pareto_front_is_printed_for_several_objectives(tmp_path: Path) -> None:
-    study = {"objective": ["sharpe_ratio", "max_drawdown"]}
+    study = {"objective": ["sharpe_ratio", "max_drawdown"], "pruner": None}
     done = command("run", write_study(tmp_path, study=study))
     assert done.returncode == 0, done.stderr
     assert "Pareto front" in done.stdout

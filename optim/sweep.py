@@ -1,0 +1,154 @@
+"""Searches without feedback: grid, random and quasi-random points, evaluated in large batches.
+
+Nothing a trial finds out changes what is tried next, so there is nothing to ask: the points are a sequence that the
+seed fixes, and a resumed sweep goes on at the first point that is not in the record.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
+
+from optim.objective import Objective
+from optim.plan import Plan
+from optim.record import BATCH, SLOT, Record
+from optim.space import Point, SearchSpace
+from optim.spec import BLIND, ENUMERATING, StudySpec
+from optim.verdict import Scored, Verdict, judge, score_cell
+from optim.workers import Pool, Result
+
+if TYPE_CHECKING:
+    from optim.study import Listener
+
+BATCH_SIZE = 512  # trials between two appends to the record
+_TRIES = 1000  # draws for one free feasible point; then the space counts as exhausted
+
+
+class Sweep:
+    """One run of a sweep against its record."""
+
+    def __init__(self, plan: Plan, record: Record, pool: Pool, listener: Listener):
+        self._plan = plan
+        self._record = record
+        self._pool = pool
+        self._listener = listener
+        self._distributions = {p.name: p.distribution() for p in plan.space.parameters}
+
+    def run(self) -> str:
+        """Evaluate the points until the budget is spent; the reason why it ended."""
+        spec = self._plan.spec
+        count = len(self._record.trials())
+        points = itertools.islice(sweep_points(spec, self._plan.space), count, spec.study.n_trials)
+        deadline = time.monotonic() + (spec.study.timeout or float("inf"))
+        while batch := list(itertools.islice(points, BATCH_SIZE)):
+            tasks = [self._plan.task(point, self._plan.cells) for point in batch]
+            results = self._pool.run(tasks)
+            trials = [
+                self._freeze(count + i, point, result)
+                for i, (point, result) in enumerate(zip(batch, results, strict=True))
+            ]
+            self._record.append(trials)
+            self._listener.finished(trials)
+            count += len(trials)
+            if self._listener.should_stop():
+                return "interrupted"
+            if time.monotonic() >= deadline and count < spec.study.n_trials:
+                return "timeout"
+        return "budget spent" if count >= spec.study.n_trials else "every point of the search space has been evaluated"
+
+    def _freeze(self, number: int, point: Point, result: Result) -> FrozenTrial:
+        verdict = judge(self._plan.objective, scored(self._plan.objective, result))
+        return freeze(number, point, self._distributions, verdict, result)
+
+
+def sweeps(spec: StudySpec) -> bool:
+    """Whether a study is a sweep: its sampler needs no feedback and nothing else does."""
+    return (
+        spec.study.sampler.name in BLIND
+        and spec.study.pruner.name == "NopPruner"
+        and not spec.study.enqueue
+        and spec.study.patience is None
+        and spec.parallel.trial_timeout is None
+    )
+
+
+def sweep_points(spec: StudySpec, space: SearchSpace) -> Iterator[Point]:
+    """The distinct feasible points of a sweep in their order, which the seed fixes."""
+    if spec.study.sampler.name in ENUMERATING:
+        yield from space.grid()
+        return
+    draw = _sobol(spec, space) if spec.study.sampler.name == "QMCSampler" else _uniform(spec, space)
+    seen: set[tuple[tuple[str, object], ...]] = set()
+    while True:
+        for _ in range(_TRIES):
+            point = next(draw)
+            key = tuple(point.items())
+            if key not in seen and space.feasible(point):
+                break
+        else:
+            return
+        seen.add(key)
+        yield point
+
+
+def scored(objective: Objective, result: Result) -> Scored:
+    """The scores of a task's outcomes, up to the first cell that stops it."""
+    cells: list[Mapping[str, float]] = []
+    scores: list[tuple[float, ...]] = []
+    for step, outcome in enumerate(result.outcomes):
+        if outcome.error:
+            return Scored(cells, scores, error=f"cell {step}: {outcome.error}")
+        score, error, undefined = score_cell(objective, outcome.metrics, step)
+        if error:
+            return Scored(cells, scores, error=error)
+        cells.append(outcome.metrics)
+        scores.append(score)
+        if undefined:
+            return Scored(cells, scores, undefined=undefined)
+    return Scored(cells, scores)
+
+
+def freeze(
+    number: int, point: Point, distributions: dict[str, BaseDistribution], verdict: Verdict, result: Result
+) -> FrozenTrial:
+    """A finished trial as it goes into the record."""
+    trial = optuna.trial.create_trial(
+        state=verdict.state,
+        values=verdict.values,
+        params=dict(point),
+        distributions={name: distributions[name] for name in point},
+        user_attrs=verdict.attrs,
+        system_attrs={BATCH: number // BATCH_SIZE, SLOT: number % BATCH_SIZE},
+        constraints=verdict.constraints or None,
+    )
+    trial.number = number
+    trial.datetime_start = datetime.fromtimestamp(result.started)
+    trial.datetime_complete = datetime.fromtimestamp(result.ended)
+    return trial
+
+
+def _uniform(spec: StudySpec, space: SearchSpace) -> Iterator[Point]:
+    rng = np.random.default_rng(spec.study.seed)
+    while True:
+        yield space.sample(rng)
+
+
+def _sobol(spec: StudySpec, space: SearchSpace) -> Iterator[Point]:
+    """A scrambled Sobol (or Halton) sequence, one dimension a parameter."""
+    from scipy.stats import qmc
+
+    arguments = spec.study.sampler.arguments()
+    kind = qmc.Halton if arguments.get("qmc_type") == "halton" else qmc.Sobol
+    scramble = bool(arguments.get("scramble", True))
+    sequence = kind(len(space.parameters), scramble=scramble, rng=np.random.default_rng(spec.study.seed))
+    while True:
+        for row in sequence.random(1024):
+            yield space.at(row)
