@@ -18,25 +18,26 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
 
 from optim.errors import RecordError
+from optim.journal import STALE_LOCK_SECONDS, GroupingStorage
 from optim.objective import Direction
 from optim.secrets import mask
 
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
 BATCH, SLOT = "optim:batch", "optim:slot"
-_STALE_LOCK_SECONDS = 5  # a lock on the journal is held for one append; an older one belongs to a dead process
 
 
 class Record:
     """One study in one storage."""
 
-    def __init__(self, study: optuna.Study, location: str):
+    def __init__(self, study: optuna.Study, location: str, storage: BaseStorage):
         self.study = study
         self.location = location
+        self._group = storage.group if isinstance(storage, GroupingStorage) else contextlib.nullcontext
 
     @property
     def study_id(self) -> str:
@@ -55,7 +56,8 @@ class Record:
     def append(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
         """Write finished trials; RecordError when the storage cannot take them."""
         try:
-            self.study.add_trials(trials)
+            with self._group():
+                self.study.add_trials(trials)
         except Exception as error:
             raise RecordError(
                 f"the record {self.location} cannot be written ({type(error).__name__}: {mask(str(error))}); "
@@ -102,7 +104,7 @@ def open_record(
         raise RecordError(
             f"the record {mask(storage)} cannot be used: {type(error).__name__}: {mask(str(error))}"
         ) from error
-    return Record(study, mask(storage))
+    return Record(study, mask(storage), backend)
 
 
 def load_record(storage: str, name: str) -> Record | None:
@@ -110,10 +112,11 @@ def load_record(storage: str, name: str) -> Record | None:
     if not is_url(storage) and not Path(storage).exists():
         return None
     try:
-        study = optuna.load_study(storage=_open_storage(storage), study_name=name)
+        backend = _open_storage(storage)
+        study = optuna.load_study(storage=backend, study_name=name)
     except KeyError:
         return None
-    return Record(study, mask(storage)) if ID in study.user_attrs else None
+    return Record(study, mask(storage), backend) if ID in study.user_attrs else None
 
 
 def study_names(storage: str) -> list[tuple[str, int]]:
@@ -170,7 +173,7 @@ def sole_writer(storage: str, name: str) -> Iterator[None]:
         handle.truncate(0)
         handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
         handle.flush()
-        with get_lock_file(JournalFileSymlinkLock(storage, grace_period=_STALE_LOCK_SECONDS)):
+        with get_lock_file(JournalFileSymlinkLock(storage, grace_period=STALE_LOCK_SECONDS)):
             _repair_tail(journal)
         yield
 
@@ -182,8 +185,7 @@ def _open_storage(storage: str) -> BaseStorage:
                 Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             return RDBStorage(storage)
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileSymlinkLock(storage, grace_period=_STALE_LOCK_SECONDS)
-        return JournalStorage(JournalFileBackend(storage, lock))
+        return GroupingStorage(storage)
     except Exception as error:
         raise RecordError(
             f"the record {mask(storage)} cannot be opened: {type(error).__name__}: {mask(str(error))}"
