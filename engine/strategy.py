@@ -15,11 +15,12 @@ from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
 
+from engine.arrays import Array
 from engine.bars import Bars
 from engine.data import to_frame
 from engine.errors import ParameterError, StrategyError
+from engine.jit import kernel
 
 _BUILT_IN = Path(__file__).parent / "strategies"
 
@@ -79,7 +80,7 @@ class Strategy:
         """How many bars before the first traded one the signal needs; all there are, unless params declares fewer."""
         return int(params.warmup_bars()) if hasattr(params, "warmup_bars") else sys.maxsize
 
-    def target(self, bars: Bars, params: Any) -> NDArray[np.float64]:
+    def target(self, bars: Bars, params: Any) -> Array:
         """The target exposure, shape (n_bars,), float64; raises StrategyError naming the bar where it is unusable."""
         if self.compiled:
             target = self.signal(bars, params)
@@ -91,17 +92,26 @@ class Strategy:
                 raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
         return self._checked(target, len(bars.close))
 
-    def _checked(self, target: Any, n_bars: int) -> NDArray[np.float64]:
+    def _checked(self, target: Any, n_bars: int) -> Array:
         try:
             array = np.ascontiguousarray(target, dtype=np.float64)
+            array = array if array.flags.writeable else array.copy()  # kernels are compiled for one of the two
         except (TypeError, ValueError):
             raise StrategyError(f"{self.name} returned {type(target).__name__}, not an array of numbers") from None
         if array.shape != (n_bars,):
             raise StrategyError(f"{self.name} returned the shape {array.shape}, expected ({n_bars},), one target a bar")
-        if not (np.abs(array) <= 1.0).all():
-            bar = int((~(np.abs(array) <= 1.0)).argmax())
+        if (bar := first_unusable(array)) >= 0:
             raise StrategyError(f"{self.name}: target at bar {bar} is {array[bar]}, must be in [-1, 1]")
         return array
+
+
+@kernel
+def first_unusable(target: Array) -> int:
+    """The first bar whose target is NaN or outside [-1, 1]; -1 when there is none."""
+    for t in range(len(target)):
+        if not -1.0 <= target[t] <= 1.0:
+            return t
+    return -1
 
 
 def strategy(function: Callable[..., Any]) -> Strategy:
