@@ -30,9 +30,10 @@ from engine.orders import (
 
 
 @kernel
-def exit_levels(state: Array, rules: Rules) -> tuple[float, float, int]:
+def exit_levels(state: Array, margin: float, rules: Rules) -> tuple[float, float, int]:
     """The prices at or beyond which the position is closed, and why at the stop: (lower, upper, stop reason).
 
+    margin: the maintenance margin, 0 where it is judged elsewhere.
     Off is 0 below and infinity above. For a long position the stop is the lower level, for a short one the upper.
     """
     quantity = state[QUANTITY]
@@ -47,8 +48,8 @@ def exit_levels(state: Array, rules: Rules) -> tuple[float, float, int]:
         level = state[EXTREME] * (1.0 - side * rules.trail)
         if (level - stop) * side > 0.0:
             stop, reason = level, TRAIL
-    if rules.margin > 0.0:
-        level = -state[CASH] / (quantity * (1.0 - side * rules.margin))
+    if margin > 0.0:
+        level = -state[CASH] / (quantity * (1.0 - side * margin))
         if (level - stop) * side > 0.0:
             stop, reason = level, MARGIN
     if side > 0.0:
@@ -78,10 +79,10 @@ def leave(t: int, open_: float, worst: float, levels: tuple[float, float, int], 
 
 
 @kernel
-def charge(close: float, cash_share: float, books: Books, rules: Rules) -> None:
-    """Borrowing and funding for one bar; cash_share is the part of the account's borrowed cash this position bears."""
+def charge(close: float, debt: float, books: Books, rules: Rules) -> None:
+    """Borrowing and funding for one bar; debt: the borrowed cash that this position bears the interest of."""
     quantity = books.state[QUANTITY]
-    borrowed = max(-quantity * close, 0.0) + cash_share * max(-books.state[CASH], 0.0)
+    borrowed = max(-quantity * close, 0.0) + debt
     cost = rules.borrow * borrowed + rules.funding * quantity * close
     books.state[FLOW] -= cost
     books.state[CASH] -= cost

@@ -84,7 +84,7 @@ def measure(
         s.most_wins,
         s.most_losses,
         ratio(s.bars, s.n),
-        s.exposed / n,
+        s.exposed / (n * run.n_instruments),
         ratio(run.traded, m.total_equity / n) * periods_per_year / n,
         run.fees,
         run.financing,

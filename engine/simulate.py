@@ -41,6 +41,7 @@ class Run(NamedTuple):
 
     equity: Array  # (n_bars,), marked at the close of every bar
     trades: Array  # (n_trades, N_TRADE), TRADE_COLUMNS; a position still held is in the last rows, exit_reason OPEN
+    n_instruments: int
     fees: float
     traded: float  # sum of the values of all fills
     financing: float  # borrowing and funding paid
@@ -66,7 +67,7 @@ def simulate(bars: Bars, target: Array, scale: Array, rules: Rules) -> Run:
     if quantity != 0.0:
         record_trade(n - 1, OPEN, quantity * bars.close[n - 1], books)
     state = books.state
-    return Run(equity, books.trades[: int(state[N_TRADES])], state[TOTAL_FEES], state[TRADED], state[FINANCING])
+    return Run(equity, books.trades[: int(state[N_TRADES])], 1, state[TOTAL_FEES], state[TRADED], state[FINANCING])
 
 
 @kernel
@@ -100,7 +101,7 @@ def play_plain(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Ar
             follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
             cash, quantity, held = state[CASH], state[QUANTITY], state[HELD]
             if guarded:
-                lower, upper, reason = exit_levels(state, rules)
+                lower, upper, reason = exit_levels(state, rules.margin, rules)
         if guarded and (low[t] <= lower or high[t] >= upper):
             leave(t, open_[t], low[t] if quantity > 0.0 else high[t], (lower, upper, reason), books, rules)
             cash, quantity = state[CASH], 0.0
@@ -125,12 +126,13 @@ def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, b
         if not on_close and (wish != state[HELD] or is_due(t, state, rules)):
             follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
         if state[QUANTITY] != 0.0:
-            lower, upper, reason = exit_levels(state, rules)
+            lower, upper, reason = exit_levels(state, rules.margin, rules)
             if low[t] <= lower or high[t] >= upper:
                 leave(t, open_[t], low[t] if state[QUANTITY] > 0.0 else high[t], (lower, upper, reason), books, rules)
         if state[QUANTITY] != 0.0:
-            charge(close[t], 1.0, books, rules)
-            track_extreme(high[t], low[t], state)
+            charge(close[t], max(-state[CASH], 0.0), books, rules)
+            if rules.trail > 0.0:
+                track_extreme(high[t], low[t], state)
         wish = target[t]
         size = scale[t] if len(scale) > 0 else 1.0
         if on_close and (wish != state[HELD] or is_due(t, state, rules)):

@@ -30,7 +30,8 @@ class Strategy:
 
     name: the function's. reference: what load_strategy finds it by, in any process. params: the NamedTuple class of its
     parameters; None for a plain callable that declares none. compiled: True for @strategy, whose work happens in
-    kernels without the interpreter lock; False for a plain callable on a DataFrame.
+    kernels without the interpreter lock; False for a plain callable on a DataFrame. joint: it takes a tuple of Bars and
+    returns weights of shape (n_bars, k), so it needs a portfolio.
     """
 
     def __init__(self, signal: Callable[..., Any], *, compiled: bool) -> None:
@@ -39,6 +40,7 @@ class Strategy:
         self.name: str = getattr(signal, "__name__", type(signal).__name__)
         self.reference = _reference(signal)
         self.params = _params_class(signal)
+        self.joint = _takes_instruments(signal)
         self._rules = {} if self.params is None else {f: _caster(t) for f, t in _hints(self.params).items()}
         self.__doc__ = signal.__doc__
 
@@ -82,6 +84,8 @@ class Strategy:
 
     def target(self, bars: Bars, params: Any) -> Array:
         """The target exposure, shape (n_bars,), float64; raises StrategyError naming the bar where it is unusable."""
+        if self.joint:
+            raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
         if self.compiled:
             target = self.signal(bars, params)
         else:
@@ -90,18 +94,26 @@ class Strategy:
             index = getattr(target, "index", None)
             if isinstance(index, type(frame.index)) and not index.equals(frame.index):
                 raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
-        return self._checked(target, len(bars.close))
+        return self._checked(target, (len(bars.close),))
 
-    def _checked(self, target: Any, n_bars: int) -> Array:
+    def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
+        """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
+        shape = (len(instruments[0].close), len(instruments))
+        if self.joint:
+            return self._checked(self.signal(instruments, params), shape)
+        return np.stack([self.target(bars, params) for bars in instruments], axis=1) / len(instruments)
+
+    def _checked(self, target: Any, shape: tuple[int, ...]) -> Array:
         try:
             array = np.ascontiguousarray(target, dtype=np.float64)
             array = array if array.flags.writeable else array.copy()  # kernels are compiled for one of the two
         except (TypeError, ValueError):
             raise StrategyError(f"{self.name} returned {type(target).__name__}, not an array of numbers") from None
-        if array.shape != (n_bars,):
-            raise StrategyError(f"{self.name} returned the shape {array.shape}, expected ({n_bars},), one target a bar")
-        if (bar := first_unusable(array)) >= 0:
-            raise StrategyError(f"{self.name}: target at bar {bar} is {array[bar]}, must be in [-1, 1]")
+        if array.shape != shape:
+            raise StrategyError(f"{self.name} returned the shape {array.shape}, expected {shape}, one target a bar")
+        if (first := first_unusable(array.reshape(-1))) >= 0:
+            bar = first * shape[0] // array.size
+            raise StrategyError(f"{self.name}: target at bar {bar} is {array.flat[first]}, must be in [-1, 1]")
         return array
 
 
@@ -206,6 +218,14 @@ def _params_class(signal: Callable[..., Any]) -> Any:
         return None
     declared = _hints(signal).get(code.co_varnames[1])
     return declared if hasattr(declared, "_fields") else None
+
+
+def _takes_instruments(signal: Callable[..., Any]) -> bool:
+    """Whether the first parameter is annotated as a tuple of Bars."""
+    code = getattr(signal, "__code__", None)
+    if code is None or code.co_argcount < 1:
+        return False
+    return get_origin(_hints(signal).get(code.co_varnames[0])) is tuple
 
 
 def _caster(declared: Any) -> Callable[[Any], Any]:
