@@ -4,32 +4,88 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from engine.errors import ParameterError
 
 
 class Account(NamedTuple):
-    """Rules a backtest trades under; see docs/engine.md for the exact arithmetic of each."""
+    """Rules a backtest trades under; docs/engine.md has the exact arithmetic of each. bps are 1/10000."""
 
     initial_cash: float = 10_000.0
-    fee_bps: float = 0.0  # of the notional, per side
-    slippage_bps: float = 0.0  # of the price, per side, against the trader
+    trade_on: Literal["next_open", "close"] = "next_open"
+    # what a fill costs
+    fee_bps: float = 0.0  # of its value
+    fixed_fee: float = 0.0  # money
+    min_fee: float = 0.0  # money
+    slippage_bps: float = 0.0  # of the price, against the trader
+    spread_bps: float = 0.0  # of the price, from bid to ask: each side pays half
+    # how much is bought: at most one of the first four
+    fixed_fraction: float = 0.0  # of the equity, at a target of 1
+    fixed_cash: float = 0.0  # money, at a target of 1
+    risk_per_trade: float = 0.0  # share of the equity lost when the stop is hit
+    volatility_target: float = 0.0  # per year, 0.2 is 20 %
+    volatility_window: int = 20  # bars
+    max_leverage: float = 1.0  # gross exposure / equity when an order is sent
+    lot_size: float = 0.0  # units
+    min_notional: float = 0.0  # money
+    rebalance_threshold: float = 0.0  # share of the equity
+    max_volume_share: float = 0.0  # of the bar's volume
+    # what ends a position
+    stop_pct: float = 0.0  # 0.02 is 2 % of the entry price
+    take_profit_pct: float = 0.0
+    trailing_stop_pct: float = 0.0
+    max_holding_bars: int = 0
+    # what holding costs, per bar
+    borrow_bps: float = 0.0  # of a short position's value and of borrowed cash
+    funding_bps: float = 0.0  # of the position's value: longs pay, shorts receive; negative turns it round
+    # what ends the backtest
+    maintenance_margin: float = 0.0  # equity / gross exposure below which the broker closes the position
+    max_drawdown_stop: float = 0.0  # fall of the equity from its peak that stops trading
 
 
 class Rules(NamedTuple):
     """The account as the compiled simulator takes it: floats only, fractions instead of basis points."""
 
     initial_cash: float
+    on_close: float
     fee: float
-    slippage: float
+    fixed_fee: float
+    min_fee: float
+    slip: float  # slippage and half the spread
+    fraction: float
+    cash: float
+    risk: float
+    leverage: float
+    lot: float
+    min_notional: float
+    band: float
+    volume_share: float
+    stop: float
+    take: float
+    trail: float
+    max_bars: float
+    borrow: float
+    funding: float
+    margin: float
+    max_drawdown: float
+
+
+SIZINGS = ("fixed_fraction", "fixed_cash", "risk_per_trade", "volatility_target")
+_WHOLE = ("volatility_window", "max_holding_bars")
+_BELOW_ONE = ("stop_pct", "trailing_stop_pct", "risk_per_trade", "maintenance_margin", "max_drawdown_stop")
+_BPS = ("fee_bps", "slippage_bps", "spread_bps", "borrow_bps", "funding_bps")
 
 
 def make_account(values: Mapping[str, object]) -> Account:
     """An Account from names and values; ParameterError on an unknown name or a value out of range."""
-    if unknown := [name for name in values if name not in Account._fields]:
-        raise ParameterError(f"unknown account rule {', '.join(unknown)}; there are {', '.join(Account._fields)}")
+    for name in values:
+        if name not in Account._fields:
+            near = get_close_matches(name, Account._fields, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(Account._fields)}"
+            raise ParameterError(f"unknown account rule {name}; {hint}")
     account = Account(**values)  # type: ignore[arg-type]
     make_rules(account)
     return account
@@ -38,11 +94,41 @@ def make_account(values: Mapping[str, object]) -> Account:
 @lru_cache(maxsize=4096)
 def make_rules(account: Account) -> Rules:
     """Check an account and turn it into the simulator's rules; ParameterError names rule and value."""
+    _check(account)
+    a = account
+    return Rules(
+        *(float(a.initial_cash), float(a.trade_on == "close")),
+        *(a.fee_bps / 10_000, float(a.fixed_fee), float(a.min_fee), (a.slippage_bps + a.spread_bps / 2) / 10_000),
+        *(float(a.fixed_fraction), float(a.fixed_cash), float(a.risk_per_trade), float(a.max_leverage)),
+        *(float(a.lot_size), float(a.min_notional), float(a.rebalance_threshold), float(a.max_volume_share)),
+        *(float(a.stop_pct), float(a.take_profit_pct), float(a.trailing_stop_pct), float(a.max_holding_bars)),
+        *(a.borrow_bps / 10_000, a.funding_bps / 10_000, float(a.maintenance_margin), float(a.max_drawdown_stop)),
+    )
+
+
+def _check(account: Account) -> None:
+    if account.trade_on not in ("next_open", "close"):
+        raise ParameterError(f"account rule trade_on = {account.trade_on!r} must be 'next_open' or 'close'")
     for name, value in account._asdict().items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        if name == "trade_on":
+            continue
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or (value < 0 and name != "funding_bps"):
             raise ParameterError(f"account rule {name} = {value!r} must be a finite number that is not negative")
-    if account.initial_cash <= 0:
-        raise ParameterError(f"account rule initial_cash = {account.initial_cash} breaks the rule initial_cash > 0")
-    if account.slippage_bps >= 10_000 or account.fee_bps >= 10_000:
-        raise ParameterError("account rules fee_bps and slippage_bps must be below 10000 (100 %)")
-    return Rules(float(account.initial_cash), account.fee_bps / 10_000, account.slippage_bps / 10_000)
+        if name in _WHOLE and value != int(value):
+            raise ParameterError(f"account rule {name} = {value!r} must be a whole number of bars")
+        if name in _BELOW_ONE and value >= 1:
+            raise ParameterError(f"account rule {name} = {value!r} must be below 1 (0.02 is 2 %)")
+        if name in _BPS and abs(value) >= 10_000:
+            raise ParameterError(f"account rule {name} = {value!r} must be below 10000 (100 %)")
+    for name in ("initial_cash", "max_leverage"):
+        if getattr(account, name) <= 0:
+            raise ParameterError(f"account rule {name} = {getattr(account, name)!r} must be above 0")
+    if account.slippage_bps + account.spread_bps / 2 >= 10_000:
+        raise ParameterError("account rules slippage_bps + spread_bps / 2 must be below 10000 (100 %)")
+    if len(chosen := [name for name in SIZINGS if getattr(account, name) > 0]) > 1:
+        raise ParameterError(f"account rules {' and '.join(chosen)} both set the position's size; choose one")
+    if account.risk_per_trade > 0 and account.stop_pct == 0 and account.trailing_stop_pct == 0:
+        raise ParameterError("account rule risk_per_trade needs a stop: set stop_pct or trailing_stop_pct")
+    if account.volatility_target > 0 and account.volatility_window < 2:
+        raise ParameterError(f"account rule volatility_window = {account.volatility_window} must be at least 2 bars")

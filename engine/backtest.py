@@ -12,7 +12,9 @@ from engine.account import Account, make_account, make_rules
 from engine.bars import Bars
 from engine.data import load_bars
 from engine.metrics import metrics_of
-from engine.simulate import EXIT_REASONS, TRADE_COLUMNS, simulate
+from engine.orders import EXIT_REASONS, TRADE_COLUMNS
+from engine.simulate import simulate
+from engine.sizing import volatility_scale
 from engine.strategy import Strategy, load_strategy
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class BacktestEngine:
         strategy = as_strategy(strategy_fn)
         bound = strategy.bind(params)
         rules = make_rules(self.account)
-        run = simulate(bars, strategy.target(bars, bound), rules)
+        scale = volatility_scale(bars.close, self.account, self.periods_per_year)
+        run = simulate(bars, strategy.target(bars, bound), scale, rules)
         metrics = metrics_of(bars, run, rules.initial_cash, self.periods_per_year)
         used = bound._asdict() if hasattr(bound, "_asdict") else dict(bound)
         return BacktestResult(strategy.name, used, self.account, metrics, *_tables(bars, run.equity, run.trades))

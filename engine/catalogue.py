@@ -52,6 +52,7 @@ _ROWS: tuple[tuple[str, str, bool, str], ...] = (
     ("exposure", "max", False, "share of closes at which a position is held"),
     ("turnover", "min", False, "traded value / mean equity, per year"),
     ("fees_paid", "min", True, "fees, in money"),
+    ("financing_paid", "min", True, "borrowing and funding, in money"),
     ("value_at_risk_95", "max", False, "5 % quantile of the bar returns, interpolated"),
     ("conditional_value_at_risk_95", "max", False, "mean of the worst 5 % of the bar returns"),
     ("tail_ratio", "max", False, "|95 % quantile| / |5 % quantile| of the bar returns"),

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from engine.account import Account, make_rules
+import numpy as np
+
+from engine.account import Account, Rules, make_rules
+from engine.arrays import Array
 from engine.bars import Bars, slice_bars
 from engine.cells import Cell
 from engine.errors import EngineError
-from engine.metrics import metrics_of
-from engine.simulate import simulate
+from engine.jit import kernel
+from engine.metrics import as_metrics, measure
+from engine.portfolio import make_panel, simulate_portfolio
+from engine.simulate import Run, simulate
+from engine.sizing import volatility_scale
 from engine.strategy import Strategy
 
 
@@ -36,13 +42,57 @@ def evaluate(
     try:
         rules = make_rules(account)
         bound = strategy.bind(params)
-        bars = instruments[cell.instrument]
-        first = max(cell.start - strategy.warmup_bars(bound), 0)
-        target = strategy.target(slice_bars(bars, first, cell.stop), bound)[cell.start - first :]
-        traded = slice_bars(bars, cell.start, cell.stop)
-        run = simulate(traded, target, rules)
-        return Outcome(metrics_of(traded, run, rules.initial_cash, periods_per_year), "")
+        warm = warmup_start(strategy.warmup_bars(bound), account, cell.start)
+        first = cell.start - warm
+        if cell.instrument >= 0:
+            seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
+            target = strategy.target(seen, bound)
+            scale = volatility_scale(seen.close, account, periods_per_year)
+            return Outcome(as_metrics(score(seen, first, target, scale, rules, periods_per_year, True)), "")
+        together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
+        run, market = run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)
+        timestamp = together[0].timestamp[first:]
+        values = measure(timestamp, market, run, rules.initial_cash, periods_per_year, True)
+        return Outcome(as_metrics(values), "")
     except EngineError as error:
         return Outcome({}, str(error))
     except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the trial fails, the study goes on
         return Outcome({}, f"{strategy.name} raised {type(error).__name__}: {error}")
+
+
+def run_portfolio(
+    instruments: tuple[Bars, ...], first: int, weights: Array, account: Account, periods_per_year: float
+) -> tuple[Run, Array]:
+    """Simulate bars[first:] of all instruments with shared cash; also the price of holding all in equal parts.
+
+    weights: (n_bars, k), the warm-up included.
+    """
+    panel = make_panel([slice_bars(bars, first, len(bars.close)) for bars in instruments])
+    targets = np.ascontiguousarray(weights[first:].T)
+    scales = np.stack([volatility_scale(bars.close, account, periods_per_year)[first:] for bars in instruments])
+    run = simulate_portfolio(panel, targets, scales, make_rules(account))
+    return run, (panel.close / panel.close[:, :1]).mean(axis=0)
+
+
+def warmup_start(warmup_bars: int, account: Account, start: int) -> int:
+    """The first bar that signal and sizing need to see for a cell that begins at bar `start`."""
+    if account.volatility_target > 0:
+        warmup_bars = max(warmup_bars, account.volatility_window)
+    return max(start - warmup_bars, 0)
+
+
+@kernel
+def score(
+    bars: Bars, first: int, target: Array, scale: Array, rules: Rules, periods_per_year: float, tails: bool
+) -> Array:
+    """Simulate and measure bars[first:] in one step; target and scale, shape (n_bars,), include the warm-up."""
+    traded = Bars(
+        bars.timestamp[first:],
+        bars.open[first:],
+        bars.high[first:],
+        bars.low[first:],
+        bars.close[first:],
+        bars.volume[first:],
+    )
+    run = simulate(traded, target[first:], scale[first:], rules)
+    return measure(traded.timestamp, traded.close, run, rules.initial_cash, periods_per_year, tails)

@@ -11,17 +11,12 @@ from engine.jit import kernel
 @kernel
 def sma(values: Array, window: int) -> Array:
     """Simple moving average. Warm-up: window - 1 bars."""
-    out = np.empty(len(values))
-    total = 0.0
-    for t in range(min(window - 1, len(values))):
-        total += values[t]
-        out[t] = np.nan
-    if window <= len(values):
-        total += values[window - 1]
-        out[window - 1] = total / window
-    for t in range(window, len(values)):
-        total += values[t] - values[t - window]
-        out[t] = total / window
+    out = np.full(len(values), np.nan)
+    total, share = 0.0, 1.0 / window
+    for t in range(len(values)):
+        total += values[t] - (values[t - window] if t >= window else 0.0)
+        if t >= window - 1:
+            out[t] = total * share
     return out
 
 

@@ -7,93 +7,107 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.arrays import Array
+from engine.arrays import Array, Integers
 from engine.bars import Bars
 from engine.catalogue import METRICS
 from engine.jit import kernel
-from engine.simulate import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE, Run
+from engine.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
+from engine.simulate import Run
+from engine.tails import Tail, alpha_beta, quantiles
 
 DAYS_PER_YEAR = 365.25
+N_METRICS = len(METRICS)
 NANOSECONDS_PER_DAY = 86_400_000_000_000
 
 
 def metrics_of(bars: Bars, run: Run, initial_cash: float, periods_per_year: float) -> dict[str, float]:
     """Every metric of engine.catalogue.METRICS; what is undefined, or beyond a float, is NaN."""
-    return dict(zip(METRICS, measure(bars, run, initial_cash, periods_per_year).tolist(), strict=True))
+    return as_metrics(measure(bars.timestamp, bars.close, run, initial_cash, periods_per_year, True))
+
+
+def as_metrics(values: Array) -> dict[str, float]:
+    """Name the metrics of `measure`."""
+    return dict(zip(METRICS, values.tolist(), strict=True))
 
 
 @kernel
-def measure(bars: Bars, run: Run, initial_cash: float, periods_per_year: float) -> Array:
-    """Metrics in the order of the catalogue, shape (n_metrics,). periods_per_year: bars in a year."""
-    timestamp, close, equity = bars.timestamp, bars.close, run.equity
+def measure(
+    timestamp: Integers, market: Array, run: Run, initial_cash: float, periods_per_year: float, tails: bool
+) -> Array:
+    """Metrics in the order of the catalogue, shape (n_metrics,).
+
+    market: price of buying and holding, (n_bars,). periods_per_year: bars in a year. tails: False leaves what
+    engine/tails.py computes NaN, at a third of the cost.
+    """
+    equity = run.equity
     n = len(equity)
     returns = np.empty(n)
-    m = _moments(equity, initial_cash, returns)
-    d = _drawdowns(equity, initial_cash)
-    s = _trade_sums(run.trades, n)
+    m = moments(equity, initial_cash, returns)
+    d = drawdowns(equity, initial_cash)
+    s = trade_sums(run.trades, n)
     deviation = math.sqrt(m.squares / (n - 1))
     yearly = math.sqrt(periods_per_year)
-    mean_equity = m.total_equity / n
     growth = equity[n - 1] / initial_cash
-    cagr = _cagr(growth, (timestamp[n - 1] - timestamp[0]) / (NANOSECONDS_PER_DAY * DAYS_PER_YEAR))
-    payoff = _ratio(_ratio(s.gains, s.wins), _ratio(-s.losses, s.n - s.wins))
-    win_rate = _ratio(s.wins, s.n)
-    worst, best = _quantiles(returns)
-    alpha, beta = _alpha_beta(returns, close, periods_per_year)
+    cagr = annual_growth(growth, (timestamp[n - 1] - timestamp[0]) / (NANOSECONDS_PER_DAY * DAYS_PER_YEAR))
+    payoff = ratio(ratio(s.gains, s.wins), ratio(-s.losses, s.n - s.wins))
+    win_rate = ratio(s.wins, s.n)
+    mean_pnl = ratio(s.pnl, s.n)
     trade_deviation = math.sqrt(s.squares / (s.n - 1)) if s.n > 1 else math.nan
-    mean_pnl = _ratio(s.pnl, s.n)
-    out = np.array(
-        (
-            _ratio(m.mean, deviation) * yearly,
-            _ratio(m.mean, math.sqrt(m.down_squares / n)) * yearly,
-            _ratio(cagr, -d.deepest),
-            growth - 1.0,
-            cagr,
-            deviation * yearly,
-            d.deepest,
-            float(d.longest),
-            _ratio(d.bars_under, d.n),
-            math.sqrt(d.squares / n),
-            _ratio(m.gains, -m.losses),
-            _ratio(growth - 1.0, -d.deepest),
-            float(s.n),
-            win_rate,
-            _ratio(s.gains, -s.losses),
-            payoff,
-            mean_pnl,
-            (1.0 + payoff) * win_rate - 1.0,
-            win_rate - _ratio(1.0 - win_rate, payoff),
-            math.sqrt(s.n) * _ratio(mean_pnl, trade_deviation),
-            _ratio(s.returns, s.n),
-            s.best,
-            s.worst,
-            s.most_wins,
-            s.most_losses,
-            _ratio(s.bars, s.n),
-            s.exposed / n,
-            _ratio(run.traded, mean_equity) * periods_per_year / n,
-            run.fees,
-            worst.edge,
-            worst.beyond,
-            _ratio(abs(best.edge), abs(worst.edge)),
-            close[n - 1] / close[0] - 1.0,
-            alpha,
-            beta,
-        )
+    low, high, alpha, beta = Tail(math.nan, math.nan), Tail(math.nan, math.nan), math.nan, math.nan
+    if tails:
+        low, high = quantiles(returns)
+        alpha, beta = alpha_beta(returns, market, periods_per_year)
+    values = (
+        ratio(m.mean, deviation) * yearly,
+        ratio(m.mean, math.sqrt(m.down_squares / n)) * yearly,
+        ratio(cagr, -d.deepest),
+        growth - 1.0,
+        cagr,
+        deviation * yearly,
+        d.deepest,
+        float(d.longest),
+        ratio(d.bars_under, d.n),
+        math.sqrt(d.squares / n),
+        ratio(m.gains, -m.losses),
+        ratio(growth - 1.0, -d.deepest),
+        float(s.n),
+        win_rate,
+        ratio(s.gains, -s.losses),
+        payoff,
+        mean_pnl,
+        (1.0 + payoff) * win_rate - 1.0,
+        win_rate - ratio(1.0 - win_rate, payoff),
+        math.sqrt(s.n) * ratio(mean_pnl, trade_deviation),
+        ratio(s.returns, s.n),
+        s.best,
+        s.worst,
+        s.most_wins,
+        s.most_losses,
+        ratio(s.bars, s.n),
+        s.exposed / (n * run.n_instruments),
+        ratio(run.traded, m.total_equity / n) * periods_per_year / n,
+        run.fees,
+        run.financing,
+        low.edge,
+        low.beyond,
+        ratio(abs(high.edge), abs(low.edge)),
+        market[n - 1] / market[0] - 1.0,
+        alpha,
+        beta,
     )
-    for i in range(len(out)):
-        if not math.isfinite(out[i]):
-            out[i] = math.nan
+    out = np.empty(N_METRICS)
+    for i in range(N_METRICS):
+        out[i] = values[i] if math.isfinite(values[i]) else math.nan
     return out
 
 
 @kernel
-def _ratio(numerator: float, denominator: float) -> float:
+def ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator != 0.0 else math.nan
 
 
 @kernel
-def _cagr(growth: float, years: float) -> float:
+def annual_growth(growth: float, years: float) -> float:
     if growth <= 0.0:
         return -1.0
     if years <= 0.0:
@@ -114,25 +128,29 @@ class Moments(NamedTuple):
 
 
 @kernel
-def _moments(equity: Array, initial_cash: float, returns: Array) -> Moments:
+def moments(equity: Array, initial_cash: float, returns: Array) -> Moments:
     """Fill `returns` of shape (n_bars,), the first one from the initial cash, and sum over them."""
-    before = initial_cash
+    n = len(equity)
+    returns[0] = equity[0] / initial_cash - 1.0
+    later, earlier, rest = equity[1:], equity[:-1], returns[1:]
+    for i in range(len(rest)):
+        rest[i] = later[i] / earlier[i] - 1.0 if earlier[i] > 0.0 else 0.0
     gains, losses, down, total = 0.0, 0.0, 0.0, 0.0
-    for t in range(len(equity)):
-        r = equity[t] / before - 1.0 if before > 0.0 else 0.0
-        before = equity[t]
-        total += before
-        returns[t] = r
-        if r > 0.0:
-            gains += r
-        else:
-            losses += r
-            down += r * r
-    mean = (gains + losses) / len(equity)
-    squares = 0.0
-    for t in range(len(equity)):
-        squares += (returns[t] - mean) * (returns[t] - mean)
-    return Moments(mean, squares, down, gains, losses, total)
+    for t in range(n):
+        r = returns[t]
+        fall = min(r, 0.0)
+        gains += max(r, 0.0)
+        losses += fall
+        down += fall * fall
+        total += equity[t]
+    mean = (gains + losses) / n
+    even, odd = 0.0, 0.0
+    for t in range(0, n - 1, 2):
+        even += (returns[t] - mean) * (returns[t] - mean)
+        odd += (returns[t + 1] - mean) * (returns[t + 1] - mean)
+    if n % 2 == 1:
+        even += (returns[n - 1] - mean) * (returns[n - 1] - mean)
+    return Moments(mean, even + odd, down, gains, losses, total)
 
 
 class Drawdowns(NamedTuple):
@@ -146,7 +164,7 @@ class Drawdowns(NamedTuple):
 
 
 @kernel
-def _drawdowns(equity: Array, initial_cash: float) -> Drawdowns:
+def drawdowns(equity: Array, initial_cash: float) -> Drawdowns:
     peak, deepest, squares = initial_cash, 0.0, 0.0
     length, longest, count, under = 0, 0, 0, 0
     for t in range(len(equity)):
@@ -184,7 +202,7 @@ class TradeSums(NamedTuple):
 
 
 @kernel
-def _trade_sums(trades: Array, n_bars: int) -> TradeSums:
+def trade_sums(trades: Array, n_bars: int) -> TradeSums:
     n, wins, run_wins, run_losses, most_wins, most_losses = 0, 0, 0, 0, 0, 0
     gains, losses, returns, bars, exposed = 0.0, 0.0, 0.0, 0.0, 0.0
     best, worst = math.nan, math.nan
@@ -220,83 +238,3 @@ def _trade_sums(trades: Array, n_bars: int) -> TradeSums:
         n, wins, gains, losses, gains + losses, squares, returns, best, worst,
         most_wins + none, most_losses + none, bars, exposed,
     )  # fmt: skip
-
-
-class Tail(NamedTuple):
-    """A quantile of the returns, and the mean of what lies at or beyond it."""
-
-    edge: float
-    beyond: float
-
-
-@kernel
-def _quantiles(returns: Array) -> tuple[Tail, Tail]:
-    """The 5 % and the 95 % quantile with linear interpolation (numpy's default). Reorders `returns`."""
-    values = returns.copy()
-    n = len(values)
-    position = 0.05 * (n - 1)
-    k = int(position)
-    _select(values, 0, n - 1, k)
-    total = 0.0
-    for i in range(k + 1):
-        total += values[i]
-    above = values[k]
-    if k + 1 < n:
-        above = values[k + 1]
-        for i in range(k + 2, n):
-            above = min(above, values[i])
-    low = Tail(values[k] + (above - values[k]) * (position - k), total / (k + 1))
-    position = 0.95 * (n - 1)
-    k = int(position)
-    _select(values, 0, n - 1, k)
-    above, total = values[k], 0.0
-    if k + 1 < n:
-        above = values[k + 1]
-        for i in range(k + 2, n):
-            above = min(above, values[i])
-    return low, Tail(values[k] + (above - values[k]) * (position - k), total)
-
-
-@kernel
-def _select(values: Array, left: int, right: int, k: int) -> None:
-    """Hoare's quickselect: afterwards values[:k] <= values[k] <= values[k + 1:]."""
-    while left < right:
-        pivot = values[(left + right) // 2]
-        i, j = left, right
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if k <= j:
-            right = j
-        elif k >= i:
-            left = i
-        else:
-            return
-
-
-@kernel
-def _alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[float, float]:
-    """Regression on the close-to-close returns of the instrument, from the second bar on (empyrical's convention)."""
-    n = len(close) - 1
-    mean_market, mean_own = 0.0, 0.0
-    for t in range(1, n + 1):
-        mean_market += close[t] / close[t - 1] - 1.0
-        mean_own += returns[t]
-    mean_market /= n
-    mean_own /= n
-    covariance, variance = 0.0, 0.0
-    for t in range(1, n + 1):
-        market = close[t] / close[t - 1] - 1.0 - mean_market
-        covariance += market * (returns[t] - mean_own)
-        variance += market * market
-    if variance == 0.0:
-        return math.nan, math.nan
-    beta = covariance / variance
-    daily = 1.0 + mean_own - beta * mean_market
-    return math.exp(math.log(daily) * periods_per_year) - 1.0 if daily > 0.0 else math.nan, beta

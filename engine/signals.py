@@ -19,6 +19,27 @@ def above(left: Array, right: Array) -> Array:
 
 
 @kernel
+def mean_above(values: Array, fast: int, slow: int) -> Array:
+    """above(sma(values, fast), sma(values, slow)) in one pass, fast < slow; shape (n_bars,)."""
+    n = len(values)
+    target = np.zeros(n)
+    if n < slow:
+        return target
+    total, late = 0.0, 0.0  # of the last `slow` and of the last `fast` values
+    for t in range(slow):
+        total += values[t]
+        late += values[t] - (values[t - fast] if t >= fast else 0.0)
+    share, late_share = 1.0 / slow, 1.0 / fast
+    target[slow - 1] = 1.0 if late * late_share > total * share else 0.0
+    new, old, old_late, out = values[slow:], values[: n - slow], values[slow - fast : n - fast], target[slow:]
+    for i in range(len(out)):
+        total += new[i] - old[i]
+        late += new[i] - old_late[i]
+        out[i] = 1.0 if late * late_share > total * share else 0.0
+    return target
+
+
+@kernel
 def latch_below(values: Array, enter: float, leave: float) -> Array:
     """1.0 from values < enter until values > leave; shape (n_bars,)."""
     target = np.zeros(len(values))

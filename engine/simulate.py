@@ -1,7 +1,8 @@
-"""The only money arithmetic: bars, target exposure and account rules -> equity, trades and totals."""
+"""The loop over bars of one instrument: target exposure and account rules -> equity, trades and totals."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,119 +10,152 @@ import numpy as np
 from engine.account import Rules
 from engine.arrays import Array
 from engine.bars import Bars
+from engine.exits import charge, exit_levels, forgive_debt, leave, track_extreme, write_off
 from engine.jit import kernel
-
-# Columns of a trade: one round trip, from flat to flat; resizing in between belongs to it.
-TRADE_COLUMNS = ("entry_bar", "exit_bar", "entry_price", "exit_price", "size", "pnl", "fees", "exit_reason")
-ENTRY_BAR, EXIT_BAR, ENTRY_PRICE, EXIT_PRICE, SIZE, PNL, FEES, EXIT_REASON = range(8)
-EXIT_REASONS = ("signal", "open")
-SIGNAL, OPEN = range(2)
-
-# Slots of a position: what is held, and the sums of the round trip it belongs to. An array, because a record or a
-# tuple of this many fields takes numba several times as long to compile.
-QUANTITY, FLOW, PAID_FEES, SINCE, ENTRY_QUANTITY, ENTRY_VALUE, EXIT_VALUE = range(7)
-N_POSITION = 7
-# Slots of the ledger, shared by all positions.
-CASH, TOTAL_FEES, TRADED, N_TRADES = range(4)
-N_LEDGER = 4
+from engine.orders import (
+    BOTH,
+    CASH,
+    DRAWDOWN,
+    FINANCING,
+    HELD,
+    N_STATE,
+    N_TRADE,
+    N_TRADES,
+    OPEN,
+    QUANTITY,
+    STOP,
+    TOTAL_FEES,
+    TRADED,
+    Books,
+    Moment,
+    close_position,
+    follow,
+    is_due,
+    market_price,
+    record_trade,
+)
 
 
 class Run(NamedTuple):
     """What a simulation leaves behind."""
 
     equity: Array  # (n_bars,), marked at the close of every bar
-    trades: Array  # (n_trades, 8), TRADE_COLUMNS; a position still open is the last row, exit_reason OPEN
+    trades: Array  # (n_trades, N_TRADE), TRADE_COLUMNS; a position still held is in the last rows, exit_reason OPEN
+    n_instruments: int
     fees: float
-    traded: float  # sum of the notionals of all fills
+    traded: float  # sum of the values of all fills
+    financing: float  # borrowing and funding paid
 
 
 @kernel
-def simulate(bars: Bars, target: Array, rules: Rules) -> Run:
-    """Trade a target exposure of shape (n_bars,), each in [-1, 1]; target[t] is traded at the open of t + 1."""
-    open_, close = bars.open, bars.close
-    equity = np.empty(len(close))
-    trades = np.empty((16, len(TRADE_COLUMNS)))
-    ledger = np.zeros(N_LEDGER)
-    position = np.zeros(N_POSITION)
-    ledger[CASH] = rules.initial_cash
-    held = 0.0  # the target last acted upon
-    cash, quantity = rules.initial_cash, 0.0
-    for t in range(len(close)):
-        if t > 0 and target[t - 1] != held:
-            held = target[t - 1]
-            trades = trade_to(held, t, open_[t], ledger, position, trades, rules)
-            cash, quantity = ledger[CASH], position[QUANTITY]
-        equity[t] = cash + quantity * close[t]
-    if quantity != 0.0:
-        trades = record_trade(len(close) - 1, OPEN, quantity * close[-1], ledger, position, trades)
-    return Run(equity, trades[: int(ledger[N_TRADES])], ledger[TOTAL_FEES], ledger[TRADED])
+def simulate(bars: Bars, target: Array, scale: Array, rules: Rules) -> Run:
+    """Trade a target exposure of shape (n_bars,), each in [-1, 1].
 
-
-@kernel
-def trade_to(target: float, t: int, price: float, ledger: Array, position: Array, trades: Array, rules: Rules) -> Array:
-    """Bring the position to the target; a change of sign closes it and opens the other side with what is left."""
-    quantity = position[QUANTITY]
-    if quantity != 0.0 and quantity * target <= 0.0:
-        fill(-quantity, t, price, ledger, position, rules)
-        trades = record_trade(t, SIGNAL, 0.0, ledger, position, trades)
-        quantity = 0.0
-    if target != 0.0:
-        equity = ledger[CASH] + quantity * price
-        budget = max(equity, 0.0) * abs(target)
-        side = 1.0 if target > 0.0 else -1.0
-        more = budget >= abs(quantity) * price
-        buys = (side > 0.0) == more
-        paid = price * (1.0 + rules.slippage) if buys else price * (1.0 - rules.slippage)
-        wanted = side * budget / (paid * (1.0 + rules.fee))
-        fill(wanted - quantity, t, price, ledger, position, rules)
-    return trades
-
-
-@kernel
-def fill(change: float, t: int, price: float, ledger: Array, position: Array, rules: Rules) -> None:
-    """Buy (change > 0) or sell at a price, slippage and fee inside."""
-    if change == 0.0:
-        return
-    paid = price * (1.0 + rules.slippage) if change > 0.0 else price * (1.0 - rules.slippage)
-    value = abs(change) * paid
-    fee = rules.fee * value
-    quantity = position[QUANTITY]
-    if quantity == 0.0:
-        position[SINCE] = t
-    if quantity * change >= 0.0:
-        position[ENTRY_QUANTITY] += change
-        position[ENTRY_VALUE] += value
+    scale: exposure per unit of target, (n_bars,), or empty for 1. target[t] and scale[t] are known at the close of t.
+    """
+    n = len(bars.close)
+    equity = np.empty(n)
+    books = Books(np.zeros(N_STATE), np.empty((count_changes(target), N_TRADE)))
+    books.state[CASH] = rules.initial_cash
+    if is_plain(rules):
+        played = play_plain(bars, target, scale, rules, equity, books)
     else:
-        position[EXIT_VALUE] += value
-    flow = -change * paid - fee
-    position[QUANTITY] = quantity + change
-    position[FLOW] += flow
-    position[PAID_FEES] += fee
-    ledger[CASH] += flow
-    ledger[TOTAL_FEES] += fee
-    ledger[TRADED] += value
+        played = play(bars, target, scale, rules, equity, books)
+    for t in range(played, n):
+        equity[t] = books.state[CASH]
+    quantity = books.state[QUANTITY]
+    if quantity != 0.0:
+        record_trade(n - 1, OPEN, quantity * bars.close[n - 1], books)
+    state = books.state
+    return Run(equity, books.trades[: int(state[N_TRADES])], 1, state[TOTAL_FEES], state[TRADED], state[FINANCING])
 
 
 @kernel
-def record_trade(t: int, reason: int, open_value: float, ledger: Array, position: Array, trades: Array) -> Array:
-    """Append the round trip that ends at bar t and reset the position; open_value marks one that is still open."""
-    n = int(ledger[N_TRADES])
-    if n == len(trades):
-        grown = np.empty((2 * n, len(TRADE_COLUMNS)))
-        for row in range(n):  # loops: numba takes seconds to compile an assignment of a slice
-            for column in range(len(TRADE_COLUMNS)):
-                grown[row, column] = trades[row, column]
-        trades = grown
-    size = position[ENTRY_QUANTITY]
-    trades[n, ENTRY_BAR] = position[SINCE]
-    trades[n, EXIT_BAR] = t
-    trades[n, ENTRY_PRICE] = position[ENTRY_VALUE] / abs(size)
-    trades[n, EXIT_PRICE] = (position[EXIT_VALUE] + abs(open_value)) / abs(size)
-    trades[n, SIZE] = size
-    trades[n, PNL] = position[FLOW] + open_value
-    trades[n, FEES] = position[PAID_FEES]
-    trades[n, EXIT_REASON] = reason
-    ledger[N_TRADES] = n + 1
-    for slot in range(N_POSITION):
-        position[slot] = 0.0
-    return trades
+def count_changes(target: Array) -> int:
+    """How often the target changes: no more trades than that, for each needs a change to begin."""
+    changes = 1
+    for t in range(1, len(target)):
+        changes += target[t] != target[t - 1]
+    return changes
+
+
+@kernel
+def is_plain(rules: Rules) -> bool:
+    """True where nothing but a changed target, a fixed price level or ruin can happen: most trials of most studies."""
+    watched = rules.band > 0.0 or rules.max_bars > 0.0 or rules.volume_share > 0.0 or rules.trail > 0.0
+    charged = rules.borrow > 0.0 or rules.funding != 0.0
+    return not (rules.on_close > 0.0 or watched or charged or rules.max_drawdown > 0.0)
+
+
+@kernel
+def play_plain(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, books: Books) -> int:
+    """`play` for plain rules, several times as fast; a test holds the two equal."""
+    open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
+    state = books.state
+    guarded = rules.stop > 0.0 or rules.take > 0.0 or rules.margin > 0.0
+    cash, quantity, held, wish = rules.initial_cash, 0.0, 0.0, 0.0
+    lower, upper, reason = 0.0, math.inf, STOP
+    for t in range(len(close)):
+        if wish != held:
+            size = scale[t - 1] if len(scale) > 0 else 1.0
+            follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
+            cash, quantity, held = state[CASH], state[QUANTITY], state[HELD]
+            if guarded:
+                lower, upper, reason = exit_levels(state, rules.margin, rules)
+        if guarded and (low[t] <= lower or high[t] >= upper):
+            leave(t, open_[t], low[t] if quantity > 0.0 else high[t], (lower, upper, reason), books, rules)
+            cash, quantity = state[CASH], 0.0
+            lower, upper, reason = 0.0, math.inf, STOP
+        value = cash + quantity * close[t]
+        equity[t] = value
+        if value <= 0.0:
+            return end(t, 1, bars, equity, books, rules)
+        wish = target[t]
+    return len(close)
+
+
+@kernel
+def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, books: Books) -> int:
+    """Fill `equity` bar by bar; returns the number of bars until trading ended for good."""
+    open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
+    state = books.state
+    on_close = rules.on_close > 0.0
+    floor = rules.initial_cash * (1.0 - rules.max_drawdown) if rules.max_drawdown > 0.0 else 0.0
+    wish, size = 0.0, 1.0
+    for t in range(len(close)):
+        if not on_close and (wish != state[HELD] or is_due(t, state, rules)):
+            follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
+        if state[QUANTITY] != 0.0:
+            lower, upper, reason = exit_levels(state, rules.margin, rules)
+            if low[t] <= lower or high[t] >= upper:
+                leave(t, open_[t], low[t] if state[QUANTITY] > 0.0 else high[t], (lower, upper, reason), books, rules)
+        if state[QUANTITY] != 0.0:
+            charge(close[t], max(-state[CASH], 0.0), books, rules)
+            if rules.trail > 0.0:
+                track_extreme(high[t], low[t], state)
+        wish = target[t]
+        size = scale[t] if len(scale) > 0 else 1.0
+        if on_close and (wish != state[HELD] or is_due(t, state, rules)):
+            follow(wish, Moment(t, close[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
+        equity[t] = state[CASH] + state[QUANTITY] * close[t]
+        if equity[t] <= floor:
+            return end(t, 0 if on_close else 1, bars, equity, books, rules)
+        if rules.max_drawdown > 0.0:
+            floor = max(floor, equity[t] * (1.0 - rules.max_drawdown))
+    return len(close)
+
+
+@kernel
+def end(t: int, lag: int, bars: Bars, equity: Array, books: Books, rules: Rules) -> int:
+    """The account is ruined at the close of bar t, or has fallen by max_drawdown_stop; returns the bars played."""
+    n = len(bars.close)
+    if equity[t] <= 0.0:
+        write_off(t, bars.close[t], books)
+    elif books.state[QUANTITY] != 0.0:
+        t += lag
+        if t == n:
+            return n
+        price = bars.open[t] if lag == 1 else bars.close[t]
+        close_position(t, market_price(-books.state[QUANTITY], price, rules), DRAWDOWN, books, rules)
+    forgive_debt(books)
+    return t

@@ -15,11 +15,12 @@ from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
 
+from engine.arrays import Array
 from engine.bars import Bars
 from engine.data import to_frame
 from engine.errors import ParameterError, StrategyError
+from engine.jit import kernel
 
 _BUILT_IN = Path(__file__).parent / "strategies"
 
@@ -29,7 +30,8 @@ class Strategy:
 
     name: the function's. reference: what load_strategy finds it by, in any process. params: the NamedTuple class of its
     parameters; None for a plain callable that declares none. compiled: True for @strategy, whose work happens in
-    kernels without the interpreter lock; False for a plain callable on a DataFrame.
+    kernels without the interpreter lock; False for a plain callable on a DataFrame. joint: it takes a tuple of Bars and
+    returns weights of shape (n_bars, k), so it needs a portfolio.
     """
 
     def __init__(self, signal: Callable[..., Any], *, compiled: bool) -> None:
@@ -38,6 +40,7 @@ class Strategy:
         self.name: str = getattr(signal, "__name__", type(signal).__name__)
         self.reference = _reference(signal)
         self.params = _params_class(signal)
+        self.joint = _takes_instruments(signal)
         self._rules = {} if self.params is None else {f: _caster(t) for f, t in _hints(self.params).items()}
         self.__doc__ = signal.__doc__
 
@@ -79,8 +82,10 @@ class Strategy:
         """How many bars before the first traded one the signal needs; all there are, unless params declares fewer."""
         return int(params.warmup_bars()) if hasattr(params, "warmup_bars") else sys.maxsize
 
-    def target(self, bars: Bars, params: Any) -> NDArray[np.float64]:
+    def target(self, bars: Bars, params: Any) -> Array:
         """The target exposure, shape (n_bars,), float64; raises StrategyError naming the bar where it is unusable."""
+        if self.joint:
+            raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
         if self.compiled:
             target = self.signal(bars, params)
         else:
@@ -89,19 +94,36 @@ class Strategy:
             index = getattr(target, "index", None)
             if isinstance(index, type(frame.index)) and not index.equals(frame.index):
                 raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
-        return self._checked(target, len(bars.close))
+        return self._checked(target, (len(bars.close),))
 
-    def _checked(self, target: Any, n_bars: int) -> NDArray[np.float64]:
+    def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
+        """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
+        shape = (len(instruments[0].close), len(instruments))
+        if self.joint:
+            return self._checked(self.signal(instruments, params), shape)
+        return np.stack([self.target(bars, params) for bars in instruments], axis=1) / len(instruments)
+
+    def _checked(self, target: Any, shape: tuple[int, ...]) -> Array:
         try:
             array = np.ascontiguousarray(target, dtype=np.float64)
+            array = array if array.flags.writeable else array.copy()  # kernels are compiled for one of the two
         except (TypeError, ValueError):
             raise StrategyError(f"{self.name} returned {type(target).__name__}, not an array of numbers") from None
-        if array.shape != (n_bars,):
-            raise StrategyError(f"{self.name} returned the shape {array.shape}, expected ({n_bars},), one target a bar")
-        if not (np.abs(array) <= 1.0).all():
-            bar = int((~(np.abs(array) <= 1.0)).argmax())
-            raise StrategyError(f"{self.name}: target at bar {bar} is {array[bar]}, must be in [-1, 1]")
+        if array.shape != shape:
+            raise StrategyError(f"{self.name} returned the shape {array.shape}, expected {shape}, one target a bar")
+        if (first := first_unusable(array.reshape(-1))) >= 0:
+            bar = first * shape[0] // array.size
+            raise StrategyError(f"{self.name}: target at bar {bar} is {array.flat[first]}, must be in [-1, 1]")
         return array
+
+
+@kernel
+def first_unusable(target: Array) -> int:
+    """The first bar whose target is NaN or outside [-1, 1]; -1 when there is none."""
+    for t in range(len(target)):
+        if not -1.0 <= target[t] <= 1.0:
+            return t
+    return -1
 
 
 def strategy(function: Callable[..., Any]) -> Strategy:
@@ -196,6 +218,14 @@ def _params_class(signal: Callable[..., Any]) -> Any:
         return None
     declared = _hints(signal).get(code.co_varnames[1])
     return declared if hasattr(declared, "_fields") else None
+
+
+def _takes_instruments(signal: Callable[..., Any]) -> bool:
+    """Whether the first parameter is annotated as a tuple of Bars."""
+    code = getattr(signal, "__code__", None)
+    if code is None or code.co_argcount < 1:
+        return False
+    return get_origin(_hints(signal).get(code.co_varnames[0])) is tuple
 
 
 def _caster(declared: Any) -> Callable[[Any], Any]:

@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple
 
 from engine.arrays import Array
 from engine.bars import Bars
-from engine.indicators import ema, sma
-from engine.signals import above
+from engine.indicators import ema
+from engine.signals import above, mean_above
 from engine.strategy import strategy
 
 
@@ -29,5 +29,6 @@ class Params(NamedTuple):
 @strategy
 def ma_crossover(bars: Bars, p: Params) -> Array:
     """Long while the fast mean of the closes is above the slow one, else flat."""
-    mean = sma if p.ma_type == "sma" else ema
-    return above(mean(bars.close, p.fast_window), mean(bars.close, p.slow_window))
+    if p.ma_type == "sma":
+        return mean_above(bars.close, p.fast_window, p.slow_window)
+    return above(ema(bars.close, p.fast_window), ema(bars.close, p.slow_window))

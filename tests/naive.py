@@ -1,0 +1,307 @@
+"""An independent, slow and obvious simulator, written from docs/engine.md. It shares no code with engine/."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Position:
+    """What is held of one instrument."""
+
+    quantity: float = 0.0
+    acted: float = 0.0  # the target last acted upon
+    unfinished: bool = False
+    entered: int = 0
+    best: float = 0.0
+    fills: list[tuple[float, float]] = field(default_factory=list)  # (change, paid)
+    cash_flow: float = 0.0
+    fees: float = 0.0
+
+    @property
+    def entry_price(self) -> float:
+        side = [(abs(change), paid) for change, paid in self.fills if change * self.fills[0][0] > 0]
+        return sum(size * paid for size, paid in side) / sum(size for size, _ in side)
+
+
+class Simulator:
+    """Trades k instruments with shared cash: for each a dict of columns, and a list of targets."""
+
+    def __init__(self, bars: list[dict[str, list[float]]], targets: list[list[float]], account: Any, periods: float):
+        self.bars, self.targets, self.a, self.periods = bars, targets, account, periods
+        self.k, self.n = len(bars), len(bars[0]["close"])
+        self.fee = account.fee_bps / 10_000
+        self.slip = (account.slippage_bps + account.spread_bps / 2) / 10_000
+        self.cash = account.initial_cash
+        self.positions = [Position() for _ in bars]
+        self.equity: list[float] = []
+        self.trades: list[dict[str, Any]] = []
+        self.fees_paid = self.traded = self.financing = 0.0
+
+    # what a fill costs
+
+    def paid(self, change: float, price: float) -> float:
+        return price * (1 + self.slip) if change > 0 else price * (1 - self.slip)
+
+    def fee_of(self, value: float) -> float:
+        return max(self.a.min_fee, self.a.fixed_fee + self.fee * value)
+
+    def fill(self, i: int, t: int, change: float, paid: float) -> None:
+        p = self.positions[i]
+        value = abs(change) * paid
+        if p.quantity == 0:
+            p.entered, p.best, p.fills = t, paid, []
+        p.fills.append((change, paid))
+        fee = self.fee_of(value)
+        p.quantity = 0.0 if change == -p.quantity else p.quantity + change
+        p.cash_flow += -change * paid - fee
+        p.fees += fee
+        self.cash += -change * paid - fee
+        self.fees_paid += fee
+        self.traded += value
+
+    def note_trade(self, i: int, t: int, reason: str, open_value: float = 0.0) -> None:
+        p = self.positions[i]
+        first = p.fills[0][0]
+        size = sum(change for change, _ in p.fills if change * first > 0)
+        sold = sum(abs(change) * paid for change, paid in p.fills if change * first < 0)
+        self.trades.append(
+            {
+                "instrument": i,
+                "entry_bar": p.entered,
+                "exit_bar": t,
+                "entry_price": p.entry_price,
+                "exit_price": (sold + abs(open_value)) / abs(size),
+                "size": size,
+                "pnl": p.cash_flow + open_value,
+                "fees": p.fees,
+                "exit_reason": reason,
+            }
+        )
+        self.positions[i] = Position(acted=p.acted)
+
+    def leave(self, i: int, t: int, paid: float, reason: str) -> None:
+        self.fill(i, t, -self.positions[i].quantity, paid)
+        self.note_trade(i, t, reason)
+
+    # orders
+
+    def orders(self, t: int, known: int, column: str) -> None:
+        prices = [bars[column][t] for bars in self.bars]
+        for shrinking in (True, False):
+            for i in range(self.k):
+                target = self.targets[i][known] if known >= 0 else 0.0
+                if self.is_due(i, t, target):
+                    self.order(i, t, known, target, prices, shrinking)
+
+    def is_due(self, i: int, t: int, target: float) -> bool:
+        p = self.positions[i]
+        too_old = self.a.max_holding_bars > 0 and t >= p.entered + self.a.max_holding_bars
+        watched = p.quantity != 0 and (self.a.rebalance_threshold > 0 or too_old)
+        return target != p.acted or p.unfinished or watched
+
+    def order(self, i: int, t: int, known: int, target: float, prices: list[float], shrinking: bool) -> None:
+        p = self.positions[i]
+        same_side = p.quantity * target > 0
+        old_enough = self.a.max_holding_bars > 0 and t >= p.entered + self.a.max_holding_bars
+        if same_side and old_enough:
+            p.acted = target
+            self.leave(i, t, self.paid(-p.quantity, prices[i]), "max_holding_bars")
+            return
+        if p.quantity != 0 and not same_side:
+            if not shrinking:
+                return
+            p.acted = target
+            self.send(i, t, -p.quantity, prices[i])
+            p = self.positions[i]
+            if target != 0:
+                p.unfinished = True
+            return  # the other side is opened in the second round
+        if target == 0:
+            p.acted = 0.0
+            return
+        self.resize(i, t, known, target, prices, shrinking)
+
+    def resize(self, i: int, t: int, known: int, target: float, prices: list[float], shrinking: bool) -> None:
+        p = self.positions[i]
+        side = 1 if target > 0 else -1
+        values = [q.quantity * price for q, price in zip(self.positions, prices, strict=True)]
+        equity = self.cash + sum(values)
+        gross_others = sum(abs(value) for j, value in enumerate(values) if j != i)
+        wanted = self.wanted(i, known, target, self.paid(side, prices[i]), equity, gross_others)
+        reduces = wanted < abs(p.quantity)
+        if reduces != shrinking:
+            return
+        if reduces:
+            again = self.wanted(i, known, target, self.paid(-side, prices[i]), equity, gross_others)
+            wanted = min(again, abs(p.quantity))
+        p.acted, p.unfinished = target, False
+        change = side * wanted - p.quantity
+        small = abs(change) * prices[i] <= self.a.rebalance_threshold * equity
+        if p.quantity != 0 and self.a.rebalance_threshold > 0 and small:
+            return
+        self.send(i, t, change, prices[i])
+
+    def send(self, i: int, t: int, change: float, price: float) -> None:
+        p = self.positions[i]
+        p.unfinished = False
+        paid = self.paid(change, price)
+        if change != -p.quantity and abs(change) * paid < self.a.min_notional:
+            return
+        size = abs(change)
+        if self.a.max_volume_share > 0:
+            most = self.a.max_volume_share * self.bars[i]["volume"][t]
+            if size > most:
+                size, p.unfinished = self.lots(most), True
+        if size > 0:
+            self.fill(i, t, math.copysign(size, change), paid)
+            if p.quantity == 0:
+                self.note_trade(i, t, "signal")
+
+    def lots(self, quantity: float) -> float:
+        lot = self.a.lot_size
+        return quantity if lot == 0 else math.floor(quantity / lot + 1e-9) * lot
+
+    def affordable(self, budget: float, paid: float) -> float:
+        quantity = (budget - self.a.fixed_fee) / (paid * (1 + self.fee))
+        if self.a.fixed_fee + self.fee * quantity * paid < self.a.min_fee:
+            quantity = (budget - self.a.min_fee) / paid
+        return max(quantity, 0.0)
+
+    def wanted(self, i: int, known: int, target: float, paid: float, equity: float, gross_others: float) -> float:
+        a, w = self.a, abs(target)
+        most = self.affordable(max(a.max_leverage * equity - gross_others, 0.0), paid)
+        if a.risk_per_trade > 0:
+            p = min(x for x in (a.stop_pct, a.trailing_stop_pct) if x > 0)
+            if target > 0:
+                loss = paid * (1 + self.fee) - paid * (1 - p) * (1 - self.slip) * (1 - self.fee)
+            else:
+                loss = paid * (1 + p) * (1 + self.slip) * (1 + self.fee) - paid * (1 - self.fee)
+            return self.lots(min(w * a.risk_per_trade * max(equity, 0.0) / loss, most))
+        budget = w * equity
+        if a.fixed_fraction > 0:
+            budget = w * a.fixed_fraction * equity
+        if a.fixed_cash > 0:
+            budget = w * a.fixed_cash
+        if a.volatility_target > 0:
+            budget = w * equity * self.scale(i, known)
+        return self.lots(min(self.affordable(budget, paid), most))
+
+    def scale(self, i: int, known: int) -> float:
+        window, close = self.a.volatility_window, self.bars[i]["close"]
+        if known < window:
+            return 0.0
+        returns = [close[t] / close[t - 1] - 1 for t in range(known - window + 1, known + 1)]
+        mean = math.fsum(returns) / window
+        sigma = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (window - 1)) * math.sqrt(self.periods)
+        return self.a.volatility_target / sigma if sigma > 0 else 0.0
+
+    # exits inside the bar
+
+    def exits(self, i: int, t: int) -> None:
+        p = self.positions[i]
+        if p.quantity == 0:
+            return
+        long = p.quantity > 0
+        open_, low, high = (self.bars[i][name][t] for name in ("open", "low", "high"))
+        stops: list[tuple[float, str]] = []
+        sign = 1 if long else -1
+        if self.a.stop_pct > 0:
+            stops.append((p.entry_price * (1 - sign * self.a.stop_pct), "stop_loss"))
+        if self.a.trailing_stop_pct > 0:
+            stops.append((p.best * (1 - sign * self.a.trailing_stop_pct), "trailing_stop"))
+        if self.a.maintenance_margin > 0 and self.k == 1:
+            m = self.a.maintenance_margin
+            level = -self.cash / (p.quantity * (1 - sign * m))
+            if level > 0:
+                stops.append((level, "margin_call"))
+        nothing = (-math.inf if long else math.inf, "")
+        stop, reason = (max if long else min)(stops, key=lambda pair: pair[0], default=nothing)
+        take = p.entry_price * (1 + sign * self.a.take_profit_pct) if self.a.take_profit_pct > 0 else sign * math.inf
+        worst, best = (low, high) if long else (high, low)
+        if sign * open_ <= sign * stop:
+            self.leave(i, t, self.paid(-p.quantity, open_), reason)
+        elif sign * open_ >= sign * take:
+            self.leave(i, t, open_, "take_profit")
+        elif sign * worst <= sign * stop:
+            self.leave(i, t, self.paid(-p.quantity, stop), reason)
+        elif sign * best >= sign * take:
+            self.leave(i, t, take, "take_profit")
+
+    def holding_costs(self, t: int) -> None:
+        close = [bars["close"][t] for bars in self.bars]
+        debt = max(-self.cash, 0.0)
+        long_value = sum(max(p.quantity * c, 0.0) for p, c in zip(self.positions, close, strict=True))
+        for i, p in enumerate(self.positions):
+            if p.quantity == 0:
+                continue
+            value = p.quantity * close[i]
+            share = value / long_value * debt if value > 0 else 0.0
+            cost = self.a.borrow_bps / 10_000 * (max(-value, 0.0) + share) + self.a.funding_bps / 10_000 * value
+            p.cash_flow -= cost
+            self.cash -= cost
+            self.financing += cost
+            extreme = self.bars[i]["high" if p.quantity > 0 else "low"][t]
+            p.best = max(p.best, extreme) if p.quantity > 0 else min(p.best, extreme)
+
+    # the loop
+
+    def mark(self, t: int) -> float:
+        return self.cash + sum(p.quantity * b["close"][t] for p, b in zip(self.positions, self.bars, strict=True))
+
+    def close_all(self, t: int, column: str, reason: str) -> None:
+        for i, p in enumerate(self.positions):
+            if p.quantity != 0:
+                self.leave(i, t, self.paid(-p.quantity, self.bars[i][column][t]), reason)
+
+    def stop_for_good(self, t: int) -> None:
+        if self.cash < 0:
+            self.trades[-1]["pnl"] -= self.cash
+            self.cash = 0.0
+        self.equity = self.equity[:t] + [self.cash] * (self.n - t)
+
+    def run(self) -> Simulator:
+        on_close = self.a.trade_on == "close"
+        peak = self.a.initial_cash
+        margin_called = False
+        for t in range(self.n):
+            if not on_close and margin_called:
+                self.close_all(t, "open", "margin_call")
+                margin_called = False
+            if not on_close:
+                self.orders(t, t - 1, "open")
+            for i in range(self.k):
+                self.exits(i, t)
+            self.holding_costs(t)
+            if on_close:
+                self.orders(t, t, "close")
+            self.equity.append(self.mark(t))
+            if self.equity[t] <= 0:
+                for i, p in enumerate(self.positions):
+                    if p.quantity != 0:
+                        value = p.quantity * self.bars[i]["close"][t]
+                        self.cash += value
+                        self.note_trade(i, t, "ruin", value)
+                self.stop_for_good(t)
+                return self
+            d = self.a.max_drawdown_stop
+            if d > 0 and self.equity[t] <= peak * (1 - d):
+                held = any(p.quantity != 0 for p in self.positions)
+                end = t + 1 if held and not on_close else t
+                if end < self.n:
+                    self.close_all(end, "close" if on_close else "open", "max_drawdown_stop")
+                    self.stop_for_good(end)
+                    return self
+            peak = max(peak, self.equity[t])
+            gross = sum(abs(p.quantity) * b["close"][t] for p, b in zip(self.positions, self.bars, strict=True))
+            if self.k > 1 and gross > 0 and self.equity[t] <= self.a.maintenance_margin * gross:
+                if on_close:
+                    self.close_all(t, "close", "margin_call")
+                    self.equity[t] = self.cash
+                margin_called = not on_close
+        for i, p in enumerate(self.positions):
+            if p.quantity != 0:
+                self.note_trade(i, self.n - 1, "open", p.quantity * self.bars[i]["close"][self.n - 1])
+        return self
