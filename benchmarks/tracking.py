@@ -1,7 +1,7 @@
 """What tracking costs: ours and the guide's own loop on the same rows, in one run.
 
 The guide's loop is Optuna on a database with fluent nested MLflow runs on a database. Ours is Optuna in memory, whole
-trials appended to a journal file, and the mirror process. Every child has 10 parameters, 12 metrics, 5 steps and 5 tags;
+trials appended to a journal file, and the mirror process. Every child has 10 parameters, 12 metrics, 5 steps, 5 tags;
 the "backtest" costs nothing, so what is left is bookkeeping. Both use RandomSampler. MLflow's one-time start (import,
 schema, parent run) is measured apart.
 """
