@@ -89,6 +89,11 @@ class Mirror:
             return f"The MLflow mirror process died ({f'signal {-code}' if code < 0 else f'exit code {code}'})."
         return str(self._state["error"])
 
+    @property
+    def opened(self) -> bool:
+        """Whether MLflow has been reached and the parent run is there."""
+        return bool(self._state["parent"])
+
     def running(self, trial: LiveTrial) -> None:
         """A trial's cells so far; costs a dictionary entry until the trial has lasted two seconds."""
         self._live[trial.number] = trial

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
-from optim.tracking.links import children_link, compare_link, run_link
+from optim.tracking.limits import fit_key
+from optim.tracking.links import children_link, compare_link, run_link, shared_view, view_key
 from optim.tracking.rows import STUDY_TAG, TRIAL_TAG, Point, cell_points, live_row, milliseconds, parent_row, trial_row
 from optim.tracking.settings import MLflowSettings
 from optim.tracking.store import RunStore, same, unfinished
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 CHUNK = {"sql": 250, "http": 64, "file": 32}  # trials between two signs of progress
-TOP = 10
+TOP = 10  # trials compared
+COLUMNS = 20  # of each kind in the table
 
 
 class Projection:
@@ -171,16 +173,31 @@ class Projection:
         end = milliseconds(max(ends, default=self.info.start))
         status = result.status if result else "interrupted"
         best_id = self.run_ids.get(result.best_number) if result and result.best_number is not None else None
-        tags = {"status": status}
+        top = [self.run_ids[t.number] for t in ranked(self.info, trials)[:TOP] if t.number in self.run_ids]
+        tags = {"status": status, "optim.top_runs": " ".join(top)}
         if best_id and result:
             tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
-        tags["mlflow.note.content"] = self._description(trials, result, best_id)[:8000]
+        tags["mlflow.note.content"] = self._description(trials, result, best_id, top)[:8000]
         store.set_tags(self.parent_id, tags)
+        self._share_view(store, trials)
         self._log_new(store, study_points(self.info, trials, end))
         artifacts.log_reports(client, self.parent_id, self.info, trials, result)
         if result:
             artifacts.log_backtests(client, self.parent_id, best_id, result)
         store.end(self.parent_id, "FINISHED" if status == "finished" else "KILLED", end)
+
+    def _share_view(self, store: RunStore, trials: Sequence[FrozenTrial]) -> None:
+        """The trials' table with this study's columns, for the links: MLflow hides parameters and metrics by itself."""
+        info, best = self.info, ranked(self.info, trials)[:1]
+        names = [
+            p.key for t in best for p in trial_row(info, self.parent_id, t).points if not p.key.startswith("cell/")
+        ]
+        metrics = dict.fromkeys([*info.objectives, *names][:COLUMNS])
+        columns = [f"metrics.`{name}`" for name in metrics]
+        columns += [f"params.`{fit_key(name)}`" for trial in best for name in list(trial.params)[:COLUMNS]]
+        minimise = info.directions[0] == "minimize"
+        prefix, view = shared_view(self.parent_id, info.objectives[0], columns, ascending=minimise)
+        store.client.set_experiment_tag(self.experiment_id, prefix + view_key(info.study_id), view)
 
     def _log_new(self, store: RunStore, points: Sequence[Point]) -> None:
         known = {
@@ -190,15 +207,15 @@ class Projection:
         }
         store.add(self.parent_id, [p for p in points if (p.key, p.step, p.value) not in known])
 
-    def _description(self, trials: Sequence[FrozenTrial], result: StudyResult | None, best_id: str | None) -> str:
+    def _description(
+        self, trials: Sequence[FrozenTrial], result: StudyResult | None, best_id: str | None, top: Sequence[str]
+    ) -> str:
         info = self.info
         links = []
         if best_id:
             links.append(f"[best trial]({run_link(self.experiment_id, best_id)})")
-        minimise = info.directions[0] == "minimize"
-        children = children_link(self.experiment_id, self.parent_id, info.objectives[0], ascending=minimise)
+        children = children_link(self.experiment_id, info.study_id)
         links.append(f"[all trials by {info.objectives[0]}]({children})")
-        top = [self.run_ids[t.number] for t in ranked(info, trials)[:TOP] if t.number in self.run_ids]
         if len(top) > 1:
             links.append(f"[the best {len(top)} compared]({compare_link(self.experiment_id, top)})")
         counts = Counter(trial.state.name.lower() for trial in trials)

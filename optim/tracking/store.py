@@ -13,7 +13,7 @@ from optim.tracking.limits import FULL_VALUES
 from optim.tracking.rows import Point, RunRow
 from optim.tracking.settings import MLflowSettings, prepare_environment, with_driver
 
-HTTP_THREADS = 8
+HTTP_THREADS = 16
 _PAGE = 1000
 _UNFINISHED = ("RUNNING", "SCHEDULED")
 
@@ -151,7 +151,8 @@ class RunStore:
         experiment: Any = self.client.get_experiment_by_name(name)
         if experiment is None:
             try:
-                self.client.create_experiment(name, artifact_location=self.settings.location())
+                kind = {"mlflow.experimentKind": "custom_model_development"}  # else its page opens for language models
+                self.client.create_experiment(name, artifact_location=self.settings.location(), tags=kind)
             except MlflowException:  # another process was faster
                 if self.client.get_experiment_by_name(name) is None:
                     raise

@@ -1,0 +1,266 @@
+"""What tracking costs: ours and the guide's own loop on the same rows, in one run.
+
+The guide's loop is Optuna on a database with fluent nested MLflow runs on a database. Ours is Optuna in memory, whole
+trials appended to a journal file, and the mirror process. Every child has 10 parameters, 12 metrics, 5 steps, 5 tags;
+the "backtest" costs nothing, so what is left is bookkeeping. Both use RandomSampler. MLflow's one-time start (import,
+schema, parent run) is measured apart.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from optim.tracking import Mirror, MLflowSettings, NullMirror, StudyInfo, StudyResult
+from optim.tracking.mirror import StudyMirror
+
+BATCH = 8
+NAMES = [f"parameter_{number}" for number in range(10)]
+METRICS = [f"metric_{number}" for number in range(11)]
+TAGS = {f"tag_{number}": "value" for number in range(5)}
+RESULT = StudyResult(0, None, None, "", "")
+
+
+def main(trials: int = 1000, guide_trials: int = 100) -> dict[str, Any]:
+    """All figures; milliseconds per trial unless the name says otherwise."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    figures: dict[str, Any] = {"trials": trials, "guide_trials": guide_trials}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        figures["search_loop"] = slowdown(folder, trials)
+        figures["sqlite"] = compare(
+            f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/optuna.db", trials, guide_trials
+        )
+        if server := postgresql(stack):
+            mlflow_uri, optuna_uri = server
+            figures["postgresql"] = compare(mlflow_uri, optuna_uri, trials, guide_trials)
+        figures["http"] = over_http(stack, folder, trials // 4, guide_trials)
+    return figures
+
+
+def slowdown(folder: Path, trials: int, repeats: int = 5) -> dict[str, float]:
+    """The search loop with and without tracking, in turns; the mirror is running already, then it is just starting."""
+    times: dict[str, list[float]] = {"without": [], "with": [], "while_starting": []}
+    for repeat in range(repeats):
+        settings = MLflowSettings(f"sqlite:///{folder}/slowdown.db", "slowdown")
+        times["without"].append(loop(folder, trials, NullMirror()))
+        for name in ("while_starting", "with"):
+            mirror = Mirror(info(f"{name}-{repeat}"), settings)
+            if name == "with":
+                wait_until_open(mirror)
+            times[name].append(loop(folder, trials, mirror))
+            mirror.close(RESULT)
+    medians = {name: 1000 * statistics.median(values) / trials for name, values in times.items()}
+    ratios = {f"slowdown_{name}": medians[name] / medians["without"] for name in ("with", "while_starting")}
+    return medians | ratios
+
+
+def compare(mlflow_uri: str, optuna_uri: str, trials: int, guide_trials: int) -> dict[str, float]:
+    """End to end, and the marginal cost of a child run."""
+    began = time.perf_counter()
+    settings = MLflowSettings(mlflow_uri, "ours")
+    mirror = Mirror(info("first"), settings)
+    wait_until_open(mirror)
+    start = time.perf_counter() - began
+    loop_time = loop(Path(tempfile.mkdtemp()), trials, mirror)
+    began = time.perf_counter()
+    report = mirror.close(RESULT)
+    close_time = time.perf_counter() - began
+    assert report.complete, report.error
+    guide = guide_loop(mlflow_uri, optuna_uri, guide_trials)
+    ours = 1000 * (loop_time + close_time) / trials
+    return {
+        "mlflow_start_seconds": start,
+        "child_run": 1000 * marginal(settings, trials),
+        "complete_after_search_seconds": close_time,
+        "ours_end_to_end": ours,
+        "guide_end_to_end": 1000 * guide,
+        "ratio": 1000 * guide / ours,
+    }
+
+
+def marginal(settings: MLflowSettings, trials: int) -> float:
+    """Seconds per child run of the projection itself, in this process, on an open connection."""
+    from optim.tracking.projection import Projection
+
+    projection = Projection(info("marginal"), settings)
+    projection.project([])
+    made = [finished_trial(number) for number in range(trials)]
+    began = time.perf_counter()
+    projection.project(made)
+    return (time.perf_counter() - began) / trials
+
+
+def over_http(stack: ExitStack, folder: Path, trials: int, guide_trials: int) -> dict[str, float]:
+    """The projection's pipelined client, the sequential client, and the guide's fluent calls, on one server."""
+    from tests.servers import mlflow_server
+
+    (folder / "server").mkdir()
+    url = stack.enter_context(mlflow_server(folder / "server"))
+    ours = 1000 * marginal(MLflowSettings(url, "ours"), trials)
+    sequential = 1000 * sequential_client(url, guide_trials)
+    fluent = 1000 * fluent_runs(url, guide_trials)
+    return {
+        "child_run": ours,
+        "sequential_client": sequential,
+        "guide_fluent": fluent,
+        "ratio": sequential / ours,
+        "ratio_to_fluent": fluent / ours,
+    }
+
+
+def loop(folder: Path, trials: int, mirror: StudyMirror) -> float:
+    """Our loop, without the backtest; seconds until the last trial is told."""
+    path = folder / f"{time.time_ns()}.journal"
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    record = optuna.create_study(storage=optuna.storages.JournalStorage(backend), study_name="record")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    began = time.perf_counter()
+    for _ in range(0, trials, BATCH):
+        batch = [study.ask() for _ in range(BATCH)]
+        done = []
+        for trial in batch:
+            for name in NAMES:
+                trial.suggest_float(name, 0.0, 1.0)
+            for name, value in results(trial.number).items():
+                trial.set_user_attr(name, value)
+            trial.set_user_attr("cell_values", [0.0, 1.0, 2.0, 3.0, 4.0])
+            done.append(study.tell(trial, float(trial.number)))
+        record.add_trials(done)
+        mirror.finished(done)
+    return time.perf_counter() - began
+
+
+def guide_loop(mlflow_uri: str, optuna_uri: str, trials: int) -> float:
+    """The loop of the guide; seconds per trial. Schema and imports are paid before the clock starts."""
+    import mlflow
+
+    mlflow.set_tracking_uri(with_psycopg2(mlflow_uri))
+    mlflow.set_experiment("guide")
+    study = optuna.create_study(storage=with_psycopg2(optuna_uri), sampler=optuna.samplers.RandomSampler(seed=1))
+
+    def objective(trial: optuna.Trial) -> float:
+        params = {name: trial.suggest_float(name, 0.0, 1.0) for name in NAMES}
+        log_fluently(params, trial.number)
+        return float(trial.number)
+
+    with mlflow.start_run(run_name="study"):
+        began = time.perf_counter()
+        study.optimize(objective, n_trials=trials)
+        return (time.perf_counter() - began) / trials
+
+
+def fluent_runs(url: str, trials: int) -> float:
+    """The guide's fluent calls alone; seconds per child."""
+    import mlflow
+
+    mlflow.set_tracking_uri(url)
+    mlflow.set_experiment("guide")
+    with quiet(), mlflow.start_run(run_name="study"):
+        began = time.perf_counter()
+        for number in range(trials):
+            log_fluently(dict.fromkeys(NAMES, 0.5), number)
+        return (time.perf_counter() - began) / trials
+
+
+def log_fluently(params: dict[str, float], number: int) -> None:
+    """One child run as the guide writes it."""
+    import mlflow
+
+    with mlflow.start_run(run_name=f"trial_{number}", nested=True):
+        mlflow.log_params(params)
+        for step in range(5):
+            mlflow.log_metrics({"cell": float(step)}, step=step)
+        mlflow.log_metrics(results(number) | {"metric_11": 1.0})
+        mlflow.set_tags(TAGS)
+
+
+def sequential_client(url: str, trials: int) -> float:
+    """One child after the other with MlflowClient, batched as well as its calls allow; seconds per child."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+    client = MlflowClient(tracking_uri=url)
+    experiment = client.create_experiment("sequential")
+    with quiet():
+        began = time.perf_counter()
+        for number in range(trials):
+            run = client.create_run(experiment, tags=TAGS | {"mlflow.parentRunId": "x"}, run_name=f"trial_{number}")
+            metrics = [Metric(name, value, 0, 0) for name, value in results(number).items()]
+            metrics += [Metric("cell", float(step), 0, step) for step in range(5)]
+            client.log_batch(run.info.run_id, metrics, [Param(name, "0.5") for name in NAMES])
+            client.set_terminated(run.info.run_id)
+        return (time.perf_counter() - began) / trials
+
+
+def info(study_id: str) -> StudyInfo:
+    return StudyInfo(study_id, study_id, ("value",), ("minimize",), datetime.now(), {}, TAGS, (), (), "", "")
+
+
+def results(number: int) -> dict[str, float]:
+    return {name: float(number + position) for position, name in enumerate(METRICS)}
+
+
+def finished_trial(number: int) -> FrozenTrial:
+    attributes = results(number) | {"cell_values": [0.0, 1.0, 2.0, 3.0, 4.0]}
+    distributions = dict.fromkeys(NAMES, optuna.distributions.FloatDistribution(0.0, 1.0))
+    trial = optuna.trial.create_trial(
+        state=TrialState.COMPLETE,
+        value=float(number),
+        params=dict.fromkeys(NAMES, 0.5),
+        distributions=distributions,
+        user_attrs=attributes,
+    )
+    trial.number = number
+    return trial
+
+
+def wait_until_open(mirror: Mirror) -> None:
+    while not mirror.opened:
+        if mirror.problem:
+            raise RuntimeError(mirror.problem)
+        time.sleep(0.02)
+
+
+def postgresql(stack: ExitStack) -> tuple[str, str] | None:
+    """Two fresh databases of a cluster made for this run, if PostgreSQL is installed."""
+    from tests.conftest import postgresql_bin
+    from tests.servers import create_database, postgres_cluster
+
+    if postgresql_bin() is None:
+        return None
+    server = stack.enter_context(postgres_cluster())
+    return create_database(server, "mlflow"), create_database(server, "optuna")
+
+
+def with_psycopg2(uri: str) -> str:
+    from optim.tracking.settings import with_driver
+
+    return with_driver(uri)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """MLflow prints a link per run it ends on a server."""
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    try:
+        yield
+    finally:
+        del os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"]
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(main(), indent=2))
