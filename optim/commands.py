@@ -14,11 +14,11 @@ from optim.plan import Plan, make_plan, resolve_storage, versions
 from optim.record import VERSIONS, Record, differences, load_record, study_names
 from optim.replay import replay as replay_trials
 from optim.report.console import print_commands, print_summary
-from optim.run import study_info, study_result, tracking_settings
+from optim.run import make_pool, study_info, study_result, tracking_settings
 from optim.secrets import mask
 from optim.spec import StudySpec
 from optim.summary import best_params_toml, rank, summarise
-from optim.workers import Pool, run_task
+from optim.tasks import run_task
 
 EXIT_DIFFERS = 1
 
@@ -138,10 +138,11 @@ def check(spec: StudySpec) -> int:
     result = run_task(plan.job, task)
     seconds = time.perf_counter() - started
     parallel = spec.parallel
-    pool = Pool(plan.job, n_jobs=parallel.n_jobs, backend=parallel.backend, timeout=parallel.trial_timeout)
+    with make_pool(plan) as pool:
+        n_jobs, backend, reason = pool.n_jobs, pool.backend, pool.reason
     size = plan.space.size()
     n_trials = min(spec.study.n_trials, size)
-    workers = pool.n_jobs if seconds * parallel.batch_size > 0.02 else 1
+    workers = n_jobs if seconds * parallel.batch_size > 0.02 else 1
     total = n_trials * (seconds / workers + _LOOP_SECONDS)
     failed = next((outcome.error for outcome in result.outcomes if outcome.error), "")
     points_text = "infinitely many points" if math.isinf(size) else f"{int(size)} points"
@@ -149,7 +150,7 @@ def check(spec: StudySpec) -> int:
         *(f"data      {d.name}: {d.n_bars} bars, {d.start} to {d.end}" for d in plan.datasets),
         f"cells     {len(plan.cells)} for the search, {len(plan.holdouts)} locked",
         f"space     {len(plan.space.parameters)} parameters, {points_text}",
-        f"workers   {pool.n_jobs}, {pool.backend}: {pool.reason}",
+        f"workers   {n_jobs}, {backend}: {reason}",
         f"trial     {seconds * 1000:.2f} ms on one core" + (f"; it failed: {failed}" if failed else ""),
         f"study     about {_duration(total)} for {n_trials:g} trials without pruning",
     ]

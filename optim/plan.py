@@ -27,9 +27,9 @@ from optim.record import is_url
 from optim.secrets import expand
 from optim.space import Parameter, SearchSpace
 from optim.spec import ENUMERATING, StudySpec
+from optim.tasks import Job, Task
 from optim.tracking.info import Dataset, Scalar
 from optim.tracking.settings import absolute_uri
-from optim.workers import Job, Task
 
 
 class Plan(NamedTuple):
@@ -74,7 +74,7 @@ class Plan(NamedTuple):
             },
             "backtest": {**self.account._asdict(), "portfolio": spec.portfolio},
             "evaluation": spec.evaluation.model_dump(),
-            "parallel": {"batch_size": spec.parallel.batch_size},
+            "parallel": {"batch_size": spec.parallel.batch_size, "ahead": spec.parallel.ahead},
         }
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from optim.plan import Plan
-from optim.workers import run_task
+from optim.tasks import run_task
 
 
 class Replay(NamedTuple):

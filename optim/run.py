@@ -68,11 +68,10 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
 
 def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console) -> str:
     """The search itself, under a progress bar and a signal handler; why it ended."""
-    parallel = plan.spec.parallel
     with (
         _stop_flag() as stop,
         Live(console, plan, record.trials()) as live,
-        Pool(plan.job, n_jobs=parallel.n_jobs, backend=parallel.backend, timeout=parallel.trial_timeout) as pool,
+        make_pool(plan) as pool,
     ):
 
         def finished(trials: Sequence[FrozenTrial]) -> None:
@@ -82,6 +81,14 @@ def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console) ->
         listener = Listener(finished, mirror.running, lambda: bool(stop))
         search_or_sweep = Sweep if sweeps(plan.spec) else Search
         return search_or_sweep(plan, record, pool, listener).run()
+
+
+def make_pool(plan: Plan) -> Pool:
+    """The workers of [parallel]."""
+    given = plan.spec.parallel
+    return Pool(
+        plan.job, n_jobs=given.n_jobs, backend=given.backend, timeout=given.trial_timeout, address=given.address
+    )
 
 
 def check_fingerprint(plan: Plan, record: Record) -> None:

@@ -135,11 +135,12 @@ class EvaluationSection(Section):
 
 
 class ParallelSection(Section):
-    """[parallel]: where candidates are evaluated. Only batch_size has a say in the result."""
+    """[parallel]: where candidates are evaluated. Only batch_size and ahead have a say in the result."""
 
     n_jobs: int = -1
     backend: Literal["auto", "loky", "threading", "sequential", "dask", "ray"] = "auto"
     batch_size: int = Field(default=8, ge=1)
+    ahead: int = Field(default=0, ge=0, le=8)  # batches asked before the results of the one being evaluated are known
     address: str | None = None
     trial_timeout: Seconds | None = None
 
@@ -149,6 +150,14 @@ class ParallelSection(Section):
         if value == 0:
             raise ValueError("must be a number of workers, or -1 for all cores")
         return value
+
+    @model_validator(mode="after")
+    def _killable(self) -> ParallelSection:
+        if self.trial_timeout is not None and self.backend in ("sequential", "threading"):
+            raise ValueError(
+                f"trial_timeout needs worker processes, which backend = '{self.backend}' has not; remove one of them"
+            )
+        return self
 
 
 class MLflowSection(Section):

@@ -1,32 +1,37 @@
-"""The loop: ask a batch, evaluate it round by round over the cells, prune, tell, record, mirror.
+"""The loop: ask a batch, evaluate it cell by cell, prune, tell, record, mirror.
 
-The result depends on (spec, data, seed, batch_size) only. A batch is the unit of the record: it is appended when all
-of its trials have ended, in slot order, and an interrupted one is asked and evaluated again, to the same digits.
+The result depends on (spec, data, seed, batch_size) only. Everything that decides happens in an order of its own: ask
+batch k, settle batch k - ahead, ask batch k + 1 ... Within a batch a trial goes on to its next cell as soon as it may;
+its siblings are told to the study together, in slot order, when all have ended. The record gets them in slot order too,
+each as soon as it and those before it have ended.
 """
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from optim.candidate import Candidate, resumed, tell
+from optim.errors import RecordError
 from optim.plan import Plan
-from optim.proposals import Proposal, Proposer, make_pruner
+from optim.proposals import Proposer, make_pruner
 from optim.record import BATCH, SLOT, Record
 from optim.tracking.info import LiveTrial
-from optim.workers import Pool, Result
+from optim.workers import Pool
 
 STUDY_ATTRS = "optim:study_attrs"
+_LATER_ATTRS = ("optim:", "constraints", "completed_rung")  # of a trial: they come while it is evaluated
 _LONG_SECONDS = 2.0  # a trial that runs longer is shown while it runs
 
 
 class StopRequested(Exception):  # noqa: N818 - it is no error
-    """The user or a signal asked to stop; the open batch is dropped."""
+    """The user or a signal asked to stop; trials that have not ended are dropped."""
 
 
 class Listener(NamedTuple):
@@ -34,29 +39,14 @@ class Listener(NamedTuple):
 
     finished: Callable[[Sequence[FrozenTrial]], None]  # after they are in the record
     running: Callable[[LiveTrial], None]
-    should_stop: Callable[[], bool]  # asked after every round
+    should_stop: Callable[[], bool]  # asked several times a second
 
 
-class Candidate:
-    """A proposal while its cells are being evaluated."""
-
-    def __init__(self, number: int, slot: int, proposal: Proposal):
-        self.number = number  # as the record will have it
-        self.slot = slot
-        self.trial = proposal.trial
-        self.point = proposal.point
-        self.cells: list[Mapping[str, float]] = []
-        self.scores: list[tuple[float, ...]] = []
-        self.error = ""
-        self.undefined = ""
-        self.pruned = False
-        self.started = 0.0
-        self.ended = 0.0
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still has cells to go through."""
-        return not (self.error or self.undefined or self.pruned)
+class _Batch(NamedTuple):
+    number: int
+    candidates: list[Candidate]  # in slot order
+    before: dict[str, Any]  # what the sampler kept with the study before it was asked
+    frozen: list[FrozenTrial]  # of the first candidates, as far as they have ended
 
 
 class Search:
@@ -70,6 +60,10 @@ class Search:
         self._single = len(plan.objective.goals) == 1
         spec = plan.spec
         self._pruner = make_pruner(spec, len(plan.cells)) if self._single else optuna.pruners.NopPruner()
+        self._prunes = not isinstance(self._pruner, optuna.pruners.NopPruner)
+        raw = isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
+        self._reports = ("raw" if raw else "value") if self._single else ""
+        self._in_step = _looks_at_siblings(self._pruner)
         storage = optuna.storages.InMemoryStorage()
         self._storage = storage
         self._study = optuna.create_study(
@@ -81,145 +75,190 @@ class Search:
         self._study_id = storage.get_study_id_from_name(spec.study.name)
         self._proposer = Proposer(spec, plan.space, self._study, storage)
         self._patience = _Patience(spec.study.patience, plan.objective.goals[0].direction)
+        self._open: deque[_Batch] = deque()
+        self._recorded: dict[int, dict[int, FrozenTrial]] = {}  # of the batches that are not told yet, by slot
+        self._next = 0  # the batch to ask
+        self._asked = 0  # trials in the batches before it
+        self._unwritten: list[FrozenTrial] = []
 
     def run(self) -> str:
         """Search until the budget is spent; the reason why it ended."""
         spec = self._plan.spec
-        size = spec.parallel.batch_size
         trials = self._record.trials()
-        count = len(trials)
-        batch, done = self._restore(trials)
+        if len(trials) >= spec.study.n_trials:
+            return "budget spent"
+        self._restore(trials)
         deadline = time.monotonic() + (spec.study.timeout or float("inf"))
-        while count < spec.study.n_trials:
-            if self._patience.exhausted:
-                return f"no improvement in {spec.study.patience} trials"
-            if time.monotonic() >= deadline:
-                return "timeout"
-            room = spec.study.n_trials - count + len(done)
-            try:
-                ended = self._run_batch(batch, min(size, room), count - len(done))
-            except StopRequested:
-                return "interrupted"
-            if not ended:
-                return "every point of the search space has been evaluated"
-            new = [trial for trial in ended if trial.system_attrs[SLOT] not in done]
-            self._record.append(new)
-            self._listener.finished(new)
-            self._patience.see(new)
-            count += len(new)
-            batch, done = batch + 1, set()
-        return "budget spent"
+        try:
+            while True:
+                reason = self._fill()
+                self._write()
+                if not self._open:
+                    return reason
+                self._settle(self._open.popleft())
+                if self._patience.exhausted:
+                    return f"no improvement in {spec.study.patience} trials"
+                if time.monotonic() >= deadline and (self._open or self._asked < spec.study.n_trials):
+                    return "timeout"
+        except StopRequested:
+            return "interrupted"
+        finally:
+            self._write()
 
-    def _restore(self, trials: list[FrozenTrial]) -> tuple[int, set[int]]:
+    def _restore(self, trials: Sequence[FrozenTrial]) -> None:
         """Take the recorded batches into memory.
 
-        Returns the batch to ask next and the slots of it that are recorded already.
+        The last one is asked again, in case it is not whole; those that were running while it was asked run again,
+        their results known.
         """
-        last = max((trial.system_attrs[BATCH] for trial in trials), default=-1)
-        earlier = [trial for trial in trials if trial.system_attrs[BATCH] < last]
-        self._study.add_trials(earlier)
-        for trial in earlier:
-            self._proposer.remember(trial.params)
-        open_batch = trials[len(earlier) :]
-        for trial in open_batch:
+        batches: dict[int, dict[int, FrozenTrial]] = {}
+        for trial in trials:
+            batches.setdefault(trial.system_attrs[BATCH], {})[trial.system_attrs[SLOT]] = trial
+        last = max(batches, default=0)
+        self._next = last
+        for number in sorted(batches.keys() - {last}):
+            rows = [batches[number][slot] for slot in sorted(batches[number])]
+            for trial in rows:
+                self._proposer.remember(trial.params)
+            self._asked += len(rows)
+            if number < last - self._plan.spec.parallel.ahead:
+                self._study.add_trials(rows)
+                self._patience.see(rows)
+            else:
+                self._open.append(self._rerun(number, rows))
+        self._recorded = {last: batches.get(last, {})}
+        for trial in self._recorded[last].values():
             for name, value in trial.system_attrs.get(STUDY_ATTRS, {}).items():
                 self._storage.set_study_system_attr(self._study_id, name, value)
-        self._patience.see(trials)
-        return max(last, 0), {trial.system_attrs[SLOT] for trial in open_batch}
 
-    def _run_batch(self, batch: int, size: int, first: int) -> list[FrozenTrial]:
-        before = self._study_attrs()
-        proposals = [(slot, p) for slot, p in enumerate(self._proposer.ask(batch, size)) if p is not None]
-        candidates = [Candidate(first + i, slot, proposal) for i, (slot, proposal) in enumerate(proposals)]
-        self._evaluate(candidates)
-        frozen = [self._tell(candidate, batch) for candidate in candidates]
-        if frozen and before:
-            frozen[0].system_attrs = {**frozen[0].system_attrs, STUDY_ATTRS: before}
-        return frozen
+    def _rerun(self, number: int, rows: Sequence[FrozenTrial]) -> _Batch:
+        self._study.sampler = optuna.samplers.RandomSampler()
+        candidates = []
+        for row in rows:
+            keep = [
+                name for name in row.system_attrs if not name.startswith(("optim:", "constraints", "completed_rung"))
+            ]
+            trial = resumed(self._study, row, keep)
+            candidates.append(Candidate(row.number, row.system_attrs[SLOT], trial, row.params))
+            candidates[-1].recorded = row
+        return _Batch(number, candidates, {}, list(rows))
 
-    def _evaluate(self, candidates: Sequence[Candidate]) -> None:
-        """The rounds: one cell each where trials can be pruned, all cells at once where they cannot."""
-        prunes = not isinstance(self._pruner, optuna.pruners.NopPruner)
-        rounds = [(cell,) for cell in self._plan.cells] if prunes else [self._plan.cells]
-        for number, cells in enumerate(rounds):
-            alive = [candidate for candidate in candidates if candidate.alive]
-            results = self._pool.run([self._plan.task(candidate.point, cells) for candidate in alive])
-            for candidate, result in zip(alive, results, strict=True):
-                self._absorb(candidate, result)
+    def _fill(self) -> str:
+        """Ask batches until enough are open; why there are no more, if so."""
+        while len(self._open) <= self._plan.spec.parallel.ahead:
+            room = self._plan.spec.study.n_trials - self._asked
+            if room <= 0:
+                return "budget spent"
+            batch = self._ask(min(self._plan.spec.parallel.batch_size, room))
+            if not batch.candidates:
+                return "every point of the search space has been evaluated"
+            self._open.append(batch)
+            self._asked += len(batch.candidates)
+            self._next += 1
+        return ""
+
+    def _ask(self, size: int) -> _Batch:
+        number, before = self._next, self._study_attrs()
+        known = self._recorded.pop(number, {})
+        proposals = [(slot, p) for slot, p in enumerate(self._proposer.ask(number, size)) if p is not None]
+        batch = _Batch(number, [], before, [])
+        for slot, proposal in proposals:
+            candidate = Candidate(self._asked + len(batch.candidates), slot, proposal.trial, proposal.point)
+            candidate.recorded = known.get(slot)
+            if candidate.recorded is not None and candidate.recorded.params != proposal.point:
+                raise RecordError(
+                    f"the record {self._record.location} cannot be continued: trial {candidate.recorded.number} was "
+                    f"{candidate.recorded.params}, but the sampler now proposes {proposal.point}; resume with the "
+                    "versions of optim and Optuna that began the study, or give [study] another name (--new-name NAME)"
+                )
+            batch.candidates.append(candidate)
+        if len(known) == len(batch.candidates):
+            batch.frozen.extend(known[slot] for slot in sorted(known))
+        for candidate in batch.candidates[len(batch.frozen) :]:
+            self._start(candidate, number)
+        return batch
+
+    def _start(self, candidate: Candidate, batch: int) -> None:
+        """Begin a trial: with its first cell where it may be pruned or timed, else with all cells at once."""
+        if candidate.recorded is not None and not self._in_step:
+            return
+        cells = self._plan.cells
+        candidate.task = self._plan.task(candidate.point, cells)
+        one = self._prunes or self._plan.spec.parallel.trial_timeout is not None
+        for step in range(1 if one else len(cells)):
+            self._submit(candidate, step, batch)
+
+    def _submit(self, candidate: Candidate, step: int, batch: int) -> None:
+        assert candidate.task is not None
+        task = candidate.task._replace(cells=(self._plan.cells[step],))
+        self._pool.submit((candidate, step), task, order=batch, spent=candidate.spent)
+
+    def _settle(self, batch: _Batch) -> None:
+        """Evaluate a batch to its end and tell the study."""
+        touched = set(batch.candidates)
+        while True:
+            self._advance(batch, touched)
+            self._freeze(batch)
+            if len(batch.frozen) == len(batch.candidates):
+                break
+            self._write()
             if self._listener.should_stop():
                 raise StopRequested
-            if number + 1 < len(rounds):
-                self._show_long([candidate for candidate in alive if candidate.alive])
-                for candidate in alive:
-                    candidate.pruned = candidate.alive and candidate.trial.should_prune()
+            touched = set()
+            for (candidate, step), result in self._pool.collect():
+                candidate.inbox[step] = result
+                touched.add(candidate)
+        for candidate, frozen in zip(batch.candidates, batch.frozen, strict=True):
+            tell(self._study, candidate.trial, frozen)
+        self._patience.see(batch.frozen)
 
-    def _absorb(self, candidate: Candidate, result: Result) -> None:
-        candidate.started = candidate.started or result.started
-        candidate.ended = result.ended
-        for outcome in result.outcomes:
-            step = len(candidate.cells)
-            if outcome.error:
-                candidate.error = f"cell {step}: {outcome.error}"
+    def _advance(self, batch: _Batch, touched: set[Candidate]) -> None:
+        """Judge what has come in, prune, go on to the next cells."""
+        if self._in_step:
+            touched = {c for c in batch.candidates if self._running(c)}
+            if any(c.step not in c.inbox for c in touched):
                 return
-            try:
-                scores = self._plan.objective.scores(outcome.metrics)
-            except Exception as error:  # noqa: BLE001 - an objective of the user's own may raise anything
-                candidate.error = f"cell {step}: the objective raised {type(error).__name__}: {error}"
+        ready = [c for c in batch.candidates if c in touched and c.step in c.inbox]
+        for candidate in ready:
+            while self._running(candidate) and candidate.step in candidate.inbox:
+                candidate.take(self._plan.objective, reports=self._reports)
+        going = [c for c in ready if self._running(c)]
+        for candidate in going:
+            candidate.pruned = self._prunes and candidate.trial.should_prune()
+        for candidate in going:
+            if candidate.alive:
+                self._show_long(candidate)
+                if self._prunes or self._plan.spec.parallel.trial_timeout is not None:
+                    self._submit(candidate, candidate.step, batch.number)
+
+    def _running(self, candidate: Candidate) -> bool:
+        return candidate.task is not None and candidate.alive and candidate.step < len(self._plan.cells)
+
+    def _freeze(self, batch: _Batch) -> None:
+        """Make trials of the candidates that have ended, as far as all before them have."""
+        for candidate in batch.candidates[len(batch.frozen) :]:
+            if self._running(candidate):
                 return
-            candidate.cells.append(outcome.metrics)
-            candidate.scores.append(scores)
-            for goal, score in zip(self._plan.objective.goals, scores, strict=True):
-                if score != score:
-                    candidate.undefined = (
-                        f"{goal.name} is undefined in cell {step} ({outcome.metrics['n_trades']:g} trades)"
-                    )
-                    return
-            if self._single:
-                raw = isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
-                candidate.trial.report(scores[0] if raw else self._plan.objective.values(candidate.scores)[0], step)
+            if candidate.recorded is not None:
+                batch.frozen.append(candidate.recorded)
+                continue
+            frozen = candidate.freeze(self._plan.objective, batch.number)
+            if not batch.frozen and batch.before:
+                frozen.system_attrs = {**frozen.system_attrs, STUDY_ATTRS: batch.before}
+            batch.frozen.append(frozen)
+            self._unwritten.append(frozen)
 
-    def _show_long(self, alive: Sequence[Candidate]) -> None:
-        for candidate in alive:
-            if candidate.ended - candidate.started > _LONG_SECONDS:
-                start = datetime.fromtimestamp(candidate.started)
-                scores = tuple(score[0] for score in candidate.scores)
-                self._listener.running(LiveTrial(candidate.number, candidate.point, start, scores))
+    def _write(self) -> None:
+        if self._unwritten:
+            trials, self._unwritten = self._unwritten, []
+            self._record.append(trials)
+            self._listener.finished(trials)
 
-    def _tell(self, candidate: Candidate, batch: int) -> FrozenTrial:
-        """Tell the in-memory study; the frozen trial as it goes into the record."""
-        objective = self._plan.objective
-        attrs: dict[str, Any] = {}
-        values: Sequence[float] | None = None
-        if candidate.error:
-            state = TrialState.FAIL
-            attrs["error"] = candidate.error
-        elif candidate.undefined:
-            state = TrialState.PRUNED
-            attrs["infeasible"] = candidate.undefined
-            candidate.trial.set_constraint("objective is defined", 1.0)
-        elif candidate.pruned:
-            state = TrialState.PRUNED
-        else:
-            state = TrialState.COMPLETE
-            values = objective.values(candidate.scores)
-        if candidate.cells:
-            metrics = objective.metrics(candidate.cells)
-            attrs.update((name, value) for name, value in metrics.items() if value == value)
-            attrs["cell_values"] = [list(s) if len(s) > 1 else s[0] for s in candidate.scores if all(x == x for x in s)]
-            if state == TrialState.COMPLETE:
-                broken = []
-                for text, distance in objective.violations(metrics).items():
-                    candidate.trial.set_constraint(text, distance)
-                    broken += [text] if distance > 0 else []
-                if broken:
-                    attrs["infeasible"] = "; ".join(broken)
-        frozen = copy.copy(self._study.tell(candidate.trial, values, state=state))
-        frozen.number = candidate.number
-        frozen.user_attrs = attrs
-        frozen.system_attrs = {**frozen.system_attrs, BATCH: batch, SLOT: candidate.slot}
-        frozen.datetime_start = datetime.fromtimestamp(candidate.started)
-        frozen.datetime_complete = datetime.fromtimestamp(candidate.ended)
-        return frozen
+    def _show_long(self, candidate: Candidate) -> None:
+        if candidate.ended - candidate.started > _LONG_SECONDS:
+            start = datetime.fromtimestamp(candidate.started)
+            scores = tuple(score[0] for score in candidate.scores)
+            self._listener.running(LiveTrial(candidate.number, candidate.point, start, scores))
 
     def _study_attrs(self) -> dict[str, Any]:
         """What a sampler keeps with the study (the position in a QMC sequence): a resumed study needs it."""
@@ -248,6 +287,19 @@ class _Patience:
     @property
     def exhausted(self) -> bool:
         return self._limit is not None and self._since >= self._limit
+
+
+def _looks_at_siblings(pruner: optuna.pruners.BasePruner) -> bool:
+    """Whether a pruner compares a trial with others that are still running: then a batch goes cell by cell together."""
+    if isinstance(pruner, optuna.pruners.PatientPruner):
+        return pruner._wrapped_pruner is not None and _looks_at_siblings(pruner._wrapped_pruner)
+    independent = (
+        optuna.pruners.NopPruner,
+        optuna.pruners.PercentilePruner,  # and its child, MedianPruner: they ask for complete trials only
+        optuna.pruners.ThresholdPruner,
+        optuna.pruners.WilcoxonPruner,
+    )
+    return not isinstance(pruner, independent)
 
 
 def is_feasible(trial: FrozenTrial) -> bool:

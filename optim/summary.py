@@ -19,7 +19,7 @@ from optim.plan import Plan
 from optim.record import is_url
 from optim.secrets import mask
 from optim.study import is_feasible
-from optim.workers import run_task
+from optim.tasks import run_task
 
 TOP = 5
 

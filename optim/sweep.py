@@ -22,8 +22,9 @@ from optim.plan import Plan
 from optim.record import BATCH, SLOT, Record
 from optim.space import Point, SearchSpace
 from optim.spec import BLIND, ENUMERATING, StudySpec
+from optim.tasks import Result
 from optim.verdict import Scored, Verdict, judge, score_cell
-from optim.workers import Pool, Result
+from optim.workers import Pool
 
 if TYPE_CHECKING:
     from optim.study import Listener

@@ -7,76 +7,65 @@ order of the tasks.
 
 from __future__ import annotations
 
-import functools
-import os
+import heapq
+import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import joblib
-import numpy as np
 
-from engine.account import Account
-from engine.bars import Bars
-from engine.cells import Cell
-from engine.evaluate import Outcome, evaluate
+from engine.evaluate import Outcome
 from engine.strategy import load_strategy
+from optim.cluster import Cluster
+from optim.executors import Executor, Processes, Threads
+from optim.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
 
-_INLINE_SECONDS = (
-    0.02  # a call of joblib.Parallel takes 10 ms however little it does: less work than two of those stays here
-)
+_INLINE_SECONDS = 0.005  # less work than this costs more to hand out than to do here
+_CHUNK_SECONDS = 0.004  # cheaper tasks are handed out together
+_COMPILE_SECONDS = 5.0  # a first call may be this slow for compiling alone: it says nothing about the second
 _TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again
+_GRACE_SECONDS = 30.0  # a worker watches the time itself; one that cannot even do that is killed this much later
 
 
-class Job(NamedTuple):
-    """What all tasks of a study share."""
+class _Entry(NamedTuple):
+    """A task that waits or runs."""
 
-    strategy: str  # reference, loadable in any process
-    folder: str  # what a relative reference is relative to
-    instruments: tuple[Bars, ...]
-    periods_per_year: float
-
-
-class Task(NamedTuple):
-    """One candidate on some cells."""
-
-    params: Mapping[str, Any]
-    account: Account
-    cells: tuple[Cell, ...]
+    tag: Any
+    task: Task
+    limit: float | None  # seconds
+    tries: int = 0
 
 
-class Result(NamedTuple):
-    """The outcomes of a task, one a cell, and when it ran (seconds since the epoch)."""
+class _Flight(NamedTuple):
+    """Entries that run together."""
 
-    outcomes: tuple[Outcome, ...]
+    entries: tuple[_Entry, ...]
     started: float
-    ended: float
-
-
-def run_task(job: Job, task: Task) -> Result:
-    """Evaluate one candidate; the cells after a failed one are left out."""
-    started = time.time()
-    strategy = load_strategy(job.strategy, Path(job.folder))
-    outcomes: list[Outcome] = []
-    for cell in task.cells:
-        outcomes.append(evaluate(strategy, task.params, task.account, job.instruments, cell, job.periods_per_year))
-        if outcomes[-1].error:
-            break
-    return Result(tuple(outcomes), started, time.time())
 
 
 class Pool:
     """Runs tasks of one job on `n_jobs` workers. Close it, or use it as a context manager."""
 
-    def __init__(self, job: Job, *, n_jobs: int, backend: str, timeout: float | None = None):
+    def __init__(
+        self, job: Job, *, n_jobs: int, backend: str, timeout: float | None = None, address: str | None = None
+    ):
         self._job = job
-        self.n_jobs = n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
-        self.backend, self.reason = _choose(job, backend, self.n_jobs, timeout)
         self._timeout = timeout
+        self.n_jobs = n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
+        compiled = load_strategy(job.strategy, Path(job.folder)).compiled
+        self.backend, self.reason = _choose(compiled, backend, self.n_jobs, timeout)
+        self._executor = self._make_executor(address)
+        # Something compiled costs little once it is compiled: find out here. All else goes to the workers at once.
+        self._unmeasured = 2 if compiled and timeout is None and self.backend in ("threading", "loky") else 0
         self._seconds_per_cell = 0.0  # moving average; 0 = not known yet
+        self._queue: list[tuple[int, int, _Entry]] = []  # a heap
+        self._count = 0
+        self._flights: dict[Future[Any], _Flight] = {}
         self._folder: Path | None = None
 
     def __enter__(self) -> Pool:
@@ -86,67 +75,139 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """Forget the job on disk; joblib ends its idle workers by itself."""
+        """End the workers and forget the job on disk; what still runs is lost."""
+        self._queue.clear()
+        self._flights.clear()
+        if self._executor is not None:
+            self._executor.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
+    def submit(self, tag: Any, task: Task, *, order: int = 0, spent: float = 0.0) -> None:
+        """Queue a task, lower orders first. `spent`: seconds of the trial's time limit that are used up."""
+        limit = None if self._timeout is None else max(self._timeout - spent, 0.001)
+        self._push(_Entry(tag, task, limit), order)
+
+    def collect(self, seconds: float = 0.1) -> list[tuple[Any, Result]]:
+        """Results that have come in, each with its task's tag; an empty list if there is none after `seconds`."""
+        if self._stays_here():
+            _, _, entry = heapq.heappop(self._queue)
+            self._unmeasured -= 1
+            result = run_task(self._job, entry.task)
+            if result.ended - result.started > _COMPILE_SECONDS:
+                self._unmeasured = 0
+            return [(entry.tag, self._learn(result))]
+        self._hand_out()
+        done, _ = wait(self._flights, seconds, FIRST_COMPLETED)
+        return [pair for future in [*done, *self._overdue()] for pair in self._land(future)]
+
     def run(self, tasks: Sequence[Task]) -> list[Result]:
         """The result of every task, in order."""
-        results: list[Result] = []
-        if self._seconds_per_cell == 0.0 and tasks and self._timeout is None:
-            results.append(self._measured(tasks[0]))  # the first call compiles, and tells what a cell costs
-        rest = tasks[len(results) :]
-        if self._stays_here(rest):
-            return results + [self._measured(task) for task in rest]
-        return results + self._parallel(rest)
+        results: dict[int, Result] = {}
+        for number, task in enumerate(tasks):
+            self.submit(number, task, order=number)
+        while len(results) < len(tasks):
+            results.update(self.collect())
+        return [results[number] for number in range(len(tasks))]
 
-    def _measured(self, task: Task) -> Result:
-        return self._learn(run_task(self._job, task))
+    def _push(self, entry: _Entry, order: int) -> None:
+        heapq.heappush(self._queue, (order, self._count, entry))
+        self._count += 1
+
+    def _make_executor(self, address: str | None) -> Executor | None:
+        if self.backend == "threading":
+            return Threads(self.n_jobs)
+        if self.backend == "loky":
+            return Processes(self.n_jobs)
+        if self.backend in ("dask", "ray"):
+            cluster = Cluster(self.backend, address, self.n_jobs, self._job)
+            self.n_jobs = cluster.n_workers
+            return cluster
+        return None
+
+    def _stays_here(self) -> bool:
+        if not self._queue or self._flights:
+            return False
+        if self._executor is None or self._unmeasured > 0:
+            return True
+        if self._timeout is not None or self._seconds_per_cell == 0.0:
+            return False
+        return self._seconds_per_cell * sum(len(entry.task.cells) for _, _, entry in self._queue) < _INLINE_SECONDS
 
     def _learn(self, result: Result) -> Result:
         cost = (result.ended - result.started) / max(len(result.outcomes), 1)
         known = self._seconds_per_cell
-        self._seconds_per_cell = min(cost, 1.0) if known == 0.0 else 0.8 * known + 0.2 * cost
+        slow_start = self._unmeasured > 0 or known == 0.0
+        self._seconds_per_cell = min(cost, 1.0) if slow_start else 0.8 * known + 0.2 * cost
         return result
 
-    def _stays_here(self, tasks: Sequence[Task]) -> bool:
-        if self.backend == "sequential" or not tasks:
-            return True
-        if self._timeout is not None:
-            return False
-        return self._seconds_per_cell * sum(len(task.cells) for task in tasks) < _INLINE_SECONDS
+    def _hand_out(self) -> None:
+        executor = self._executor
+        while self._queue and executor is not None and executor.free:
+            entries = tuple(heapq.heappop(self._queue)[2] for _ in range(self._share()))
+            work = [(entry.task, entry.limit) for entry in entries]
+            if isinstance(executor, Cluster):
+                future = executor.submit(run_shared, work)
+            elif self.backend == "threading":
+                future = executor.submit(run_all, self._job, work)
+            else:
+                future = executor.submit(run_from_disk, self._on_disk(), work)
+            self._flights[future] = _Flight(entries, time.monotonic())
 
-    def _parallel(self, tasks: Sequence[Task]) -> list[Result]:
-        for _ in range(_TRIES - 1):
-            try:
-                return [self._learn(result) for result in self._submit(tasks)]
-            except joblib.externals.loky.process_executor.TerminatedWorkerError:
-                continue
-            except TimeoutError:
-                break
-        return [self._alone(task) for task in tasks]
+    def _share(self) -> int:
+        """How many tasks go out together: more of the cheap ones, one of those that killed their worker before."""
+        waiting = len(self._queue)
+        if self._queue[0][2].tries > 1:
+            return 1
+        if self.backend in ("dask", "ray"):
+            return waiting
+        if self._timeout is not None or self._seconds_per_cell == 0.0:
+            return 1
+        fitting = math.ceil(_CHUNK_SECONDS / self._seconds_per_cell)
+        return max(1, min(fitting, math.ceil(waiting / self.n_jobs)))
 
-    def _alone(self, task: Task) -> Result:
-        """One task by itself, so that one that kills or hangs its worker fails alone."""
-        started = time.time()
-        try:
-            return self._submit([task])[0]
-        except joblib.externals.loky.process_executor.TerminatedWorkerError:
-            reason = "the worker process died (out of memory, or killed)"
-        except TimeoutError:
-            reason = f"the trial took longer than trial_timeout = {self._timeout:g} s"
-        return Result((Outcome({}, reason),), started, time.time())
+    def _overdue(self) -> list[Future[Any]]:
+        """Flights whose workers should have ended by themselves long ago."""
+        now = time.monotonic()
+        return [
+            future
+            for future, (entries, started) in self._flights.items()
+            if not future.done()
+            and not isinstance(self._executor, Cluster)
+            and entries[0].limit is not None
+            and now - started > entries[0].limit + _GRACE_SECONDS
+        ]
 
-    def _submit(self, tasks: Sequence[Task]) -> list[Result]:
-        share = -(-len(tasks) // self.n_jobs) if self._seconds_per_cell < 0.05 else 1
-        chunks = [tuple(tasks[i : i + share]) for i in range(0, len(tasks), share)]
-        parallel = joblib.Parallel(n_jobs=self.n_jobs, backend=self.backend, timeout=self._timeout, batch_size=1)
-        if self.backend == "threading":
-            done = parallel(joblib.delayed(_run_chunk)(self._job, chunk) for chunk in chunks)
-        else:
-            done = parallel(joblib.delayed(_run_remote)(self._on_disk(), chunk) for chunk in chunks)
-        return [result for results in done for result in results]
+    def _land(self, future: Future[Any]) -> list[tuple[Any, Result]]:
+        """Take a flight's results; what was lost with a worker is queued again, or has failed."""
+        assert self._executor is not None
+        flight = self._flights.pop(future)
+        stuck = not future.done()
+        self._executor.release(future, kill=stuck)
+        error = None if stuck else future.exception()
+        if error is None and not stuck:
+            return [
+                (entry.tag, self._learn(result)) for entry, result in zip(flight.entries, future.result(), strict=True)
+            ]
+        elapsed = time.monotonic() - flight.started
+        ended: list[tuple[Any, Result]] = []
+        for entry in flight.entries:
+            reason = self._verdict(entry, elapsed, len(flight.entries) == 1)
+            if reason:
+                now = time.time()
+                ended.append((entry.tag, Result((Outcome({}, reason),), now - elapsed, now)))
+            else:
+                self._push(entry._replace(tries=entry.tries + 1), -1)
+        return ended
+
+    def _verdict(self, entry: _Entry, elapsed: float, alone: bool) -> str:
+        """Why a task whose worker was lost is given up; empty while it may be tried again."""
+        if alone and entry.limit is not None and elapsed >= entry.limit:
+            return f"the trial took longer than trial_timeout = {self._timeout:g} s"
+        if alone and entry.tries + 1 >= _TRIES:
+            return f"its worker died {entry.tries + 1} times (out of memory, or killed)"
+        return ""
 
     def _on_disk(self) -> str:
         """The job in a file, written once: every worker maps the same bars instead of receiving a copy per task."""
@@ -156,36 +217,14 @@ class Pool:
         return str(self._folder / "job.joblib")
 
 
-def _choose(job: Job, backend: str, n_jobs: int, timeout: float | None) -> tuple[str, str]:
+def _choose(compiled: bool, backend: str, n_jobs: int, timeout: float | None) -> tuple[str, str]:
     """The backend that is used, and why."""
-    if backend == "sequential" or (n_jobs == 1 and timeout is None):
+    if timeout is not None and backend in ("auto", "loky"):
+        return "loky", "trial_timeout needs worker processes: a thread cannot be stopped"
+    if backend == "sequential" or (n_jobs == 1 and backend in ("auto", "loky", "threading")):
         return "sequential", "one worker"
     if backend != "auto":
         return backend, "as asked for"
-    if timeout is not None:
-        return "loky", "trial_timeout needs worker processes: a thread cannot be stopped"
-    if load_strategy(job.strategy, Path(job.folder)).compiled:
+    if compiled:
         return "threading", "the strategy is compiled and releases the interpreter lock"
     return "loky", "the strategy is plain Python, which only worker processes run in parallel"
-
-
-def _run_chunk(job: Job, tasks: Sequence[Task]) -> list[Result]:
-    return [run_task(job, task) for task in tasks]
-
-
-def _run_remote(path: str, tasks: Sequence[Task]) -> list[Result]:
-    return _run_chunk(_load_job(path), tasks)
-
-
-@functools.lru_cache(maxsize=2)
-def _load_job(path: str) -> Job:
-    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    strategy, folder, instruments, periods_per_year = joblib.load(path, mmap_mode="r")
-    frozen = tuple(Bars(*(_read_only(column) for column in bars)) for bars in instruments)
-    return Job(strategy, folder, frozen, periods_per_year)
-
-
-def _read_only(column: np.ndarray) -> np.ndarray:
-    view = np.asarray(column)
-    view.flags.writeable = False
-    return view

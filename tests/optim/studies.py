@@ -15,10 +15,10 @@ from optuna.trial import FrozenTrial
 
 from optim.plan import make_plan
 from optim.record import open_record
+from optim.run import make_pool
 from optim.spec import load_spec
 from optim.study import Listener, Search
 from optim.sweep import Sweep, sweeps
-from optim.workers import Pool
 
 ROOT = Path(__file__).parents[2]
 IBM = ROOT / "studies" / "data" / "ibm_1d.csv"
@@ -90,8 +90,7 @@ def run_here(path: Path, stop_after: int | None = None) -> tuple[str, list[Froze
         rounds += 1
         return stop_after is not None and rounds >= stop_after
 
-    parallel = plan.spec.parallel
-    with Pool(plan.job, n_jobs=parallel.n_jobs, backend=parallel.backend, timeout=parallel.trial_timeout) as pool:
+    with make_pool(plan) as pool:
         kind = Sweep if sweeps(plan.spec) else Search
         reason = kind(plan, record, pool, Listener(lambda _: None, lambda _: None, should_stop)).run()
     return reason, record.trials()

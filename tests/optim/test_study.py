@@ -72,6 +72,37 @@ def test_interruptions_change_nothing(
     assert reason == "budget spent"
 
 
+@pytest.fixture(scope="module")
+def ahead(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The same with a batch asked while the one before is evaluated: another study."""
+    path = write_study(tmp_path_factory.mktemp("ahead"), study=TPE, parallel={"ahead": 1})
+    return Reference(essence(run_here(path)[1]))
+
+
+@pytest.mark.parametrize("pruner", ["MedianPruner", "SuccessiveHalvingPruner", "NopPruner"])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stops=st.lists(st.integers(1, 60), min_size=1, max_size=3), depth=st.sampled_from([0, 1, 2]))
+def test_asking_ahead_is_a_property_of_the_study(
+    pruner: str, stops: list[int], depth: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    parallel = {"backend": "threading", "n_jobs": 2, "ahead": depth, "batch_size": 5}
+    study = {**TPE, "n_trials": 22, "pruner": {"name": pruner}}
+    whole = tmp_path_factory.mktemp("whole")
+    _, expected = run_here(write_study(whole, study=study, parallel={**parallel, "backend": "sequential"}))
+    path = write_study(tmp_path_factory.mktemp("parts"), study=study, parallel=parallel)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("optim.workers._INLINE_SECONDS", 0.0)
+        for stop_after in stops:
+            run_here(path, stop_after)
+        _, trials = run_here(path)
+    assert essence(trials) == essence(expected)
+
+
+def test_asking_ahead_changes_the_proposals(ahead: Reference, reference: Reference) -> None:
+    assert ahead[:8] == reference[:8]
+    assert ahead[8:16] != reference[8:16]  # asked without the first batch's results
+
+
 @pytest.mark.filterwarnings("ignore:.*experimental:optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize(
     "study",
