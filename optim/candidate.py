@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +13,7 @@ from optim.objective import Objective
 from optim.record import BATCH, SLOT
 from optim.space import Point
 from optim.tasks import Result, Task
+from optim.verdict import Scored, judge, score_cell
 
 
 class Candidate:
@@ -59,24 +59,23 @@ class Candidate:
         if outcome.error:
             self.error = f"cell {step}: {outcome.error}"
             return
-        try:
-            scores = objective.scores(outcome.metrics)
-        except Exception as error:  # noqa: BLE001 - an objective of the user's own may raise anything
-            self.error = f"cell {step}: the objective raised {type(error).__name__}: {error}"
+        scores, self.error, self.undefined = score_cell(objective, outcome.metrics, step)
+        if self.error:
             return
         self.cells.append(outcome.metrics)
         self.scores.append(scores)
-        for goal, score in zip(objective.goals, scores, strict=True):
-            if score != score:
-                trades = outcome.metrics["n_trades"]
-                self.undefined = f"{goal.name} is undefined in cell {step} ({trades:g} trades)"
-                return
+        if self.undefined:
+            return
         if reports:
             self.trial.report(scores[0] if reports == "raw" else objective.values(self.scores)[0], step)
 
     def freeze(self, objective: Objective, batch: int) -> FrozenTrial:
         """The finished trial as it goes into the record."""
-        state, values, attrs = self._verdict(objective)
+        scored = Scored(self.cells, self.scores, self.error, self.undefined)
+        state, judged, attrs, constraints = judge(objective, scored, pruned=self.pruned)
+        for name, distance in constraints.items():
+            self.trial.set_constraint(name, distance)
+        values = None if judged is None else list(judged)
         running = self.trial.storage.get_trial(self.trial._trial_id)
         if state == TrialState.PRUNED and running.intermediate_values:  # as Optuna's own tell has it
             values = [running.intermediate_values[max(running.intermediate_values)]]
@@ -89,30 +88,6 @@ class Candidate:
         frozen.datetime_start = datetime.fromtimestamp(self.started)
         frozen.datetime_complete = datetime.fromtimestamp(self.ended)
         return frozen
-
-    def _verdict(self, objective: Objective) -> tuple[TrialState, list[float] | None, dict[str, Any]]:
-        attrs: dict[str, Any] = {}
-        state, values = TrialState.PRUNED, None
-        if self.error:
-            state = TrialState.FAIL
-            attrs["error"] = self.error
-        elif self.undefined:
-            attrs["infeasible"] = self.undefined
-            self.trial.set_constraint("objective is defined", 1.0)
-        elif not self.pruned:
-            state, values = TrialState.COMPLETE, list(objective.values(self.scores))
-        if self.cells:
-            metrics = objective.metrics(self.cells)
-            attrs.update((name, value) for name, value in metrics.items() if value == value)
-            attrs["cell_values"] = [list(s) if len(s) > 1 else s[0] for s in self.scores if all(x == x for x in s)]
-            if state == TrialState.COMPLETE:
-                broken = []
-                for text, distance in objective.violations(metrics).items():
-                    self.trial.set_constraint(text, distance)
-                    broken += [text] if distance > 0 else []
-                if broken:
-                    attrs["infeasible"] = "; ".join(broken)
-        return state, values, attrs
 
 
 def tell(study: optuna.Study, trial: optuna.Trial, frozen: FrozenTrial) -> None:

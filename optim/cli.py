@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
     run.add_argument("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first")
     _verb(verbs, "sync", _sync, "bring MLflow to exactly what the record says")
+    _verb(verbs, "ui", _ui, "open the Optuna dashboard and MLflow on a study, until Ctrl-C")
     _verb(verbs, "show", _show, "print the result of what is recorded so far")
     _verb(verbs, "list", _list, "list the studies in the storage of a study file")
     export = _verb(verbs, "export", _export, "write the trials table as CSV or Parquet")
@@ -88,6 +89,13 @@ def _sync(options: argparse.Namespace) -> int:
     from optim import commands
 
     return commands.sync(spec)
+
+
+def _ui(options: argparse.Namespace) -> int:
+    spec = _load(options)
+    from optim import commands
+
+    return commands.ui(spec)
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -52,6 +52,16 @@ def sync(spec: StudySpec) -> int:
     return 0
 
 
+def ui(spec: StudySpec) -> int:
+    """Open both dashboards on a study and stay until Ctrl-C."""
+    from optim.ui import Study, serve
+
+    plan, _ = open_study(spec)
+    console = Console()
+    study = Study(spec.study.name, plan.storage, tracking_settings(plan) if spec.tracking.enabled else None)
+    return serve(study, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
+
+
 def show(spec: StudySpec) -> int:
     """Print the result of what is recorded so far."""
     plan, record = open_study(spec)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ class Sweep:
         self._record = record
         self._pool = pool
         self._listener = listener
+        self._inbox: dict[int, Result] = {}  # by trial number
         self._distributions = {p.name: p.distribution() for p in plan.space.parameters}
 
     def run(self) -> str:
@@ -49,13 +51,14 @@ class Sweep:
         count = len(self._record.trials())
         points = itertools.islice(sweep_points(spec, self._plan.space), count, spec.study.n_trials)
         deadline = time.monotonic() + (spec.study.timeout or float("inf"))
-        while batch := list(itertools.islice(points, BATCH_SIZE)):
-            tasks = [self._plan.task(point, self._plan.cells) for point in batch]
-            results = self._pool.run(tasks)
-            trials = [
-                self._freeze(count + i, point, result)
-                for i, (point, result) in enumerate(zip(batch, results, strict=True))
-            ]
+        batches: deque[list[Point]] = deque()
+        sent = self._submit(points, batches, count)
+        while batches:
+            sent = self._submit(points, batches, sent)  # the workers go on with the next one while this one is written
+            batch = list(enumerate(batches.popleft(), start=count))
+            while not all(number in self._inbox for number, _ in batch):
+                self._inbox.update(self._pool.collect())
+            trials = [self._freeze(number, point, self._inbox.pop(number)) for number, point in batch]
             self._record.append(trials)
             self._listener.finished(trials)
             count += len(trials)
@@ -64,6 +67,15 @@ class Sweep:
             if time.monotonic() >= deadline and count < spec.study.n_trials:
                 return "timeout"
         return "budget spent" if count >= spec.study.n_trials else "every point of the search space has been evaluated"
+
+    def _submit(self, points: Iterator[Point], batches: deque[list[Point]], first: int) -> int:
+        """Queue the next batch under the numbers of its trials; the number that follows."""
+        batch = list(itertools.islice(points, BATCH_SIZE))
+        for number, point in enumerate(batch, start=first):
+            self._pool.submit(number, self._plan.task(point, self._plan.cells), order=number)
+        if batch:
+            batches.append(batch)
+        return first + len(batch)
 
     def _freeze(self, number: int, point: Point, result: Result) -> FrozenTrial:
         verdict = judge(self._plan.objective, scored(self._plan.objective, result))
