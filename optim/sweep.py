@@ -30,7 +30,8 @@ from optim.workers import Pool
 if TYPE_CHECKING:
     from optim.study import Listener
 
-BATCH_SIZE = 512  # trials between two appends to the record
+BATCH_SIZE = 512  # trials that go to the record together, at the most
+_WRITE_SECONDS = 0.5  # and no trial that has ended waits longer than this
 _TRIES = 1000  # draws for one free feasible point; then the space counts as exhausted
 
 
@@ -42,40 +43,55 @@ class Sweep:
         self._record = record
         self._pool = pool
         self._listener = listener
+        self._waiting: deque[tuple[int, Point]] = deque()  # trial numbers and points, in order
         self._inbox: dict[int, Result] = {}  # by trial number
+        self._ended: list[FrozenTrial] = []
+        self._written = time.monotonic()
         self._distributions = {p.name: p.distribution() for p in plan.space.parameters}
 
     def run(self) -> str:
         """Evaluate the points until the budget is spent; the reason why it ended."""
         spec = self._plan.spec
         count = len(self._record.trials())
-        points = itertools.islice(sweep_points(spec, self._plan.space), count, spec.study.n_trials)
+        points = enumerate(
+            itertools.islice(sweep_points(spec, self._plan.space), count, spec.study.n_trials), start=count
+        )
         deadline = time.monotonic() + (spec.study.timeout or float("inf"))
-        batches: deque[list[Point]] = deque()
-        sent = self._submit(points, batches, count)
-        while batches:
-            sent = self._submit(points, batches, sent)  # the workers go on with the next one while this one is written
-            batch = list(enumerate(batches.popleft(), start=count))
-            while not all(number in self._inbox for number, _ in batch):
-                self._inbox.update(self._pool.collect())
-            trials = [self._freeze(number, point, self._inbox.pop(number)) for number, point in batch]
-            self._record.append(trials)
-            self._listener.finished(trials)
-            count += len(trials)
+        self._submit(points)
+        while self._waiting:
+            self._inbox.update(self._pool.collect())
+            self._write()
             if self._listener.should_stop():
+                self._flush()
                 return "interrupted"
-            if time.monotonic() >= deadline and count < spec.study.n_trials:
+            if time.monotonic() >= deadline:
+                self._flush()
                 return "timeout"
+            if len(self._waiting) < BATCH_SIZE:
+                self._submit(points)  # before the workers run out of work
+        self._flush()
+        count = len(self._record.trials())
         return "budget spent" if count >= spec.study.n_trials else "every point of the search space has been evaluated"
 
-    def _submit(self, points: Iterator[Point], batches: deque[list[Point]], first: int) -> int:
-        """Queue the next batch under the numbers of its trials; the number that follows."""
-        batch = list(itertools.islice(points, BATCH_SIZE))
-        for number, point in enumerate(batch, start=first):
+    def _submit(self, points: Iterator[tuple[int, Point]]) -> None:
+        for number, point in itertools.islice(points, BATCH_SIZE):
             self._pool.submit(number, self._plan.task(point, self._plan.cells), order=number)
-        if batch:
-            batches.append(batch)
-        return first + len(batch)
+            self._waiting.append((number, point))
+
+    def _write(self) -> None:
+        """Record what has ended, in order; cheap trials in groups, dear ones as they come."""
+        while self._waiting and self._waiting[0][0] in self._inbox:
+            number, point = self._waiting.popleft()
+            self._ended.append(self._freeze(number, point, self._inbox.pop(number)))
+        if len(self._ended) >= BATCH_SIZE or time.monotonic() - self._written > _WRITE_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        trials, self._ended = self._ended, []
+        self._written = time.monotonic()
+        if trials:
+            self._record.append(trials)
+            self._listener.finished(trials)
 
     def _freeze(self, number: int, point: Point, result: Result) -> FrozenTrial:
         verdict = judge(self._plan.objective, scored(self._plan.objective, result))
