@@ -42,7 +42,7 @@ def sync(spec: StudySpec) -> int:
     from optim.tracking import sync as bring_up_to_date
 
     trials = record.trials()
-    summary = summarise(plan, trials, "")
+    summary = summarise(plan, trials, "as recorded" if len(trials) >= spec.study.n_trials else "interrupted")
     info, settings = study_info(plan, record), tracking_settings(plan)
     with console.status(f"Comparing {len(trials)} trials with MLflow ..."):
         report = bring_up_to_date(info, settings, trials, study_result(plan, summary))

@@ -17,6 +17,7 @@ from optim.plan import Plan, git_state, make_plan, versions
 from optim.record import Record, differences, open_record, sole_writer
 from optim.report.console import Live, as_json, print_commands, print_summary
 from optim.secrets import mask
+from optim.showcase import backtests
 from optim.spec import StudySpec
 from optim.study import Listener, Search
 from optim.summary import Summary, best_params_toml, summarise
@@ -27,6 +28,7 @@ from optim.tracking.settings import MLflowSettings
 from optim.workers import Pool
 
 EXIT_INTERRUPTED = 130
+UNFINISHED = ("interrupted", "timeout")
 
 
 def run(spec: StudySpec, *, as_object: bool = False) -> int:
@@ -153,14 +155,18 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
         datasets=plan.datasets,
         config_toml=mask(spec.path.read_text(encoding="utf-8")),
         storage=mask(plan.storage),
+        children=0 if spec.tracking.children == "all" else int(spec.tracking.children.removeprefix("top:")),
     )
 
 
 def study_result(plan: Plan, summary: Summary) -> StudyResult:
     """The result as the projection takes it: the winner's number, its backtest before the hold-out, a text."""
     best = summary.best
-    number = best.number if best else None
-    return StudyResult(number, None, None, best_params_toml(plan, summary), _markdown(summary))
+    status = "interrupted" if summary.reason in UNFINISHED else "finished"
+    if best is None:
+        return StudyResult(None, None, None, "", _markdown(summary), status)
+    shown = backtests(plan, best.params)
+    return StudyResult(best.number, *shown, best_params_toml(plan, summary), _markdown(summary), status)
 
 
 def close_mirror(mirror: StudyMirror, result: StudyResult, console: Console) -> MirrorReport:

@@ -37,6 +37,7 @@ class StudyInfo(NamedTuple):
     datasets: tuple[Dataset, ...]
     config_toml: str  # secrets masked
     storage: str  # secrets masked
+    children: int = 0  # so many of the best trials get a run of their own, once the search has ended; 0: all, at once
 
 
 class LiveTrial(NamedTuple):

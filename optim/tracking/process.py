@@ -110,7 +110,8 @@ class Worker:
     def _attempt(self) -> bool:
         """Project all that is known; whether it worked."""
         try:
-            self.projection.project(self.trials.values(), lambda done: self._answer())
+            chosen = self.projection.chosen(self.trials.values(), ended=self.ended)
+            self.projection.project(chosen, lambda done: self._answer())
             self.projection.show_running(self.live.values())
             if self.ended:
                 self.projection.finish(list(self.trials.values()), self.result)
@@ -125,7 +126,7 @@ class Worker:
     def _answer(self, *, final: bool = False) -> None:
         projection = self.projection
         state = {
-            "done": len(projection.run_ids),
+            "done": len(self.trials) - projection.missing(self.trials.values(), ended=self.ended),
             "error": self.error,
             "parent": projection.parent_id,
             "experiment": projection.experiment_id,
@@ -146,14 +147,14 @@ def sync(
     for attempt in range(LAST_ATTEMPTS):
         time.sleep(0.5 * attempt)
         try:
-            projection.project(trials)
+            projection.project(projection.chosen(trials, ended=True))
             projection.finish(trials, result, exact=True)
         except Exception as failure:  # noqa: BLE001 - whatever MLflow, a driver or a disk raises becomes one sentence
             error = sentence(failure, settings)
         else:
             error = ""
             break
-    missing = len({trial.number for trial in trials} - projection.run_ids.keys())
+    missing = projection.missing(trials, ended=True)
     return MirrorReport(projection.parent_id, projection.experiment_id, missing, error)
 
 

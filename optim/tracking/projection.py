@@ -72,6 +72,16 @@ class Projection:
             self._forget()
             raise TrackingError(f"{len(failures)} trials could not be written; the first because: {failures[0]}")
 
+    def chosen(self, trials: Iterable[FrozenTrial], *, ended: bool) -> list[FrozenTrial]:
+        """The trials that get a run of their own: all, or the best ones once the search has ended."""
+        if not self.info.children:
+            return list(trials)
+        return ranked(self.info, trials)[: self.info.children] if ended else []
+
+    def missing(self, trials: Iterable[FrozenTrial], *, ended: bool) -> int:
+        """How many of the chosen trials are not in MLflow yet."""
+        return sum(trial.number not in self.run_ids for trial in self.chosen(trials, ended=ended))
+
     def show_running(self, live: Iterable[LiveTrial]) -> None:
         """Show trials that are still running, with the cells they have finished."""
         try:
@@ -90,7 +100,8 @@ class Projection:
         """
         try:
             store = self.open()
-            self._delete_strangers(store, {trial.number for trial in trials}, exact=exact)
+            numbers = {trial.number for trial in self.chosen(trials, ended=True)}
+            self._delete_strangers(store, numbers, exact=exact)
             self._finish_parent(store, trials, result)
         except Exception:
             self._forget()
