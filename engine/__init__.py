@@ -11,21 +11,19 @@ if TYPE_CHECKING:
     from engine.backtest import BacktestResult as BacktestResult
     from engine.bars import Bars as Bars
     from engine.data import load_bars as load_bars
-    from engine.evaluate import evaluate as evaluate
     from engine.jit import kernel as kernel
     from engine.strategy import load_strategy as load_strategy
-    from engine.strategy import strategy as strategy
+    from engine.sweeps import sweep as sweep
 
 _HOME = {
     "Account": "engine.account",
     "BacktestEngine": "engine.backtest",
     "BacktestResult": "engine.backtest",
     "Bars": "engine.bars",
-    "evaluate": "engine.evaluate",
     "kernel": "engine.jit",
     "load_bars": "engine.data",
     "load_strategy": "engine.strategy",
-    "strategy": "engine.strategy",
+    "sweep": "engine.sweeps",
 }
 __all__ = sorted(_HOME)
 

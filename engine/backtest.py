@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from engine.account import Account, make_account, make_rules
-from engine.bars import Bars
-from engine.data import load_bars
-from engine.metrics import metrics_of
+from engine.bars import Bars, slice_bars
+from engine.data import content_hash, load_bars
+from engine.evaluate import run_portfolio, warmup_start
+from engine.metrics import as_metrics, measure
 from engine.orders import EXIT_REASONS, TRADE_COLUMNS
-from engine.simulate import simulate
+from engine.simulate import Run, simulate
 from engine.sizing import volatility_scale
 from engine.strategy import Strategy, load_strategy
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+StrategyLike = str | Strategy | Callable[..., Any]
+
+
+class Tracker(Protocol):
+    """What a backtest logs to; optim.tracking has implementations."""
+
+    def log_params(self, params: Mapping[str, Any]) -> None: ...
+    def log_metrics(self, metrics: Mapping[str, float]) -> None: ...
+    def log_artifact(self, path: str | Path, artifact_path: str | None = None) -> None: ...
+    def set_tags(self, tags: Mapping[str, Any]) -> None: ...
 
 
 class BacktestResult(NamedTuple):
@@ -30,43 +44,143 @@ class BacktestResult(NamedTuple):
     metrics: dict[str, float]
     equity: pd.Series[float]  # marked at the close of every bar, UTC index
     trades: pd.DataFrame  # one row per round trip; exit_reason "open" for a position still held
+    market: pd.Series[float]  # price of buying and holding, 1.0 at the first bar
+    config: dict[str, Any]  # what the result depends on: strategy, params, account, clock, data
+
+    @property
+    def returns(self) -> pd.Series[float]:
+        """Simple returns per bar, the first one from the initial cash."""
+        import pandas as pd
+
+        equity = self.equity.to_numpy()
+        before = np.r_[self.account.initial_cash, equity[:-1]]
+        growth = np.divide(equity, before, out=np.ones(len(equity)), where=before > 0)
+        return pd.Series(growth - 1.0, index=self.equity.index, name="returns")
+
+    @property
+    def drawdown(self) -> pd.Series[float]:
+        """Equity / highest equity so far - 1, never above 0."""
+        peak = self.equity.cummax().clip(lower=self.account.initial_cash)
+        return (self.equity / peak - 1).rename("drawdown")
+
+    def plot(self) -> Figure:
+        """Equity against buying and holding, above the drawdown, as a matplotlib Figure."""
+        from engine.report import summary_figure
+
+        return summary_figure(self)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write plots/, reports/, config/ and trades.csv.gz below `folder`; returns the files."""
+        from engine.report import save
+
+        return save(self, Path(folder))
 
 
 class BacktestEngine:
-    """Backtests under one set of account rules, each given by name: BacktestEngine(fee_bps=10, stop_pct=0.02)."""
+    """Backtests under one set of account rules, each given by name: BacktestEngine(fee_bps=10, stop_pct=0.02).
 
-    def __init__(self, *, periods_per_year: float = 252.0, tracker: Any = None, **account: Any) -> None:
+    periods_per_year: bars in a year, 252 for daily bars of shares. tracker: logs config, metrics, plots and trades.
+    Raises ParameterError on an unknown rule or a value out of range.
+    """
+
+    def __init__(self, *, periods_per_year: float = 252.0, tracker: Tracker | None = None, **account: Any) -> None:
         self.account = make_account(account)
         self.periods_per_year = periods_per_year
         self.tracker = tracker
 
     def run_realistic(
-        self, df: pd.DataFrame | Bars, strategy_fn: str | Strategy | Callable[..., Any], params: Mapping[str, Any]
+        self,
+        df: pd.DataFrame | Bars | Sequence[Bars],
+        strategy_fn: StrategyLike,
+        params: Mapping[str, Any],
+        *,
+        start: int = 0,
     ) -> BacktestResult:
-        """Backtest a built-in name, a "file.py:function", a @strategy, or a callable (df, params) -> Series."""
-        bars = df if isinstance(df, Bars) else load_bars(df)
+        """Backtest bars from `start` on; the bars before it only warm the signal up.
+
+        df: a DataFrame, Bars, or several Bars with the same timestamps for a portfolio. strategy_fn: a built-in name, a
+        "file.py:function", a @strategy, or any callable (df, params) -> Series of target exposure.
+        Raises DataError, StrategyError or ParameterError.
+        """
         strategy = as_strategy(strategy_fn)
         bound = strategy.bind(params)
-        rules = make_rules(self.account)
+        instruments = _instruments(df)
+        warm = warmup_start(strategy.warmup_bars(bound), self.account, start)
+        seen = tuple(slice_bars(bars, warm, len(bars.close)) for bars in instruments)
+        run, market = self._simulate(strategy, bound, seen, start - warm, portfolio=_is_portfolio(df))
+        timestamp = seen[0].timestamp[start - warm :]
+        values = measure(timestamp, market, run, float(self.account.initial_cash), float(self.periods_per_year), True)
+        used = dict(bound._asdict() if hasattr(bound, "_asdict") else bound)
+        result = BacktestResult(
+            strategy.name,
+            used,
+            self.account,
+            as_metrics(values),
+            *_tables(timestamp, run, market),
+            self._config(strategy, used, seen, timestamp),
+        )
+        if self.tracker is not None:
+            log(result, self.tracker)
+        return result
+
+    def _simulate(
+        self, strategy: Strategy, bound: Any, seen: tuple[Bars, ...], first: int, *, portfolio: bool
+    ) -> tuple[Run, Any]:
+        if portfolio:
+            return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, self.periods_per_year)
+        bars = seen[0]
         scale = volatility_scale(bars.close, self.account, self.periods_per_year)
-        run = simulate(bars, strategy.target(bars, bound), scale, rules)
-        metrics = metrics_of(bars, run, rules.initial_cash, self.periods_per_year)
-        used = bound._asdict() if hasattr(bound, "_asdict") else dict(bound)
-        return BacktestResult(strategy.name, used, self.account, metrics, *_tables(bars, run.equity, run.trades))
+        traded = slice_bars(bars, first, len(bars.close))
+        target = strategy.target(bars, bound)
+        return simulate(traded, target[first:], scale[first:], make_rules(self.account)), traded.close
+
+    def _config(
+        self, strategy: Strategy, used: dict[str, Any], seen: tuple[Bars, ...], timestamp: Any
+    ) -> dict[str, Any]:
+        return {
+            "strategy": strategy.name,
+            "params": used,
+            "account": self.account._asdict(),
+            "periods_per_year": self.periods_per_year,
+            "data_sha256": [content_hash(bars) for bars in seen],
+            "data_start": str(timestamp[0].astype("datetime64[ns]").astype("datetime64[s]")),
+            "data_end": str(timestamp[-1].astype("datetime64[ns]").astype("datetime64[s]")),
+            "n_bars": len(timestamp),
+        }
 
 
-def as_strategy(given: str | Strategy | Callable[..., Any]) -> Strategy:
+def as_strategy(given: StrategyLike) -> Strategy:
     """A Strategy from a name, a "file.py:function", a Strategy or a callable (df, params) -> Series."""
     if isinstance(given, Strategy):
         return given
     return load_strategy(given, Path()) if isinstance(given, str) else Strategy(given, compiled=False)
 
 
-def _tables(bars: Bars, equity: Any, trades: Any) -> tuple[pd.Series[float], pd.DataFrame]:
+def log(result: BacktestResult, tracker: Tracker) -> None:
+    """Log a backtest's config, metrics, plots, reports and trades to the tracker's current run."""
+    tracker.log_params({"strategy": result.strategy, **result.params, **result.account._asdict()})
+    tracker.log_metrics(result.metrics)
+    tracker.set_tags({"strategy": result.strategy, "data_sha256": ",".join(result.config["data_sha256"])})
+    with tempfile.TemporaryDirectory() as folder:
+        for path in result.save(folder):
+            inside = path.relative_to(folder).parent.as_posix()
+            tracker.log_artifact(str(path), artifact_path=None if inside == "." else inside)
+
+
+def _is_portfolio(df: Any) -> bool:
+    return isinstance(df, (list, tuple)) and not isinstance(df, Bars)
+
+
+def _instruments(df: Any) -> tuple[Bars, ...]:
+    parts = df if _is_portfolio(df) else (df,)
+    return tuple(part if isinstance(part, Bars) else load_bars(part) for part in parts)
+
+
+def _tables(timestamp: Any, run: Run, market: Any) -> tuple[pd.Series[float], pd.DataFrame, pd.Series[float]]:
     import pandas as pd
 
-    index = pd.DatetimeIndex(bars.timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")
-    table = pd.DataFrame(trades, columns=list(TRADE_COLUMNS))
+    index = pd.DatetimeIndex(timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")
+    table = pd.DataFrame(run.trades, columns=list(TRADE_COLUMNS))
     entry, leave = table["entry_bar"].to_numpy(np.int64), table["exit_bar"].to_numpy(np.int64)
     shown = pd.DataFrame({"entry_time": index[entry], "exit_time": index[leave]})
     for name in ("entry_price", "exit_price", "size", "pnl"):
@@ -75,4 +189,7 @@ def _tables(bars: Bars, equity: Any, trades: Any) -> tuple[pd.Series[float], pd.
     shown["fees"] = table["fees"]
     shown["bars_held"] = leave - entry
     shown["exit_reason"] = [EXIT_REASONS[int(reason)] for reason in table["exit_reason"]]
-    return pd.Series(equity, index=index, name="equity"), shown
+    if run.n_instruments > 1:
+        shown.insert(0, "instrument", table["instrument"].astype(int))
+    held = pd.Series(market / market[0], index=index, name="buy_and_hold")
+    return pd.Series(run.equity, index=index, name="equity"), shown, held

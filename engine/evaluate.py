@@ -40,24 +40,46 @@ def evaluate(
     The signal is computed on bars[start - warm-up : stop], the simulation sees bars[start:stop].
     """
     try:
-        rules = make_rules(account)
-        bound = strategy.bind(params)
-        warm = warmup_start(strategy.warmup_bars(bound), account, cell.start)
-        first = cell.start - warm
-        if cell.instrument >= 0:
-            seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
-            target = strategy.target(seen, bound)
-            scale = volatility_scale(seen.close, account, periods_per_year)
-            return Outcome(as_metrics(score(seen, first, target, scale, rules, periods_per_year, True)), "")
-        together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
-        run, market = run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)
-        timestamp = together[0].timestamp[first:]
-        values = measure(timestamp, market, run, rules.initial_cash, periods_per_year, True)
-        return Outcome(as_metrics(values), "")
+        return Outcome(as_metrics(measure_cell(strategy, params, account, instruments, cell, periods_per_year)), "")
     except EngineError as error:
         return Outcome({}, str(error))
     except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the trial fails, the study goes on
         return Outcome({}, f"{strategy.name} raised {type(error).__name__}: {error}")
+
+
+def measure_cell(
+    strategy: Strategy,
+    params: Mapping[str, Any],
+    account: Account,
+    instruments: tuple[Bars, ...],
+    cell: Cell,
+    periods_per_year: float,
+    *,
+    tails: bool = True,
+) -> Array:
+    """The metrics of one cell in the order of the catalogue; `tails`: see engine.metrics.measure.
+
+    Raises EngineError, and whatever the strategy raises.
+    """
+    rules = make_rules(account)
+    bound = strategy.bind(params)
+    warm = warmup_start(strategy.warmup_bars(bound), account, cell.start)
+    first = cell.start - warm
+    if cell.instrument >= 0:
+        seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
+        target = strategy.target(seen, bound)
+        scale = volatility_scale(seen.close, account, periods_per_year)
+        return score(seen, first, target, scale, rules, periods_per_year, tails)
+    together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
+    run, market = run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)
+    return measure(together[0].timestamp[first:], market, run, rules.initial_cash, periods_per_year, tails)
+
+
+def warmup_start(warmup_bars: int, account: Account, start: int) -> int:
+    """The first bar that signal and sizing need to see for a cell that begins at bar `start`."""
+    if account.volatility_target > 0:
+        warmup_bars = max(warmup_bars, account.volatility_window)
+    return max(start - warmup_bars, 0)
 
 
 def run_portfolio(
@@ -72,13 +94,6 @@ def run_portfolio(
     scales = np.stack([volatility_scale(bars.close, account, periods_per_year)[first:] for bars in instruments])
     run = simulate_portfolio(panel, targets, scales, make_rules(account))
     return run, (panel.close / panel.close[:, :1]).mean(axis=0)
-
-
-def warmup_start(warmup_bars: int, account: Account, start: int) -> int:
-    """The first bar that signal and sizing need to see for a cell that begins at bar `start`."""
-    if account.volatility_target > 0:
-        warmup_bars = max(warmup_bars, account.volatility_window)
-    return max(start - warmup_bars, 0)
 
 
 @kernel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from engine.arrays import Array
@@ -60,6 +62,85 @@ def rsi(values: Array, period: int) -> Array:
         loss += (max(-change, 0.0) - loss) / period
         out[t] = 100.0 * gain / (gain + loss) if gain + loss > 0.0 else 50.0
     return out
+
+
+@kernel
+def wma(values: Array, window: int) -> Array:
+    """Linearly weighted moving average, the newest value weighs most. Warm-up: window - 1 bars."""
+    n = len(values)
+    out = np.full(n, np.nan)
+    share = 2.0 / (window * (window + 1.0))
+    for t in range(window - 1, n):
+        total = 0.0
+        for i in range(window):
+            total += (i + 1) * values[t - window + 1 + i]
+        out[t] = total * share
+    return out
+
+
+@kernel
+def std(values: Array, window: int) -> Array:
+    """Standard deviation (ddof 0, as Bollinger has it) of the last `window` values, two passes. Warm-up: window - 1."""
+    n = len(values)
+    out = np.full(n, np.nan)
+    for t in range(window - 1, n):
+        mean = 0.0
+        for i in range(t - window + 1, t + 1):
+            mean += values[i]
+        mean /= window
+        squares = 0.0
+        for i in range(t - window + 1, t + 1):
+            squares += (values[i] - mean) * (values[i] - mean)
+        out[t] = math.sqrt(squares / window)
+    return out
+
+
+@kernel
+def zscore(values: Array, window: int) -> Array:
+    """(value - mean) / standard deviation (ddof 0) of the last `window`; 0 where that is 0. Warm-up: window - 1."""
+    out = std(values, window)
+    mean = sma(values, window)
+    for t in range(window - 1, len(values)):
+        out[t] = (values[t] - mean[t]) / out[t] if out[t] > 0.0 else 0.0
+    return out
+
+
+@kernel
+def roc(values: Array, period: int) -> Array:
+    """Rate of change: value / value `period` bars ago - 1. Warm-up: period bars."""
+    out = np.full(len(values), np.nan)
+    for t in range(period, len(values)):
+        out[t] = values[t] / values[t - period] - 1.0
+    return out
+
+
+@kernel
+def atr(high: Array, low: Array, close: Array, period: int) -> Array:
+    """Average true range with Wilder's smoothing, from the mean of the first `period` ranges. Warm-up: period bars."""
+    n = len(close)
+    out = np.full(n, np.nan)
+    if n <= period:
+        return out
+    mean = 0.0
+    for t in range(1, n):
+        reach = max(high[t], close[t - 1]) - min(low[t], close[t - 1])
+        if t <= period:
+            mean += reach / period
+        else:
+            mean += (reach - mean) / period
+        if t >= period:
+            out[t] = mean
+    return out
+
+
+@kernel
+def macd(values: Array, fast: int, slow: int, smooth: int) -> tuple[Array, Array]:
+    """ema(fast) - ema(slow) and its ema over `smooth` bars. Warm-up: slow - 1 and slow + smooth - 2 bars."""
+    line = ema(values, fast) - ema(values, slow)
+    signal = np.full(len(values), np.nan)
+    if len(values) >= slow:
+        signal[slow - 1 :] = ema(line[slow - 1 :], smooth)
+    return line, signal
 
 
 @kernel

@@ -17,6 +17,7 @@ from engine.tails import Tail, alpha_beta, quantiles
 
 DAYS_PER_YEAR = 365.25
 N_METRICS = len(METRICS)
+TAIL_METRICS = frozenset({"value_at_risk_95", "conditional_value_at_risk_95", "tail_ratio", "alpha", "beta"})
 NANOSECONDS_PER_DAY = 86_400_000_000_000
 
 
@@ -168,18 +169,15 @@ def drawdowns(equity: Array, initial_cash: float) -> Drawdowns:
     peak, deepest, squares = initial_cash, 0.0, 0.0
     length, longest, count, under = 0, 0, 0, 0
     for t in range(len(equity)):
-        if equity[t] >= peak:
-            peak = equity[t]
-            length = 0
-            continue
-        if length == 0:
-            count += 1
-        length += 1
-        under += 1
-        longest = max(longest, length)
+        peak = max(peak, equity[t])
         depth = equity[t] / peak - 1.0
         deepest = min(deepest, depth)
         squares += depth * depth
+        below = 1 if equity[t] < peak else 0
+        length = (length + 1) * below
+        longest = max(longest, length)
+        count += 1 if length == 1 else 0
+        under += below
     return Drawdowns(deepest, squares, longest, count, under)
 
 

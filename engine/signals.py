@@ -65,3 +65,45 @@ def latch_channels(close: Array, enter: Array, leave: Array) -> Array:
             held = 0.0
         target[t] = held
     return target
+
+
+@kernel
+def fade(score: Array, enter: float, leave: float) -> Array:
+    """1.0 from score < -enter until score >= -leave, -1.0 from score > enter until score <= leave."""
+    target = np.zeros(len(score))
+    held = 0.0
+    for t in range(len(score)):
+        if (held > 0.0 and score[t] >= -leave) or (held < 0.0 and score[t] <= leave):
+            held = 0.0
+        if score[t] < -enter:
+            held = 1.0
+        elif score[t] > enter:
+            held = -1.0
+        target[t] = held
+    return target
+
+
+@kernel
+def breakout(close: Array, centre: Array, width: Array, multiple: float) -> Array:
+    """1.0 from close > centre + multiple * width, both of the previous bar, until close < centre; shape (n_bars,)."""
+    target = np.zeros(len(close))
+    held = 0.0
+    for t in range(1, len(close)):
+        if close[t] > centre[t - 1] + multiple * width[t - 1]:
+            held = 1.0
+        elif close[t] < centre[t - 1]:
+            held = 0.0
+        target[t] = held
+    return target
+
+
+@kernel
+def side_of(values: Array, threshold: float) -> Array:
+    """1.0 where value > threshold, -1.0 where value < -threshold, else 0.0; shape (n_bars,)."""
+    target = np.zeros(len(values))
+    for t in range(len(values)):
+        if values[t] > threshold:
+            target[t] = 1.0
+        elif values[t] < -threshold:
+            target[t] = -1.0
+    return target

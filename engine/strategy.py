@@ -31,7 +31,7 @@ class Strategy:
     name: the function's. reference: what load_strategy finds it by, in any process. params: the NamedTuple class of its
     parameters; None for a plain callable that declares none. compiled: True for @strategy, whose work happens in
     kernels without the interpreter lock; False for a plain callable on a DataFrame. joint: it takes a tuple of Bars and
-    returns weights of shape (n_bars, k), so it needs a portfolio.
+    returns weights of shape (n_bars, k), so it needs a portfolio; of n_instruments, 0 for any number.
     """
 
     def __init__(self, signal: Callable[..., Any], *, compiled: bool) -> None:
@@ -40,8 +40,10 @@ class Strategy:
         self.name: str = getattr(signal, "__name__", type(signal).__name__)
         self.reference = _reference(signal)
         self.params = _params_class(signal)
-        self.joint = _takes_instruments(signal)
+        self.n_instruments = _n_instruments(signal)
+        self.joint = self.n_instruments != 1
         self._rules = {} if self.params is None else {f: _caster(t) for f, t in _hints(self.params).items()}
+        self._required = [name for name in self._rules if name not in self.params._field_defaults]
         self.__doc__ = signal.__doc__
 
     def __repr__(self) -> str:
@@ -68,8 +70,7 @@ class Strategy:
                 values[name] = cast(value)
             except (TypeError, ValueError, OverflowError) as error:
                 raise ParameterError(f"{self.name}: {name} = {value!r} must be {error}") from None
-        optional = self.params._field_defaults
-        if missing := [name for name in self._rules if name not in values and name not in optional]:
+        if missing := [name for name in self._required if name not in values]:
             raise ParameterError(f"{self.name}: missing parameter {', '.join(missing)}")
         params = self.params(**values)
         for held, rule in params.rules() if hasattr(params, "rules") else ():
@@ -99,6 +100,8 @@ class Strategy:
     def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
         """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
         shape = (len(instruments[0].close), len(instruments))
+        if self.n_instruments not in (0, 1, len(instruments)):
+            raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
         if self.joint:
             return self._checked(self.signal(instruments, params), shape)
         return np.stack([self.target(bars, params) for bars in instruments], axis=1) / len(instruments)
@@ -120,10 +123,15 @@ class Strategy:
 @kernel
 def first_unusable(target: Array) -> int:
     """The first bar whose target is NaN or outside [-1, 1]; -1 when there is none."""
-    for t in range(len(target)):
-        if not -1.0 <= target[t] <= 1.0:
-            return t
-    return -1
+    n_usable = 0
+    for t in range(len(target)):  # counting needs no branch, so it goes several bars at a time
+        n_usable += abs(target[t]) <= 1.0
+    if n_usable == len(target):
+        return -1
+    t = 0
+    while abs(target[t]) <= 1.0:
+        t += 1
+    return t
 
 
 def strategy(function: Callable[..., Any]) -> Strategy:
@@ -220,12 +228,14 @@ def _params_class(signal: Callable[..., Any]) -> Any:
     return declared if hasattr(declared, "_fields") else None
 
 
-def _takes_instruments(signal: Callable[..., Any]) -> bool:
-    """Whether the first parameter is annotated as a tuple of Bars."""
+def _n_instruments(signal: Callable[..., Any]) -> int:
+    """2 for a first parameter annotated tuple[Bars, Bars], 0 for tuple[Bars, ...], else 1."""
     code = getattr(signal, "__code__", None)
-    if code is None or code.co_argcount < 1:
-        return False
-    return get_origin(_hints(signal).get(code.co_varnames[0])) is tuple
+    declared = _hints(signal).get(code.co_varnames[0]) if code is not None and code.co_argcount > 0 else None
+    if get_origin(declared) is not tuple:
+        return 1
+    parts = get_args(declared)
+    return 0 if Ellipsis in parts else len(parts)
 
 
 def _caster(declared: Any) -> Callable[[Any], Any]:
@@ -245,6 +255,8 @@ def _one_of(value: Any, choices: tuple[Any, ...]) -> Any:
 
 
 def _as_int(value: Any) -> int:
+    if type(value) is int:
+        return value
     if isinstance(value, (bool, np.bool_, str)) or not math.isfinite(value) or int(value) != value:
         raise ValueError("a whole number")
     return int(value)

@@ -1,0 +1,177 @@
+"""The conformance suite: what every strategy must obey. `optim check strategy FILE.py:fn` runs it on the user's own."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.account import Account
+from engine.arrays import Array
+from engine.bars import Bars, make_bars, slice_bars
+from engine.cells import Cell
+from engine.errors import ParameterError, StrategyError
+from engine.evaluate import evaluate
+from engine.strategy import Strategy, load_strategy
+
+HOUR = 3_600_000_000_000
+N_BARS = 700
+
+
+class Report(NamedTuple):
+    """What was checked; printing it tells the user."""
+
+    strategy: str
+    checks: tuple[str, ...]
+    n_params: int
+
+    def __str__(self) -> str:
+        lines = [f"{self.strategy}: obeys the rules ({self.n_params} parameter sets)"]
+        return "\n".join([*lines, *(f"  ok  {check}" for check in self.checks)])
+
+
+def check_strategy(
+    reference: str | Strategy, params: Mapping[str, Any] | None = None, *, base: Path = Path(), seed: int = 0
+) -> Report:
+    """Run every check on random bars; StrategyError says which rule is broken, for what parameters, at which bar.
+
+    params: one parameter set to check. Without it, sets are drawn from the strategy's search space if it has one beside
+    it or among the built-in ones (search_spaces/<name>.toml), else from the defaults its Params declare.
+    """
+    strategy = reference if isinstance(reference, Strategy) else load_strategy(reference, base)
+    rng = np.random.default_rng(seed)
+    drawn = [dict(params)] if params is not None else list(draw_params(strategy, rng))
+    instruments = tuple(random_bars(rng) for _ in range(strategy.n_instruments or 2))
+    for one in drawn:
+        for check in CHECKS:
+            check(strategy, one, instruments, rng)
+    return Report(strategy.name, tuple((check.__doc__ or "").rstrip(".") for check in CHECKS), len(drawn))
+
+
+def is_target(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...], rng: Any) -> None:
+    """The signal is one finite number in [-1, 1] per bar."""
+    signal(strategy, params, instruments)  # raises by itself
+
+
+def repeats(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...], rng: Any) -> None:
+    """The signal is the same when it is asked for again, and for all it was asked in between."""
+    first = signal(strategy, params, instruments)
+    signal(strategy, params, tuple(slice_bars(bars, 100, 400) for bars in instruments))
+    _same(strategy, params, first, signal(strategy, params, instruments), "differs when asked for again")
+
+
+def looks_not_ahead(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...], rng: Any) -> None:
+    """The signal of bars 0 ... k is the same whether later bars are known or not."""
+    whole = signal(strategy, params, instruments)
+    for k in sorted({2, 3, 10, *(int(k) for k in rng.integers(20, N_BARS, 8))}):
+        part = signal(strategy, params, tuple(slice_bars(bars, 0, k) for bars in instruments))
+        _same(strategy, params, whole[:k], part, f"looks ahead: it changes when only the first {k} bars are known")
+
+
+def leaves_bars_alone(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...], rng: Any) -> None:
+    """The bars are not written to."""
+    before = [column.copy() for bars in instruments for column in bars]
+    signal(strategy, params, instruments)
+    after = [column for bars in instruments for column in bars]
+    if not all(np.array_equal(x, y) for x, y in zip(before, after, strict=True)):
+        raise StrategyError(f"{strategy.name}({dict(params)}) changes the bars it is given")
+
+
+def warms_up(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...], rng: Any) -> None:
+    """The declared warm-up is a number of bars that is not negative."""
+    warm = strategy.warmup_bars(strategy.bind(params))
+    if warm < 0:
+        raise StrategyError(f"{strategy.name}({dict(params)}).warmup_bars() is {warm}, must not be negative")
+
+
+def trades(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...], rng: Any) -> None:
+    """A backtest of it gives metrics that are finite or undefined, never infinite."""
+    cell = Cell(-1 if strategy.joint else 0, N_BARS // 3, N_BARS)
+    outcome = evaluate(strategy, params, Account(fee_bps=10, slippage_bps=2), instruments, cell, 252.0)
+    if outcome.error:
+        raise StrategyError(f"{strategy.name}({dict(params)}) cannot be backtested: {outcome.error}")
+    if infinite := [name for name, value in outcome.metrics.items() if np.isinf(value)]:
+        raise StrategyError(f"{strategy.name}({dict(params)}): {', '.join(infinite)} is infinite")
+
+
+CHECKS = (is_target, repeats, looks_not_ahead, leaves_bars_alone, warms_up, trades)
+
+
+def signal(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...]) -> Array:
+    """The strategy's target for one instrument, or its weights for several."""
+    bound = strategy.bind(params)
+    return strategy.weights(instruments, bound) if strategy.joint else strategy.target(instruments[0], bound)
+
+
+def random_bars(rng: np.random.Generator, n: int = N_BARS) -> Bars:
+    """A random walk with trends, gaps and a flat stretch, in which nothing moves."""
+    drift = np.repeat(rng.normal(0, 0.002, n // 50 + 1), 50)[:n]
+    steps = drift + rng.normal(0, 0.01, n)
+    steps[n // 2 : n // 2 + 20] = 0.0
+    close = 100.0 * np.exp(np.cumsum(steps))
+    open_ = np.r_[100.0, close[:-1]] * np.exp(rng.normal(0, 0.002, n) * (steps != 0))
+    spread = np.abs(rng.normal(0, 0.004, n)) * (steps != 0)
+    high, low = np.maximum(open_, close) * (1 + spread), np.minimum(open_, close) * (1 - spread)
+    return make_bars(np.arange(n) * HOUR, open_, high, low, close, rng.integers(1, 10_000, n).astype(float))
+
+
+def draw_params(strategy: Strategy, rng: np.random.Generator, n: int = 6) -> Iterator[dict[str, Any]]:
+    """Parameter sets that satisfy the strategy's own rules; StrategyError when it is not known how to draw them."""
+    table = _search_space(strategy)
+    if table is None:
+        fields = () if strategy.params is None else strategy.params._fields
+        defaults = {} if strategy.params is None else strategy.params._field_defaults
+        if missing := [name for name in fields if name not in defaults]:
+            raise StrategyError(
+                f"{strategy.name} has no search_spaces/{strategy.name}.toml and no default for {', '.join(missing)}: "
+                "give its Params defaults, or write the search space beside the strategy's file"
+            )
+        yield dict(defaults)
+        return
+    found = 0
+    for _ in range(1000):
+        drawn = {name: _draw(entry, rng) for name, entry in table.items()}
+        try:
+            strategy.bind(drawn)
+        except ParameterError:
+            continue
+        yield drawn
+        found += 1
+        if found == n:
+            return
+    if found == 0:
+        raise StrategyError(f"{strategy.name}: no point of its search space satisfies its rules")
+
+
+def _search_space(strategy: Strategy) -> dict[str, Any] | None:
+    """The [parameters] table of the strategy's search space, from beside its file or from the built-in ones."""
+    here = Path(strategy.reference.rpartition(":")[0]).parent if ":" in strategy.reference else None
+    root = Path(__file__).parent.parent
+    folders = [here / "search_spaces", here] if here else [root / "search_spaces", root / "optim" / "search_spaces"]
+    for folder in folders:
+        if (path := folder / f"{strategy.name}.toml").is_file():
+            found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("parameters", {})
+            return found
+    return None
+
+
+def _draw(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
+    if entry["type"] == "categorical":
+        return entry["choices"][int(rng.integers(len(entry["choices"])))]
+    low, high, step = entry["low"], entry["high"], entry.get("step", 1 if entry["type"] == "int" else None)
+    if step is None:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))) if entry.get("log") else rng.uniform(low, high))
+    value = low + step * int(rng.integers(int((high - low) / step + 1e-9) + 1))
+    return int(value) if entry["type"] == "int" else float(value)
+
+
+def _same(strategy: Strategy, params: Mapping[str, Any], one: Array, other: Array, what: str) -> None:
+    if len(one) != len(other):
+        raise StrategyError(f"{strategy.name}({dict(params)}) {what}")
+    differs = (one != other).reshape(len(one), -1).any(axis=1)
+    if differs.any():
+        bar = int(differs.argmax())
+        raise StrategyError(f"{strategy.name}({dict(params)}) {what}: bar {bar} is {one[bar]} and {other[bar]}")

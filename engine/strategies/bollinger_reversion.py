@@ -1,0 +1,32 @@
+"""Mean reversion on Bollinger bands."""
+
+from typing import NamedTuple
+
+from engine.arrays import Array
+from engine.bars import Bars
+from engine.indicators import zscore
+from engine.signals import fade
+from engine.strategy import strategy
+
+
+class Params(NamedTuple):
+    """Window in bars, widths in standard deviations."""
+
+    window: int
+    entry_width: float
+    exit_width: float
+
+    def warmup_bars(self) -> int:
+        return self.window
+
+    def rules(self) -> tuple[tuple[bool, str], ...]:
+        return (
+            (self.window >= 2, "window >= 2"),
+            (0 <= self.exit_width < self.entry_width, "0 <= exit_width < entry_width"),
+        )
+
+
+@strategy
+def bollinger_reversion(bars: Bars, p: Params) -> Array:
+    """Long below the lower band until the close is back within `exit_width` of the mean; short above the upper band."""
+    return fade(zscore(bars.close, p.window), p.entry_width, p.exit_width)

@@ -1,0 +1,34 @@
+"""Pairs trading on the z-score of the log price ratio of two instruments."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.arrays import Array
+from engine.bars import Bars
+from engine.indicators import zscore
+from engine.signals import fade
+from engine.strategy import strategy
+
+
+class Params(NamedTuple):
+    """Window in bars, levels in standard deviations."""
+
+    window: int
+    entry: float
+    exit: float
+
+    def warmup_bars(self) -> int:
+        return self.window
+
+    def rules(self) -> tuple[tuple[bool, str], ...]:
+        return ((self.window >= 2, "window >= 2"), (0 <= self.exit < self.entry, "0 <= exit < entry"))
+
+
+@strategy
+def zscore_pairs(pair: tuple[Bars, Bars], p: Params) -> Array:
+    """Half the equity each way: long the first and short the second when their ratio is low, else reversed."""
+    first, second = pair
+    ratio = np.log(first.close / second.close)
+    side = fade(zscore(ratio, p.window), p.entry, p.exit)
+    return np.stack([0.5 * side, -0.5 * side], axis=1)

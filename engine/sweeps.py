@@ -1,0 +1,164 @@
+"""sweep: one row of metrics per row of parameters, on all cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from engine.account import Account, make_account
+from engine.arrays import Array
+from engine.backtest import StrategyLike, as_strategy
+from engine.bars import Bars
+from engine.catalogue import METRICS
+from engine.cells import Cell
+from engine.data import load_bars
+from engine.errors import EngineError, ParameterError
+from engine.evaluate import measure_cell
+from engine.metrics import N_METRICS, TAIL_METRICS
+from engine.strategy import Strategy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK_BARS = 1_000_000  # bars simulated between two reports of progress: some hundredths of a second
+Progress = Callable[[int, int | None], None]  # rows done, rows in all if known
+
+
+class Work(NamedTuple):
+    """What all rows share."""
+
+    strategy: Strategy
+    account: Account
+    instruments: tuple[Bars, ...]
+    cell: Cell
+    periods_per_year: float
+    tails: bool
+
+
+def sweep(
+    bars: Bars | pd.DataFrame | Sequence[Bars],
+    strategy: StrategyLike,
+    params_table: pd.DataFrame | Iterable[Mapping[str, Any]],
+    *,
+    metrics: Sequence[str] | None = None,
+    periods_per_year: float = 252.0,
+    n_jobs: int = -1,
+    progress: bool | Progress = False,
+    **account: Any,
+) -> pd.DataFrame:
+    """Backtest every row of a parameter table; returns the table with a column per metric and, if any failed, `error`.
+
+    bars: one instrument, or several Bars with the same timestamps for a portfolio. params_table: a DataFrame, or any
+    iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
+    engine.catalogue.METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio, alpha
+    and beta a row costs about half. n_jobs: threads, -1 for all cores; a plain Python strategy holds the interpreter
+    and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in all or None).
+
+    A row that fails has NaN metrics and its reason in `error`. Raises ParameterError on an unknown metric or rule.
+    """
+    import pandas as pd
+
+    names = list(METRICS) if metrics is None else list(metrics)
+    if unknown := [name for name in names if name not in METRICS]:
+        raise ParameterError(f"unknown metric {', '.join(unknown)}; there are {', '.join(METRICS)}")
+    several = isinstance(bars, (list, tuple)) and not isinstance(bars, Bars)
+    given: list[Any] = list(bars) if several else [bars]
+    instruments = tuple(one if isinstance(one, Bars) else load_bars(one) for one in given)
+    cell = Cell(-1 if several else 0, 0, len(instruments[0].close))
+    tails = not TAIL_METRICS.isdisjoint(names)
+    work = Work(as_strategy(strategy), make_account(account), instruments, cell, float(periods_per_year), tails)
+
+    total = len(params_table) if isinstance(params_table, Sized) else None
+    rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))
+    chunk = max(1, CHUNK_BARS // (cell.stop * len(instruments)))
+    report = _line_on_stderr() if progress is True else progress or None
+    done: list[tuple[list[Mapping[str, Any]], Array, list[str]]] = []
+    n_done = 0
+    for part in _in_order(work, rows, min(chunk, 256), n_jobs if n_jobs > 0 else os.cpu_count() or 1):
+        done.append(part)
+        n_done += len(part[0])
+        if report is not None:
+            report(n_done, total)
+    columns = [list(METRICS).index(name) for name in names]
+    values = np.concatenate([part[1][:, columns] for part in done]) if done else np.empty((0, len(names)))
+    table = pd.DataFrame([row for part in done for row in part[0]])
+    table = pd.concat([table, pd.DataFrame(values, columns=names)], axis=1)
+    errors = [error for part in done for error in part[2]]
+    if any(errors):
+        table["error"] = errors
+    return table
+
+
+def _records(table: Any) -> Iterable[Mapping[str, Any]]:
+    if hasattr(table, "itertuples"):
+        names = list(table.columns)
+        return (dict(zip(names, row, strict=True)) for row in table.itertuples(index=False, name=None))
+    rows: Iterable[Mapping[str, Any]] = table
+    return rows
+
+
+def _in_order(
+    work: Work, rows: Iterator[Mapping[str, Any]], chunk: int, n_jobs: int
+) -> Iterator[tuple[list[Mapping[str, Any]], Array, list[str]]]:
+    """Chunks of results in the order of the rows; a few chunks are under way at a time, whatever the table's length."""
+    chunks = iter(lambda: list(islice(rows, chunk)), [])
+    if n_jobs == 1:
+        for part in chunks:
+            yield part, *_run_chunk(work, part)
+        return
+    with ThreadPoolExecutor(n_jobs) as pool:
+        pending: deque[tuple[list[Mapping[str, Any]], Future[tuple[Array, list[str]]]]] = deque()
+        for part in chunks:
+            pending.append((part, pool.submit(_run_chunk, work, part)))
+            if len(pending) > 3 * n_jobs:
+                first, future = pending.popleft()
+                yield first, *future.result()
+        while pending:
+            first, future = pending.popleft()
+            yield first, *future.result()
+
+
+def _run_chunk(work: Work, rows: list[Mapping[str, Any]]) -> tuple[Array, list[str]]:
+    values, errors = np.full((len(rows), N_METRICS), np.nan), [""] * len(rows)
+    for i, row in enumerate(rows):
+        try:
+            account, params = _split(work.account, row)
+            values[i] = measure_cell(
+                work.strategy, params, account, work.instruments, work.cell, work.periods_per_year, tails=work.tails
+            )
+        except EngineError as error:
+            errors[i] = str(error)
+        except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the row fails, the sweep goes on
+            errors[i] = f"{work.strategy.name} raised {type(error).__name__}: {error}"
+    return values, errors
+
+
+def _split(account: Account, row: Mapping[str, Any]) -> tuple[Account, Mapping[str, Any]]:
+    """The account with the rules that the row sets, and the rest: the strategy's parameters."""
+    if _RULES.isdisjoint(row):
+        return account, row
+    rules = {name: value.item() if hasattr(value, "item") else value for name, value in row.items() if name in _RULES}
+    return make_account({**account._asdict(), **rules}), {k: v for k, v in row.items() if k not in _RULES}
+
+
+_RULES = frozenset(Account._fields)
+
+
+def _line_on_stderr() -> Progress:
+    start = time.monotonic()
+
+    def show(done: int, total: int | None) -> None:
+        seconds = time.monotonic() - start
+        of = f"/{total}, {seconds / done * (total - done):.0f} s left" if total else ""
+        end = "\n" if done == total else ""
+        print(f"\r{done}{of} ({done / max(seconds, 1e-9):.0f} rows/s)   ", end=end, file=sys.stderr, flush=True)  # noqa: T201
+
+    return show

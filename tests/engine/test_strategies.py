@@ -1,0 +1,142 @@
+"""Every built-in strategy obeys the conformance suite, and the suite catches those that do not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.account import Account
+from engine.cells import Cell
+from engine.check import check_strategy, draw_params, random_bars
+from engine.errors import StrategyError
+from engine.evaluate import evaluate
+from engine.indicators import sma
+from engine.signals import above, mean_above
+from engine.strategy import builtin_names, load_strategy
+
+SPACES = Path(__file__).parents[2] / "search_spaces"
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_built_in_strategies_obey_the_rules(name):
+    report = check_strategy(name)
+    assert len(report.checks) == 6
+    assert name in str(report)
+    assert (SPACES / f"{name}.toml").is_file()
+    assert load_strategy(name).__doc__
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_built_in_strategies_trade(name):
+    strategy, rng = load_strategy(name), np.random.default_rng(2)
+    instruments = (random_bars(rng), random_bars(rng))
+    cell = Cell(-1 if strategy.joint else 0, 100, 700)
+    traded = 0.0
+    for params in draw_params(strategy, rng):
+        outcome = evaluate(strategy, params, Account(fee_bps=1), instruments, cell, 252)
+        assert outcome.error == ""
+        traded += outcome.metrics["exposure"]
+    assert traded > 0
+
+
+def test_a_strategy_for_one_instrument_trades_a_portfolio_in_equal_parts():
+    rng = np.random.default_rng(0)
+    instruments = (random_bars(rng), random_bars(rng))
+    together = evaluate(load_strategy("buy_and_hold"), {}, Account(), instruments, Cell(-1, 0, 700), 252)
+    alone = [evaluate(load_strategy("buy_and_hold"), {}, Account(), instruments, Cell(i, 0, 700), 252) for i in (0, 1)]
+    expected = sum(outcome.metrics["total_return"] for outcome in alone) / 2
+    assert together.metrics["total_return"] == pytest.approx(expected, rel=1e-12)
+    assert together.metrics["exposure"] == alone[0].metrics["exposure"]
+
+
+def test_a_pairs_strategy_needs_its_two_instruments():
+    rng = np.random.default_rng(0)
+    bars, pairs = random_bars(rng), load_strategy("zscore_pairs")
+    params = {"window": 20, "entry": 2.0, "exit": 0.5}
+    alone = evaluate(pairs, params, Account(), (bars,), Cell(0, 0, 700), 252)
+    assert "set portfolio = true" in alone.error
+    three = evaluate(pairs, params, Account(), (bars, bars, bars), Cell(-1, 0, 700), 252)
+    assert three.error == "zscore_pairs trades 2 instruments, but got 3"
+
+
+@pytest.mark.parametrize(("fast", "slow"), [(1, 2), (3, 20), (19, 20), (5, 699), (5, 700), (5, 701), (5, 2000)])
+def test_the_fused_crossover_equals_the_general_one(fast, slow):
+    close = random_bars(np.random.default_rng(7)).close
+    np.testing.assert_array_equal(mean_above(close, fast, slow), above(sma(close, fast), sma(close, slow)))
+
+
+BAD = """
+import itertools
+import numpy as np
+from typing import NamedTuple
+from engine.strategy import strategy
+
+class Params(NamedTuple):
+    shift: int = 1
+
+class Rising(NamedTuple):
+    low: float
+
+counter = itertools.count()
+
+@strategy
+def peeks(bars, p: Params):
+    return np.where(np.r_[bars.close[p.shift:], np.zeros(p.shift)] > bars.close, 1.0, 0.0)
+
+@strategy
+def standardises(bars, p: Params):
+    return np.clip((bars.close - bars.close.mean()) / bars.close.std() / 10, -1, 1)
+
+@strategy
+def remembers(bars, p: Params):
+    return np.full(len(bars.close), float(next(counter) % 3 == 0))
+
+@strategy
+def writes(bars, p: Params):
+    bars.close.setflags(write=True)
+
+@strategy
+def undeclared(bars, p: Rising):
+    return bars.close * 0
+
+@strategy
+def eager(bars, p: Params):
+    return bars.close * 0 + 2
+
+def pandas_peeks(df, params):
+    return (df["close"].shift(-1) > df["close"]).astype(float)
+
+def pandas_fine(df, params):
+    return (df["close"] > df["close"].rolling(5).mean()).astype(float)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (
+            "peeks",
+            r"peeks\(\{'shift': 1\}\) looks ahead: it changes when only the first \d+ bars are known: bar \d+ is",
+        ),
+        ("standardises", "looks ahead"),
+        ("remembers", "differs when asked for again"),
+        ("undeclared", "no default for low"),
+        ("eager", r"eager: target at bar 0 is 2.0, must be in \[-1, 1\]"),
+        ("pandas_peeks", "looks ahead"),
+    ],
+)
+def test_the_suite_catches_bad_strategies(tmp_path, function, sentence):
+    (tmp_path / "bad.py").write_text(BAD)
+    with pytest.raises(StrategyError, match=sentence):
+        check_strategy(f"bad.py:{function}", base=tmp_path)
+
+
+def test_frozen_bars_cannot_be_written_to(tmp_path):
+    (tmp_path / "bad.py").write_text(BAD)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        check_strategy("bad.py:writes", base=tmp_path)
+
+
+def test_the_suite_passes_a_plain_callable(tmp_path):
+    (tmp_path / "good.py").write_text(BAD)
+    assert check_strategy("good.py:pandas_fine", base=tmp_path).n_params == 1
