@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import optuna
 import pytest
 
 from optim.errors import RecordError
+from optim.journal import GroupingStorage
 from optim.record import load_record, open_record, sole_writer
 from tests.optim.studies import essence, load, run_here, write_study
 
@@ -98,3 +100,31 @@ def test_a_database_that_cannot_be_reached_is_one_sentence_without_the_password(
 def test_loading_creates_nothing(tmp_path: Path) -> None:
     assert load_record(str(tmp_path / "optuna.journal"), "s") is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_group_is_what_optuna_writes_one_by_one(tmp_path: Path) -> None:
+    _, trials = run_here(write_study(tmp_path))
+    for name in ("grouped", "plain"):
+        storage = GroupingStorage(str(tmp_path / name))
+        study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+        for part in (trials[:10], trials[10:]):
+            with storage.group() if name == "grouped" else contextlib.nullcontext():
+                study.add_trials(part)
+        study.set_user_attr("after", 1)  # the positions in the file are still right
+        assert essence(study.trials) == essence(trials)
+        backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
+        again = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend))
+        assert essence(again.trials) == essence(trials)
+        assert again.user_attrs == {"after": 1}
+
+
+def test_a_group_sees_what_another_process_wrote(tmp_path: Path) -> None:
+    path = str(tmp_path / "journal")
+    ours = GroupingStorage(path)
+    study = optuna.create_study(storage=ours, study_name="s")
+    other = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+    optuna.load_study(study_name="s", storage=other).add_trial(optuna.trial.create_trial(value=1.0))
+    with ours.group():
+        study.add_trial(optuna.trial.create_trial(value=2.0))
+    assert [t.value for t in study.trials] == [1.0, 2.0]
+    assert [t.value for t in optuna.load_study(study_name="s", storage=other).trials] == [1.0, 2.0]
