@@ -154,10 +154,6 @@ def load_strategy(reference: str, base: Path = Path()) -> Strategy:
     Raises StrategyError. A file is read again when its content has changed.
     """
     if ":" not in reference:
-        if reference not in builtin_names():
-            near = get_close_matches(reference, builtin_names(), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(builtin_names())}"
-            raise StrategyError(f"unknown strategy {reference!r}; {hint} Your own: file.py:function")
         return _built_in(reference)
     file, _, function = reference.rpartition(":")
     path = (base / file).resolve()
@@ -170,6 +166,10 @@ def load_strategy(reference: str, base: Path = Path()) -> Strategy:
 
 @lru_cache(maxsize=256)
 def _built_in(name: str) -> Strategy:
+    if name not in builtin_names():
+        near = get_close_matches(name, builtin_names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(builtin_names())}"
+        raise StrategyError(f"unknown strategy {name!r}; {hint} Your own: file.py:function")
     found = getattr(importlib.import_module(f"engine.strategies.{name}"), name)
     assert isinstance(found, Strategy)
     return found

@@ -62,12 +62,12 @@ class Objective(NamedTuple):
 
 def combine(values: Sequence[float], how: str, direction: str) -> float:
     """Mean, median or worst of the cells; one undefined cell makes the whole undefined."""
-    if any(math.isnan(value) for value in values):
-        return math.nan
     if len(values) == 1:
         return values[0]
     if how == "mean":
-        return math.fsum(values) / len(values)
+        return math.fsum(values) / len(values)  # NaN if one of them is
+    if any(map(math.isnan, values)):
+        return math.nan
     if how == "median":
         return statistics.median(values)
     return min(values) if direction == "maximize" else max(values)
