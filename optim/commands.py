@@ -18,6 +18,7 @@ from optim.run import make_pool, study_info, study_result, tracking_settings
 from optim.secrets import mask
 from optim.spec import StudySpec
 from optim.summary import best_params_toml, rank, summarise
+from optim.table import trials_frame
 from optim.tasks import run_task
 
 EXIT_DIFFERS = 1
@@ -86,16 +87,7 @@ def export(spec: StudySpec, target: Path) -> int:
     if target.suffix not in (".csv", ".parquet"):
         raise SpecError(f"--output {target}: the ending must be .csv or .parquet")
     _, record = open_study(spec)
-    frame = record.study.trials_dataframe(
-        attrs=(
-            "number",
-            "value" if len(record.study.directions) == 1 else "values",
-            "params",
-            "user_attrs",
-            "state",
-            "duration",
-        )
-    )
+    frame = trials_frame(record.trials())
     try:
         if target.suffix == ".csv":
             frame.to_csv(target, index=False)
@@ -171,7 +163,6 @@ def check(spec: StudySpec) -> int:
 def check_strategy(reference: str) -> int:
     """Run the conformance suite of the engine over one strategy."""
     from engine.check import check_strategy as run_suite
-
     from engine.errors import EngineError
 
     try:

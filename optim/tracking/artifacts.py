@@ -7,10 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from optim.table import trials_frame
 from optim.tracking.info import StudyInfo, StudyResult
 
 if TYPE_CHECKING:
-    import pandas as pd
     from optuna.trial import FrozenTrial
 
 
@@ -26,7 +26,7 @@ def log_reports(
     with TemporaryDirectory() as name:
         reports = Path(name) / "reports"
         reports.mkdir()
-        trials_frame(info, trials).to_parquet(reports / "trials.parquet")
+        trials_frame(trials).to_parquet(reports / "trials.parquet")
         if result and result.best_params_toml:
             (reports / "best_params.toml").write_text(result.best_params_toml)
         client.log_artifacts(run_id, name)
@@ -66,17 +66,3 @@ def log_datasets(client: Any, run_id: str, info: StudyInfo) -> None:
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "optimisation")]))
     if inputs:
         client.log_inputs(run_id, inputs)
-
-
-def trials_frame(info: StudyInfo, trials: Sequence[FrozenTrial]) -> pd.DataFrame:
-    """Optuna's own table of trials, one row each, in the order of their numbers."""
-    import optuna
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        study = optuna.create_study(directions=[optuna.study.StudyDirection[name.upper()] for name in info.directions])
-        study.add_trials(sorted(trials, key=lambda trial: trial.number))
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-    return study.trials_dataframe()

@@ -10,6 +10,7 @@ import optuna
 import pandas as pd
 import pytest
 
+from optim.table import trials_frame
 from tests.optim.studies import IBM, command, load, run_here, write_study
 
 
@@ -128,3 +129,11 @@ def test_a_study_that_was_never_run_is_one_sentence(verb: str, tmp_path: Path) -
     done = command(verb, write_study(tmp_path))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_the_trials_table_is_optunas(finished: Path) -> None:
+    backend = optuna.storages.journal.JournalFileBackend(str(finished.parent / "optuna.journal"))
+    study = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend))
+    expected = study.trials_dataframe()
+    expected = expected[[name for name in expected.columns if not name.startswith("system_attrs_")]]
+    pd.testing.assert_frame_equal(trials_frame(study.trials)[list(expected.columns)], expected, check_dtype=False)

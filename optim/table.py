@@ -1,0 +1,38 @@
+"""The trials table: one row a trial, every parameter and every metric a column, named as Optuna names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from optuna.trial import FrozenTrial
+
+_GROUPS = ("number", "value", "datetime_", "duration", "params_", "user_attrs_", "state")
+
+
+def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
+    """The columns of `study.trials_dataframe()` but for the system attributes, in the order of the trials' numbers."""
+    import pandas as pd
+
+    rows = [dict(_row(trial)) for trial in sorted(trials, key=lambda trial: trial.number)]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pd.DataFrame(rows, columns=sorted(names, key=_group))
+
+
+def _row(trial: FrozenTrial) -> Iterator[tuple[str, Any]]:
+    yield "number", trial.number
+    values = trial.values
+    if values is not None:
+        yield from [("value", values[0])] if len(values) == 1 else [(f"values_{i}", v) for i, v in enumerate(values)]
+    yield "datetime_start", trial.datetime_start
+    yield "datetime_complete", trial.datetime_complete
+    yield "duration", trial.duration
+    yield from ((f"params_{name}", value) for name, value in trial.params.items())
+    yield from ((f"user_attrs_{name}", value) for name, value in trial.user_attrs.items())
+    yield "state", trial.state.name
+
+
+def _group(name: str) -> int:
+    return next(i for i, group in enumerate(_GROUPS) if name.startswith(group))
