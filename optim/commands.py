@@ -171,7 +171,6 @@ def check(spec: StudySpec) -> int:
 def check_strategy(reference: str) -> int:
     """Run the conformance suite of the engine over one strategy."""
     from engine.check import check_strategy as run_suite
-
     from engine.errors import EngineError
 
     try:
