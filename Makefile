@@ -4,13 +4,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run test lint bench clean
+.PHONY: run test test-nojit lint bench clean
 
 run: $(STAMP)
 	$(BIN)/python -m optim run studies/ma_crossover_ibm.toml
 
 test: $(DEV_STAMP) lint
 	$(BIN)/python -m pytest -n 2
+
+test-nojit: $(DEV_STAMP)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/engine -n 2 --cov=engine --cov-report=term-missing:skip-covered --cov-report=xml
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

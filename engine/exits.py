@@ -30,7 +30,7 @@ from engine.orders import (
 
 
 @kernel
-def exit_levels(state: Array, margin: float, rules: Rules) -> tuple[float, float, int]:
+def exit_levels(state: Array, margin: float, rules: Rules) -> tuple[float, float, float]:
     """The prices at or beyond which the position is closed, and why at the stop: (lower, upper, stop reason).
 
     margin: the maintenance margin, 0 where it is judged elsewhere.
@@ -58,7 +58,7 @@ def exit_levels(state: Array, margin: float, rules: Rules) -> tuple[float, float
 
 
 @kernel
-def leave(t: int, open_: float, worst: float, levels: tuple[float, float, int], books: Books, rules: Rules) -> None:
+def leave(t: int, open_: float, worst: float, levels: tuple[float, float, float], books: Books, rules: Rules) -> None:
     """Close a position whose bar reached one of its levels: gaps at the open, the stop before the take-profit.
 
     worst: the low of the bar for a long position, the high for a short one. levels: see exit_levels.

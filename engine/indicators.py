@@ -80,29 +80,38 @@ def wma(values: Array, window: int) -> Array:
 
 @kernel
 def std(values: Array, window: int) -> Array:
-    """Standard deviation (ddof 0, as Bollinger has it) of the last `window` values, two passes. Warm-up: window - 1."""
-    n = len(values)
-    out = np.full(n, np.nan)
-    for t in range(window - 1, n):
-        mean = 0.0
-        for i in range(t - window + 1, t + 1):
-            mean += values[i]
-        mean /= window
-        squares = 0.0
-        for i in range(t - window + 1, t + 1):
-            squares += (values[i] - mean) * (values[i] - mean)
-        out[t] = math.sqrt(squares / window)
+    """Standard deviation (ddof 0, as Bollinger has it) of the last `window` values. Warm-up: window - 1 bars."""
+    out = np.full(len(values), np.nan)
+    for t in range(window - 1, len(values)):
+        out[t] = _spread(values, t, window)[1]
     return out
 
 
 @kernel
 def zscore(values: Array, window: int) -> Array:
-    """(value - mean) / standard deviation (ddof 0) of the last `window`; 0 where that is 0. Warm-up: window - 1."""
-    out = std(values, window)
-    mean = sma(values, window)
+    """(value - mean) / deviation (ddof 0) of the last `window`; 0 where all are equal. Warm-up: window - 1."""
+    out = np.full(len(values), np.nan)
     for t in range(window - 1, len(values)):
-        out[t] = (values[t] - mean[t]) / out[t] if out[t] > 0.0 else 0.0
+        mean, deviation = _spread(values, t, window)
+        out[t] = (values[t] - mean) / deviation if deviation > 0.0 else 0.0
     return out
+
+
+@kernel
+def _spread(values: Array, t: int, window: int) -> tuple[float, float]:
+    """Mean and standard deviation (ddof 0) of the window that ends at t, in two passes around its newest value.
+
+    Deviations from the newest value, because the mean of equal numbers is not always that number.
+    """
+    anchor = values[t]
+    mean = 0.0
+    for i in range(t - window + 1, t + 1):
+        mean += values[i] - anchor
+    mean /= window
+    squares = 0.0
+    for i in range(t - window + 1, t + 1):
+        squares += (values[i] - anchor - mean) * (values[i] - anchor - mean)
+    return anchor + mean, math.sqrt(squares / window)
 
 
 @kernel

@@ -66,12 +66,12 @@ def measure(
         cagr,
         deviation * yearly,
         d.deepest,
-        float(d.longest),
+        d.longest,
         ratio(d.bars_under, d.n),
         math.sqrt(d.squares / n),
         ratio(m.gains, -m.losses),
         ratio(growth - 1.0, -d.deepest),
-        float(s.n),
+        s.n,
         win_rate,
         ratio(s.gains, -s.losses),
         payoff,
@@ -159,9 +159,9 @@ class Drawdowns(NamedTuple):
 
     deepest: float
     squares: float
-    longest: int
-    n: int
-    bars_under: int
+    longest: float
+    n: float
+    bars_under: float
 
 
 @kernel
@@ -178,14 +178,14 @@ def drawdowns(equity: Array, initial_cash: float) -> Drawdowns:
         longest = max(longest, length)
         count += 1 if length == 1 else 0
         under += below
-    return Drawdowns(deepest, squares, longest, count, under)
+    return Drawdowns(deepest, squares, float(longest), float(count), float(under))
 
 
 class TradeSums(NamedTuple):
     """Sums over the closed trades; `exposed` counts the closes with a position, that of an open trade included."""
 
-    n: int
-    wins: int
+    n: float
+    wins: float
     gains: float
     losses: float
     pnl: float
@@ -233,6 +233,6 @@ def trade_sums(trades: Array, n_bars: int) -> TradeSums:
             squares += (trades[i, PNL] - mean) * (trades[i, PNL] - mean)
     none = math.nan if n == 0 else 0.0
     return TradeSums(
-        n, wins, gains, losses, gains + losses, squares, returns, best, worst,
+        float(n), float(wins), gains, losses, gains + losses, squares, returns, best, worst,
         most_wins + none, most_losses + none, bars, exposed,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from engine.jit import kernel
 CASH, TOTAL_FEES, TRADED, FINANCING, N_TRADES = range(5)
 WHICH, HELD, WORKING, QUANTITY, SINCE, EXTREME, FLOW, FEES, ENTRY_QUANTITY, ENTRY_VALUE, EXIT_VALUE = range(5, 16)
 N_STATE = 16
-SHRINK, GROW, BOTH = range(3)
+SHRINK, GROW, BOTH = 0.0, 1.0, 2.0
 # A row of the table of trades.
 TRADE_COLUMNS = (
     "instrument", "entry_bar", "exit_bar", "entry_price", "exit_price", "size", "pnl", "fees", "exit_reason",
@@ -26,7 +26,8 @@ EXIT_REASONS = (
     "signal", "stop_loss", "take_profit", "trailing_stop", "max_holding_bars", "margin_call", "max_drawdown_stop",
     "ruin", "open",
 )  # fmt: skip
-SIGNAL, STOP, TAKE, TRAIL, TIME, MARGIN, DRAWDOWN, RUIN, OPEN = range(9)
+# Floats, because numba compiles a kernel anew for every integer constant it is called with.
+SIGNAL, STOP, TAKE, TRAIL, TIME, MARGIN, DRAWDOWN, RUIN, OPEN = map(float, range(9))
 
 
 class Books(NamedTuple):
@@ -112,7 +113,7 @@ def is_due(t: int, state: Array, rules: Rules) -> bool:
 
 
 @kernel
-def follow(target: float, at: Moment, phase: int, books: Books, rules: Rules) -> None:
+def follow(target: float, at: Moment, phase: float, books: Books, rules: Rules) -> None:
     """Bring a position to its target. phase: SHRINK sends only orders that free cash, GROW the others, BOTH any.
 
     A target of 0 or of the other sign closes the position; the other side is opened with what is left.
@@ -137,7 +138,7 @@ def follow(target: float, at: Moment, phase: int, books: Books, rules: Rules) ->
 
 
 @kernel
-def resize(target: float, at: Moment, phase: int, books: Books, rules: Rules) -> None:
+def resize(target: float, at: Moment, phase: float, books: Books, rules: Rules) -> None:
     """Bring a position that is flat, or already on the target's side, to the target's size."""
     state = books.state
     quantity = state[QUANTITY]
@@ -207,14 +208,14 @@ def fill(change: float, t: int, paid: float, books: Books, rules: Rules) -> None
 
 
 @kernel
-def close_position(t: int, paid: float, reason: int, books: Books, rules: Rules) -> None:
+def close_position(t: int, paid: float, reason: float, books: Books, rules: Rules) -> None:
     """Trade the whole position away at the price `paid` and write down the round trip."""
     fill(-books.state[QUANTITY], t, paid, books, rules)
     record_trade(t, reason, 0.0, books)
 
 
 @kernel
-def record_trade(t: int, reason: int, open_value: float, books: Books) -> None:
+def record_trade(t: int, reason: float, open_value: float, books: Books) -> None:
     """Write down the round trip that ends at bar t and reset the position; open_value marks one still open.
 
     The target stays noted as held: no way back in until it changes.

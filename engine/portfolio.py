@@ -217,7 +217,7 @@ def hold(t: int, panel: Panel, rules: Rules, states: Array, trades: Array) -> No
 
 
 @kernel
-def close_all(t: int, reason: int, prices: Array, rules: Rules, states: Array, trades: Array) -> None:
+def close_all(t: int, reason: float, prices: Array, rules: Rules, states: Array, trades: Array) -> None:
     """Close every position at the market price of bar t."""
     for i in range(len(states)):
         quantity = states[i, QUANTITY]

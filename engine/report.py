@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,7 +153,7 @@ def monthly_figure(result: BacktestResult) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
 
     figure, (axes,) = _figure(result, 1)
-    months = result.equity.index.to_numpy().astype("datetime64[M]").astype(int)
+    months = _times(result).astype("datetime64[M]").astype(int)
     first = int(months[0]) // 12
     years = list(range(1970 + first, 1971 + int(months[-1]) // 12))
     grid = np.full((len(years), 12), np.nan)
@@ -201,7 +202,7 @@ def _figure(result: BacktestResult, rows: int) -> tuple[Figure, list[Axes]]:
 
 
 def _draw_equity(axes: Axes, result: BacktestResult) -> None:
-    time = result.equity.index.to_numpy()
+    time = _times(result)
     cash = result.account.initial_cash
     axes.plot(time, cash * result.market.to_numpy(), color=SHADE, linewidth=1, label="buy and hold")
     axes.plot(time, result.equity.to_numpy(), color=LINE, linewidth=1.4, label="equity")
@@ -215,11 +216,17 @@ def _draw_equity(axes: Axes, result: BacktestResult) -> None:
 
 
 def _draw_drawdown(axes: Axes, result: BacktestResult) -> None:
-    time, depth = result.drawdown.index.to_numpy(), 100 * result.drawdown.to_numpy()
+    time, depth = _times(result), 100 * result.drawdown.to_numpy()
     axes.fill_between(time, depth, 0, color=LOSS, alpha=0.25, linewidth=0)
     axes.plot(time, depth, color=LOSS, linewidth=0.9)
     axes.set_ylabel("drawdown (%)")
     axes.set_ylim(top=0)
+
+
+def _times(result: BacktestResult) -> NDArray[np.datetime64]:
+    import pandas as pd
+
+    return pd.DatetimeIndex(result.equity.index).tz_convert(None).to_numpy()
 
 
 def _say(figure: Figure, axes: Axes, text: str) -> Figure:

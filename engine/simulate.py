@@ -109,7 +109,7 @@ def play_plain(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Ar
         value = cash + quantity * close[t]
         equity[t] = value
         if value <= 0.0:
-            return end(t, 1, bars, equity, books, rules)
+            return end(t, bars, equity, books, rules)
         wish = target[t]
     return len(close)
 
@@ -139,23 +139,25 @@ def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, b
             follow(wish, Moment(t, close[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
         equity[t] = state[CASH] + state[QUANTITY] * close[t]
         if equity[t] <= floor:
-            return end(t, 0 if on_close else 1, bars, equity, books, rules)
+            return end(t, bars, equity, books, rules)
         if rules.max_drawdown > 0.0:
             floor = max(floor, equity[t] * (1.0 - rules.max_drawdown))
     return len(close)
 
 
 @kernel
-def end(t: int, lag: int, bars: Bars, equity: Array, books: Books, rules: Rules) -> int:
+def end(t: int, bars: Bars, equity: Array, books: Books, rules: Rules) -> int:
     """The account is ruined at the close of bar t, or has fallen by max_drawdown_stop; returns the bars played."""
     n = len(bars.close)
     if equity[t] <= 0.0:
         write_off(t, bars.close[t], books)
     elif books.state[QUANTITY] != 0.0:
-        t += lag
-        if t == n:
-            return n
-        price = bars.open[t] if lag == 1 else bars.close[t]
+        price = bars.close[t]
+        if rules.on_close == 0.0:
+            t += 1
+            if t == n:
+                return n
+            price = bars.open[t]
         close_position(t, market_price(-books.state[QUANTITY], price, rules), DRAWDOWN, books, rules)
     forgive_debt(books)
     return t

@@ -1,0 +1,59 @@
+"""Long series and many rows: memory, linearity in the bars, and what the second thread brings."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.engine_sweep import METRICS, daily_bars
+from engine import sweep
+
+
+def main(n_rows: int = 1_000) -> dict[str, Any]:
+    """Nanoseconds per bar and backtest; speed-up of two threads (wall time); peak memory in a process of its own."""
+    figures: dict[str, Any] = {"ns_per_bar": {}}
+    for n_bars, rows in ((5_000, 400), (50_000, 100), (1_000_000, 8)):
+        bars, table = daily_bars(n_bars, 0.0005), rows_of(rows)
+        sweep(bars, "ma_crossover", table[:2], metrics=METRICS)
+        start = time.process_time()
+        sweep(bars, "ma_crossover", table, metrics=METRICS, n_jobs=1)
+        figures["ns_per_bar"][f"{n_bars} bars"] = 1e9 * (time.process_time() - start) / rows / n_bars
+    bars, table = daily_bars(1_000_000, 0.0005), rows_of(40)
+    wall = {n_jobs: min(wall_time(bars, table, n_jobs) for _ in range(3)) for n_jobs in (1, 2)}
+    figures["two_threads_speed_up"] = wall[1] / wall[2]
+    code = f"from benchmarks.engine_scale import peak; print(peak({n_rows}))"
+    before, after, seconds = eval_floats(subprocess.check_output([sys.executable, "-c", code], text=True))
+    figures["peak_memory_mb"] = {"with the bars loaded": before, f"after {n_rows} rows": after, "above": after - before}
+    figures["seconds_for_all_rows"] = seconds
+    return figures
+
+
+def rows_of(n: int) -> pd.DataFrame:
+    """n window pairs."""
+    return pd.DataFrame({"fast_window": [5 + i % 40 for i in range(n)], "slow_window": [50 + i for i in range(n)]})
+
+
+def wall_time(bars: Any, table: pd.DataFrame, n_jobs: int) -> float:
+    """Seconds for the table."""
+    start = time.perf_counter()
+    sweep(bars, "ma_crossover", table, metrics=METRICS, n_jobs=n_jobs)
+    return time.perf_counter() - start
+
+
+def peak(n_rows: int) -> str:
+    """Peak resident megabytes before and after a sweep over 1,000,000 bars, and its seconds; for a fresh process."""
+    bars = daily_bars(1_000_000, 0.0005)
+    sweep(bars, "ma_crossover", rows_of(1), metrics=METRICS)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = wall_time(bars, rows_of(n_rows), 2)
+    return f"{before} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024} {seconds}"
+
+
+def eval_floats(text: str) -> list[float]:
+    """Numbers separated by spaces."""
+    return [float(word) for word in text.split()]

@@ -1,0 +1,112 @@
+"""Indicators against TA-Lib where the definition is the same, else against pandas; their warm-ups; causality."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import talib
+from numba.core import config
+
+from engine import indicators as ind
+from engine.check import random_bars
+
+N = 300 if config.DISABLE_JIT else 2000
+BARS = random_bars(np.random.default_rng(5), N)
+CLOSE = np.array(BARS.close)
+WINDOWS = (2, 5, 14, 60)
+
+
+def windows(values: np.ndarray, window: int) -> np.ndarray:
+    return np.lib.stride_tricks.sliding_window_view(values, window)
+
+
+def rolling_std(values: np.ndarray, window: int) -> np.ndarray:
+    """pandas' running sums leave 1e-6 where nothing moves; numpy on each window does not."""
+    return np.r_[np.full(window - 1, np.nan), windows(values, window).std(axis=1)]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(
+    ("ours", "reference"),
+    [
+        (ind.sma, talib.SMA),
+        (ind.sma, lambda v, w: pd.Series(v).rolling(w).mean().to_numpy()),
+        (ind.ema, talib.EMA),
+        (ind.wma, talib.WMA),
+        (ind.std, rolling_std),
+        (ind.roc, lambda v, w: talib.ROC(v, w) / 100),
+        (ind.highest, talib.MAX),
+        (ind.lowest, talib.MIN),
+    ],
+)
+def test_equals_the_reference(ours, reference, window):
+    np.testing.assert_allclose(ours(BARS.close, window), reference(CLOSE, window), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("period", WINDOWS)
+def test_rsi_equals_talibs_where_anything_moved(period):
+    """TA-Lib gives 0 after a stretch without any change; ours gives 50, which is neither oversold nor overbought."""
+    np.testing.assert_allclose(ind.rsi(BARS.close, period), talib.RSI(CLOSE, period), rtol=1e-9)
+    assert (ind.rsi(np.full(20, 7.0), period)[period:] == 50.0).all()
+
+
+@pytest.mark.parametrize("period", WINDOWS)
+def test_atr_equals_talibs(period):
+    expected = talib.ATR(np.array(BARS.high), np.array(BARS.low), CLOSE, period)
+    np.testing.assert_allclose(ind.atr(BARS.high, BARS.low, BARS.close, period), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_zscore_equals_numpys(window):
+    parts = windows(CLOSE, window)
+    still = np.ptp(parts, axis=1) == 0
+    deviation = np.where(still, 1.0, parts.std(axis=1))
+    expected = np.where(still, 0.0, (CLOSE[window - 1 :] - parts.mean(axis=1)) / deviation)
+    np.testing.assert_allclose(ind.zscore(BARS.close, window)[window - 1 :], expected, rtol=1e-7, atol=1e-7)
+    assert still.any() or window > 20
+
+
+@pytest.mark.parametrize(("fast", "slow", "smooth"), [(12, 26, 9), (3, 10, 5)])
+def test_macd_is_the_difference_of_its_means(fast, slow, smooth):
+    """TA-Lib starts its fast mean late, so that both begin at one bar; ours each start from their own first window."""
+    line, signal = ind.macd(BARS.close, fast, slow, smooth)
+    expected = talib.EMA(CLOSE, fast) - talib.EMA(CLOSE, slow)
+    np.testing.assert_allclose(line, expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(signal[slow - 1 :], talib.EMA(expected[slow - 1 :], smooth), rtol=1e-9, atol=1e-9)
+    late = talib.MACD(CLOSE, fast, slow, smooth)[0]
+    np.testing.assert_allclose(line[-50:], late[-50:], rtol=1e-6, atol=1e-6)
+
+
+WARM_UPS = [
+    (lambda b: ind.sma(b.close, 10), 9),
+    (lambda b: ind.ema(b.close, 10), 9),
+    (lambda b: ind.wma(b.close, 10), 9),
+    (lambda b: ind.std(b.close, 10), 9),
+    (lambda b: ind.zscore(b.close, 10), 9),
+    (lambda b: ind.highest(b.close, 10), 9),
+    (lambda b: ind.lowest(b.close, 10), 9),
+    (lambda b: ind.rsi(b.close, 10), 10),
+    (lambda b: ind.roc(b.close, 10), 10),
+    (lambda b: ind.atr(b.high, b.low, b.close, 10), 10),
+    (lambda b: ind.macd(b.close, 3, 10, 5)[0], 9),
+    (lambda b: ind.macd(b.close, 3, 10, 5)[1], 13),
+]
+
+
+@pytest.mark.parametrize(("indicator", "warm_up"), WARM_UPS)
+def test_warm_up_is_as_stated_and_nothing_looks_ahead(indicator, warm_up):
+    whole = indicator(BARS)
+    assert np.isnan(whole[:warm_up]).all()
+    assert not np.isnan(whole[warm_up:]).any()
+    for n in (1, warm_up, warm_up + 1, 100):
+        part = indicator(type(BARS)(*(column[:n] for column in BARS)))
+        np.testing.assert_array_equal(part, whole[:n])
+
+
+def test_a_mean_does_not_drift_over_many_bars():
+    rng = np.random.default_rng(0)
+    n = 5_000 if config.DISABLE_JIT else 1_000_000
+    values = 100 * np.exp(np.cumsum(rng.normal(0, 0.0005, n)))
+    exact = [values[t - 49 : t + 1].sum() / 50 for t in (n // 2, n - 1)]
+    np.testing.assert_allclose(ind.sma(values, 50)[[n // 2, n - 1]], exact, rtol=1e-10)

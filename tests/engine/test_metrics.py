@@ -1,0 +1,175 @@
+"""Metrics against independent libraries on a real series, and by hand where no library has our definition."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import empyrical
+import numpy as np
+import pandas as pd
+import pytest
+import quantstats.stats as qs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.backtest import BacktestEngine, BacktestResult
+from engine.catalogue import METRICS
+from engine.data import load_bars
+from engine.metrics import N_METRICS, as_metrics, measure
+from engine.orders import EXIT_REASON, N_TRADE, OPEN, PNL
+from engine.simulate import Run
+from engine.tails import lower_tail
+
+IBM = Path(__file__).parents[2] / "studies" / "data" / "ibm_1d.csv"
+DAY = 86_400_000_000_000
+
+
+@pytest.fixture(scope="module")
+def result() -> BacktestResult:
+    engine = BacktestEngine(fee_bps=10, slippage_bps=2, stop_pct=0.08)
+    return engine.run_realistic(load_bars(IBM), "ma_crossover", {"fast_window": 10, "slow_window": 40})
+
+
+def test_the_catalogue_and_the_kernel_agree():
+    assert len(METRICS) == N_METRICS
+    assert all(metric.name == name and metric.description for name, metric in METRICS.items())
+
+
+def test_equals_empyrical_and_quantstats(result):
+    m, r = result.metrics, result.returns
+    market = result.market.pct_change().iloc[1:]
+    annual = {"annualization": 252}
+    alpha, beta = empyrical.alpha_beta_aligned(r.iloc[1:], market, **annual)
+    references = {
+        "sharpe_ratio": (empyrical.sharpe_ratio(r, **annual), qs.sharpe(r, periods=252)),
+        "sortino_ratio": (empyrical.sortino_ratio(r, **annual), qs.sortino(r, periods=252)),
+        "annual_volatility": (empyrical.annual_volatility(r, **annual), qs.volatility(r, periods=252)),
+        "max_drawdown": (empyrical.max_drawdown(r), qs.max_drawdown(result.equity)),
+        "total_return": (empyrical.cum_returns_final(r), qs.comp(r)),
+        "omega_ratio": (empyrical.omega_ratio(r, annualization=1), qs.omega(r, periods=252)),
+        "tail_ratio": (empyrical.tail_ratio(r), abs(np.quantile(r, 0.95) / np.quantile(r, 0.05))),
+        "value_at_risk_95": (empyrical.value_at_risk(r, 0.05), np.percentile(r, 5)),
+        "conditional_value_at_risk_95": (empyrical.conditional_value_at_risk(r, 0.05),),
+        "ulcer_index": (qs.ulcer_index(r) * math.sqrt((len(r) - 1) / len(r)),),  # quantstats divides by n - 1
+        "alpha": (alpha,),
+        "beta": (beta,),
+    }
+    for name, values in references.items():
+        for value in values:
+            assert m[name] == pytest.approx(value, rel=1e-9), name
+    assert m["calmar_ratio"] == pytest.approx(m["cagr"] / abs(empyrical.max_drawdown(r)), rel=1e-12)
+    assert m["recovery_factor"] == pytest.approx(m["total_return"] / abs(empyrical.max_drawdown(r)), rel=1e-12)
+
+
+def test_equals_pandas_on_trades_drawdowns_and_calendar(result):
+    m, equity = result.metrics, result.equity
+    closed = result.trades[result.trades["exit_reason"] != "open"]
+    pnl, won = closed["pnl"], closed["pnl"] > 0
+    years = (equity.index[-1] - equity.index[0]).total_seconds() / 86_400 / 365.25
+    under = (result.drawdown < 0).astype(int)
+    spells = under.groupby((under.diff() != 0).cumsum()).sum()
+    streaks = won.groupby((won != won.shift()).cumsum())
+    payoff = pnl[won].mean() / abs(pnl[~won].mean())
+    expected = {
+        "cagr": (equity.iloc[-1] / 10_000) ** (1 / years) - 1,
+        "n_trades": len(closed),
+        "win_rate": won.mean(),
+        "profit_factor": pnl[won].sum() / abs(pnl[~won].sum()),
+        "payoff_ratio": payoff,
+        "expectancy": pnl.mean(),
+        "expectancy_ratio": (1 + payoff) * won.mean() - 1,
+        "kelly": won.mean() - (1 - won.mean()) / payoff,
+        "sqn": math.sqrt(len(pnl)) * pnl.mean() / pnl.std(),
+        "avg_trade_return": closed["return"].mean(),
+        "best_trade": closed["return"].max(),
+        "worst_trade": closed["return"].min(),
+        "avg_holding_bars": closed["bars_held"].mean(),
+        "max_consecutive_wins": max(len(s) for _, s in streaks if s.iloc[0]),
+        "max_consecutive_losses": max(len(s) for _, s in streaks if not s.iloc[0]),
+        "max_drawdown_bars": spells.max(),
+        "avg_drawdown_bars": spells[spells > 0].mean(),
+        "fees_paid": result.trades["fees"].sum(),
+        "financing_paid": 0.0,
+        "buy_and_hold_return": result.market.iloc[-1] - 1,
+    }
+    for name, value in expected.items():
+        assert m[name] == pytest.approx(value, rel=1e-9), name
+    held = pd.Series(0, index=equity.index)
+    value = 0.0
+    for trade in result.trades.itertuples():
+        held.loc[trade.entry_time : trade.exit_time] += 1
+        value += abs(trade.size) * (trade.entry_price + (0 if trade.exit_reason == "open" else trade.exit_price))
+        if trade.exit_reason != "open":
+            held.loc[trade.exit_time] -= 1
+    assert m["exposure"] == pytest.approx((held > 0).mean(), rel=1e-12)
+    assert m["turnover"] == pytest.approx(value / equity.mean() * 252 / len(equity), rel=1e-9)
+
+
+def run_of(equity: list[float], trades: list[dict[int, float]] = ()) -> Run:  # type: ignore[assignment]
+    rows = np.zeros((len(trades), N_TRADE))
+    for row, trade in zip(rows, trades, strict=True):
+        row[[3, 4, 5]] = 100.0, 100.0, 1.0
+        for column, value in trade.items():
+            row[column] = value
+    return Run(np.array(equity), rows, 1, 0.0, 0.0, 0.0)
+
+
+def metrics_for(equity: list[float], trades: list[dict[int, float]] = ()) -> dict[str, float]:  # type: ignore[assignment]
+    n = len(equity)
+    return as_metrics(measure(np.arange(n) * DAY, np.full(n, 50.0), run_of(equity, trades), 100.0, 252.0, True))
+
+
+def test_what_is_undefined_is_nan_and_not_zero():
+    m = metrics_for([100.0] * 5)
+    for name in (
+        "sharpe_ratio",
+        "sortino_ratio",
+        "calmar_ratio",
+        "omega_ratio",
+        "win_rate",
+        "sqn",
+        "expectancy",
+        "kelly",
+    ):
+        assert math.isnan(m[name]), name
+    for name in ("avg_drawdown_bars", "best_trade", "max_consecutive_wins", "alpha", "beta", "tail_ratio"):
+        assert math.isnan(m[name]), name
+    for name in ("total_return", "max_drawdown", "n_trades", "exposure", "turnover", "max_drawdown_bars"):
+        assert m[name] == 0.0, name
+
+
+def test_only_winners_have_no_profit_factor():
+    m = metrics_for([100, 101, 102, 103], [{PNL: 1.0}, {PNL: 2.0}, {PNL: -9.0, EXIT_REASON: OPEN}])
+    assert m["n_trades"] == 2
+    assert m["win_rate"] == 1.0
+    assert math.isnan(m["profit_factor"])
+    assert math.isnan(m["payoff_ratio"])
+    assert m["max_consecutive_losses"] == 0
+    assert m["expectancy"] == 1.5
+
+
+def test_a_first_bar_below_the_initial_cash_is_a_drawdown():
+    m = metrics_for([90.0, 95.0, 99.0])
+    assert m["max_drawdown"] == pytest.approx(-0.1)
+    assert m["max_drawdown_bars"] == 3
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0.01, 1e6), min_size=2, max_size=50))
+def test_metrics_are_finite_or_nan_and_within_their_bounds(equity):
+    m = metrics_for(equity)
+    assert not any(math.isinf(value) for value in m.values())
+    assert -1 <= m["max_drawdown"] <= 0
+    assert 0 <= m["max_drawdown_bars"] <= len(equity)
+    assert m["total_return"] == pytest.approx(equity[-1] / 100 - 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=60), st.sampled_from([0.05, 0.95]))
+def test_quantiles_equal_numpys(values, share):
+    array = np.array(values)
+    tail = lower_tail(array.copy(), share)
+    assert tail.edge == pytest.approx(np.quantile(array, share), rel=1e-12, abs=1e-15)
+    worst = np.sort(array)[: int(share * (len(array) - 1)) + 1]
+    assert tail.beyond == pytest.approx(worst.mean(), rel=1e-9, abs=1e-12)

@@ -1,0 +1,111 @@
+"""The peers on the same bars, the same targets and the same costs: the same equity where the fill rules coincide.
+
+Where they differ: docs/engine.md, "Compared with other engines".
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.account import Account, make_rules
+from engine.data import load_bars, to_frame
+from engine.metrics import metrics_of
+from engine.orders import SIZE
+from engine.simulate import Run, simulate
+from engine.sizing import NO_SCALE
+from engine.strategy import load_strategy
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what the peers deprecate is theirs
+    import backtesting
+    import vectorbt
+
+BARS = load_bars(Path(__file__).parents[2] / "studies" / "data" / "ibm_1d.csv")
+N = len(BARS.close)
+
+
+def long_flat() -> np.ndarray:
+    strategy = load_strategy("ma_crossover")
+    return strategy.target(BARS, strategy.bind({"fast_window": 10, "slow_window": 40}))
+
+
+def ours(target: np.ndarray, **rules: float) -> Run:
+    return simulate(BARS, target, NO_SCALE, make_rules(Account(**rules)))
+
+
+def of_vectorbt(target: np.ndarray, **costs: float) -> vectorbt.Portfolio:
+    """The order of bar t is filled at the open of t + 1."""
+    frame = to_frame(BARS)
+    change = np.r_[np.nan, np.where(np.diff(np.r_[0.0, target]) != 0, target, np.nan)[:-1]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return vectorbt.Portfolio.from_orders(
+            frame["close"],
+            size=pd.Series(change, frame.index),
+            size_type="targetpercent",
+            price=frame["open"],
+            val_price=frame["open"],
+            init_cash=10_000,
+            **costs,
+        )
+
+
+@pytest.mark.parametrize("costs", [{}, {"fees": 0.001}, {"fees": 0.001, "slippage": 0.0005}, {"fixed_fees": 5.0}])
+def test_vectorbt_has_the_same_equity(costs):
+    target = long_flat()
+    names = {"fees": ("fee_bps", 10_000), "slippage": ("slippage_bps", 10_000), "fixed_fees": ("fixed_fee", 1)}
+    run = ours(target, **{names[name][0]: value * names[name][1] for name, value in costs.items()})
+    portfolio = of_vectorbt(target, **costs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_allclose(run.equity, portfolio.value().to_numpy(), rtol=1e-9)
+        assert metrics_of(BARS, run, 10_000.0, 252.0)["win_rate"] == pytest.approx(portfolio.trades.closed.win_rate())
+
+
+def test_vectorbt_has_the_same_equity_when_short_without_fees():
+    target = 2 * long_flat() - 1
+    target[:40] = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = of_vectorbt(target).value().to_numpy()
+    np.testing.assert_allclose(ours(target).equity, expected, rtol=1e-9)
+
+
+class Follow(backtesting.Strategy):
+    """Buys 100 shares when the target rises and closes when it falls; orders are filled at the next open."""
+
+    target = np.zeros(0)
+
+    def init(self):
+        pass
+
+    def next(self):
+        t = len(self.data) - 1
+        if self.target[t] > self.target[t - 1]:
+            self.buy(size=100)
+        elif self.target[t] < self.target[t - 1]:
+            self.position.close()
+
+
+@pytest.mark.parametrize("fee", [0.0, 0.001])
+def test_backtesting_py_has_the_same_equity(fee):
+    """On 100 shares at a time: it sizes at the close before the fill, in whole shares, so a share of equity differs."""
+    target = long_flat()
+    frame = to_frame(BARS).rename(columns=str.capitalize).tz_localize(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        test = backtesting.Backtest(frame, Follow, cash=1_000_000, commission=fee)
+        equity = test.run(target=target)["_equity_curve"]["Equity"].to_numpy()
+    # the money for 150 shares at the time of the signal buys one lot of 100
+    entered = np.maximum.accumulate(np.where(np.diff(np.r_[0.0, target]) > 0, np.arange(N), 0))
+    money = np.where(target > 0, 150 * BARS.close[entered] / 1e6, 0.0)
+    rules = {"initial_cash": 1e6, "fixed_cash": 1e6, "lot_size": 100.0, "fee_bps": fee * 10_000}
+    run = ours(money, **rules)
+    assert (run.trades[:, SIZE] == 100).all()
+    assert len(run.trades) > 20
+    np.testing.assert_allclose(run.equity, equity, rtol=1e-9)
