@@ -128,6 +128,9 @@ def nginx_proxy(folder: Path, upstream: str) -> Iterator[str]:
     """nginx with basic auth (alice) at /mlflow/ in front of an MLflow server, as in docs/tracking.md; its address."""
     port = free_port()
     digest = subprocess.run(["openssl", "passwd", "-apr1", PASSWORD], capture_output=True, text=True, check=True).stdout
+    page = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text()
+    location = page.partition("```nginx\n")[2].partition("```")[0]
+    location = location.replace("/etc/nginx/.htpasswd", f"{folder}/htpasswd").replace("http://localhost:5000", upstream)
     (folder / "htpasswd").write_text(f"alice:{digest}")
     folder.chmod(0o755)
     config = f"""
@@ -139,13 +142,7 @@ def nginx_proxy(folder: Path, upstream: str) -> Iterator[str]:
       uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
       server {{
         listen 127.0.0.1:{port};
-        location /mlflow/ {{
-          auth_basic "MLflow";
-          auth_basic_user_file {folder}/htpasswd;
-          client_max_body_size 0;
-          proxy_set_header Authorization "";
-          proxy_pass {upstream}/;
-        }}
+        {location}
       }}
     }}"""
     if os.geteuid() == 0:

@@ -10,7 +10,7 @@ _TABLE = "workflowType=machine_learning"  # without it an experiment opens in th
 
 
 def run_link(experiment_id: str, run_id: str) -> str:
-    return f"#/experiments/{experiment_id}/runs/{run_id}"
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{_TABLE}"
 
 
 def study_link(experiment_id: str) -> str:
@@ -38,6 +38,7 @@ def shared_view(parent_run_id: str, objective: str, columns: Sequence[str], *, a
         "orderByKey": f"metrics.`{objective}`",
         "orderByAsc": ascending,
         "selectedColumns": list(columns),
+        "columnOrder": list(columns),
     }
     return "mlflow.sharedViewState.", json.dumps(state)
 

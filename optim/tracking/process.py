@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
@@ -72,6 +73,8 @@ class Worker:
     def run(self, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
         """Until the study has ended and is in MLflow, or the last attempts have failed."""
         pause, due = 0.0, time.monotonic()
+        self._attempt()
+        gc.freeze()  # MLflow's import leaves a million objects that every full collection would visit
         while not self.ended:
             if time.monotonic() >= due:
                 pause = 0.0 if self._attempt() else min(2 * pause + 0.5, LONGEST_PAUSE)

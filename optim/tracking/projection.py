@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHUNK = {"sql": 250, "http": 64, "file": 32}  # trials between two signs of progress
 TOP = 10  # trials compared
-COLUMNS = 20  # of each kind in the table
+COLUMNS = 12  # of each kind in the table
 
 
 class Projection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -141,6 +142,7 @@ def _source_tags(info: StudyInfo) -> dict[str, str]:
     return tags
 
 
+@functools.cache
 def user_name() -> str:
     """Who runs this, for MLflow's User column."""
     try:

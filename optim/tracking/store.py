@@ -151,8 +151,7 @@ class RunStore:
         experiment: Any = self.client.get_experiment_by_name(name)
         if experiment is None:
             try:
-                kind = {"mlflow.experimentKind": "custom_model_development"}  # else its page opens for language models
-                self.client.create_experiment(name, artifact_location=self.settings.location(), tags=kind)
+                self.client.create_experiment(name, artifact_location=self.settings.location())
             except MlflowException:  # another process was faster
                 if self.client.get_experiment_by_name(name) is None:
                     raise

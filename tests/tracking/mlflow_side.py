@@ -35,7 +35,13 @@ def open_client(settings: MLflowSettings) -> MlflowClient:
 def all_runs(settings: MLflowSettings) -> list[Run]:
     client = open_client(settings)
     experiment = client.get_experiment_by_name(settings.experiment_name)
-    return list(client.search_runs([experiment.experiment_id], max_results=1000))
+    found, token = [], None
+    while True:
+        page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def children(settings: MLflowSettings) -> dict[int, Run]:
@@ -76,6 +82,8 @@ def assert_exact(settings: MLflowSettings, trials: Sequence[FrozenTrial]) -> Non
         assert {name: str(value) for name, value in trial.params.items()}.items() <= run.data.params.items()
         metrics = {key: value for key, value in trial.user_attrs.items() if isinstance(value, float)}
         assert metrics.items() <= run.data.metrics.items()
+        if trial.number % (len(trials) // 50 + 1):
+            continue  # one call per run: a sample of large studies
         history = client.get_metric_history(run.info.run_id, "cell/sharpe_ratio")
         cells = sorted((point.step, point.value) for point in history)
         assert cells == list(enumerate(trial.user_attrs.get("cell_values", [])))

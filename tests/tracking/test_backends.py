@@ -25,7 +25,11 @@ def told(settings: MLflowSettings, report: Any) -> dict[str, Any]:
     runs = client.search_runs([report.experiment_id], "tags.`optim.study_id` = '5e1f'")
     said = {}
     for run in runs:
-        tags = {k: v for k, v in run.data.tags.items() if k.split(".")[0] != "mlflow" and k != "optim.best_run_id"}
+        tags = {
+            k: v
+            for k, v in run.data.tags.items()
+            if k.split(".")[0] != "mlflow" and k not in ("optim.best_run_id", "optim.top_runs")
+        }
         times = (run.info.status, run.info.start_time, run.info.end_time)
         cells = [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, "cell/sharpe_ratio")]
         said[run.info.run_name] = (times, tags, run.data.params, run.data.metrics, sorted(cells))

@@ -1,0 +1,178 @@
+"""Whole studies through the command line: killed and synchronised, no secret left anywhere, `optim ui`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import optuna
+import pytest
+
+from optim.tracking import MLflowSettings
+from optim.ui import free_port
+from tests import servers
+from tests.tracking.builders import poll
+from tests.tracking.mlflow_side import all_runs, assert_exact, children, open_client, snapshot
+
+ROOT = Path(__file__).parents[2]
+STUDY = """
+[study]
+name = "end_to_end"
+objective = "sharpe_ratio"
+n_trials = {trials}
+seed = 1
+storage = "{storage}"
+
+[data]
+path = "{data}"
+periods_per_year = 252
+
+[strategy]
+name = "ma_crossover"
+
+[evaluation]
+min_trades = 0
+
+[parallel]
+n_jobs = 1
+
+[tracking.mlflow]
+tracking_uri = "{mlflow}"
+experiment_name = "end_to_end"
+artifact_location = "files"
+"""
+
+
+def write_study(
+    folder: Path, trials: int, storage: str = "optuna.journal", mlflow: str = "sqlite:///mlflow.db"
+) -> Path:
+    path = folder / "study.toml"
+    data = ROOT / "studies" / "data" / "ibm_1d.csv"
+    path.write_text(STUDY.format(trials=trials, storage=storage, mlflow=mlflow, data=data))
+    return path
+
+
+def optim(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "optim", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def record(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / "optuna.journal"))
+    return optuna.load_study(study_name="end_to_end", storage=optuna.storages.JournalStorage(backend)).trials
+
+
+def test_killed_study_is_brought_to_its_record_by_sync(tmp_path: Path, database: Path) -> None:
+    """kill -9 of study and mirror together, somewhere between record and MLflow."""
+    study = write_study(tmp_path, trials=100_000)
+    settings = MLflowSettings(f"sqlite:///{database}", "end_to_end")
+    command = [sys.executable, "-m", "optim", "run", str(study)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with servers.process(command, tmp_path / "log", cwd=tmp_path, env=env) as running:
+
+        def some_children() -> bool | None:
+            assert running.poll() is None, (tmp_path / "log").read_text()
+            known = open_client(settings).get_experiment_by_name(settings.experiment_name)
+            return (known is not None and len(children(settings)) > 0) or None
+
+        poll(some_children, "no trial reached MLflow")
+        servers.end(running, signal.SIGKILL)
+    trials = record(tmp_path)
+    assert trials
+    told = optim("sync", str(study), cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert_exact(settings, trials)
+    before = snapshot(settings)
+    assert optim("sync", str(study), cwd=tmp_path).returncode == 0
+    assert snapshot(settings) == before
+
+
+@pytest.mark.real("postgresql")
+def test_no_password_is_left_anywhere(tmp_path: Path, postgres: str) -> None:
+    """Record and MLflow on PostgreSQL; everything printed, every file and every table is searched for the password."""
+    mlflow = servers.create_database(postgres, "secret_mlflow", template="mlflow")
+    optuna_uri = servers.create_database(postgres, "secret_optuna")
+    study = write_study(tmp_path, 12, storage="${RECORD}", mlflow="${TRACKING}")
+    secrets = {"RECORD": optuna_uri.replace("postgresql:", "postgresql+psycopg2:"), "TRACKING": mlflow}
+    ran = optim("run", str(study), "--json", cwd=tmp_path, **secrets)
+    assert ran.returncode == 0, ran.stderr
+    synced = optim("sync", str(study), cwd=tmp_path, **secrets)
+    broken = secrets | {"TRACKING": mlflow.replace("secret_mlflow", "absent")}
+    failed = optim("sync", str(study), cwd=tmp_path, **broken)
+    unreachable = {"RECORD": re.sub(r":\d+/", ":1/", secrets["RECORD"]), "TRACKING": mlflow}
+    refused = optim("run", str(study), cwd=tmp_path, **unreachable)
+
+    assert json.loads(ran.stdout)["study"]
+    assert failed.returncode != 0 or "absent" in failed.stdout + failed.stderr
+    assert refused.returncode == 2
+    for told in (ran, synced, failed, refused):
+        assert servers.PASSWORD not in told.stdout + told.stderr
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name == "study.toml" and path != study for path in files)
+    for path in files:
+        assert servers.PASSWORD.encode() not in path.read_bytes(), path
+    for uri in (mlflow, optuna_uri):
+        assert servers.PASSWORD not in dump(uri)
+    assert len(children(MLflowSettings(mlflow, "end_to_end"))) == 12
+
+
+def dump(uri: str) -> str:
+    """All rows of all tables."""
+    import psycopg2
+
+    connection = psycopg2.connect(uri)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+            rows = []
+            for (table,) in cursor.fetchall():
+                cursor.execute(f'SELECT t::text FROM "{table}" t')
+                rows += [row for (row,) in cursor.fetchall()]
+    finally:
+        connection.close()
+    assert rows
+    return "\n".join(rows)
+
+
+def test_ui_opens_both_dashboards_beside_taken_ports_and_stops_on_ctrl_c(tmp_path: Path, database: Path) -> None:
+    study = write_study(tmp_path, trials=16)
+    assert optim("run", str(study), cwd=tmp_path).returncode == 0
+    assert len(all_runs(MLflowSettings(f"sqlite:///{database}", "end_to_end"))) == 17
+    taken = [socket.socket(), socket.socket()]
+    try:
+        for sock, port in zip(taken, (8080, 5000), strict=True):
+            if free_port(port) == port:
+                sock.bind(("127.0.0.1", port))
+                sock.listen()
+        command = [sys.executable, "-u", "-m", "optim", "ui", str(study)]
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        with servers.process(command, tmp_path / "log", cwd=tmp_path, env=env) as running:
+            log = tmp_path / "log"
+
+            def ready() -> str | None:
+                assert running.poll() is None, log.read_text()
+                return log.read_text() if "Ctrl-C" in log.read_text() else None
+
+            told = poll(ready, "the dashboards did not start")
+            roots = set(re.findall(r"http://127\.0\.0\.1:\d+", told))
+            assert len(roots) == 2
+            assert not {"http://127.0.0.1:8080", "http://127.0.0.1:5000"} & roots
+            for root in roots:
+                with urllib.request.urlopen(root, timeout=30) as response:
+                    assert response.status == 200
+            running.send_signal(signal.SIGINT)
+            assert running.wait(30) == 0
+        assert "Traceback" not in log.read_text()
+        for root in roots:
+            assert servers.answers(root) is None
+    finally:
+        for sock in taken:
+            sock.close()
