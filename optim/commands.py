@@ -152,7 +152,7 @@ def check(spec: StudySpec) -> int:
         n_jobs, backend, reason = pool.n_jobs, pool.backend, pool.reason
     size = plan.space.size()
     n_trials = min(spec.study.n_trials, size)
-    workers = n_jobs if seconds * parallel.batch_size > 0.02 else 1
+    workers = n_jobs if seconds * parallel.batch_size > 0.005 else 1
     total = n_trials * (seconds / workers + _LOOP_SECONDS)
     failed = next((outcome.error for outcome in result.outcomes if outcome.error), "")
     points_text = "infinitely many points" if math.isinf(size) else f"{int(size)} points"
@@ -171,7 +171,6 @@ def check(spec: StudySpec) -> int:
 def check_strategy(reference: str) -> int:
     """Run the conformance suite of the engine over one strategy."""
     from engine.check import check_strategy as run_suite
-
     from engine.errors import EngineError
 
     try:
