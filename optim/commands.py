@@ -144,7 +144,7 @@ def check(spec: StudySpec) -> int:
         n_jobs, backend, reason = pool.n_jobs, pool.backend, pool.reason
     size = plan.space.size()
     n_trials = min(spec.study.n_trials, size)
-    workers = n_jobs if seconds * parallel.batch_size > 0.02 else 1
+    workers = n_jobs if seconds * parallel.batch_size > 0.005 else 1
     total = n_trials * (seconds / workers + _LOOP_SECONDS)
     failed = next((outcome.error for outcome in result.outcomes if outcome.error), "")
     points_text = "infinitely many points" if math.isinf(size) else f"{int(size)} points"

@@ -7,27 +7,25 @@ holds no RUNNING trial.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import socket
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages.journal import JournalFileSymlinkLock
-from optuna.storages.journal._file import get_lock_file
 
 from optim.errors import RecordError
-from optim.journal import STALE_LOCK_SECONDS, GroupingStorage
+from optim.journal import GroupingStorage
 from optim.objective import Direction
 from optim.secrets import mask
+from optim.tracking.settings import with_driver
 
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
+OWNER = "optim:owner"  # in a database: who writes, as another coordinator is told
 BATCH, SLOT = "optim:batch", "optim:slot"
 
 
@@ -38,6 +36,13 @@ class Record:
         self.study = study
         self.location = location
         self._group = storage.group if isinstance(storage, GroupingStorage) else contextlib.nullcontext
+        self._guard: Callable[[], None] = lambda: None
+
+    def claim(self, owner: str, guard: Callable[[], None]) -> None:
+        """Written by `owner` from now on; `guard` raises when another coordinator may write."""
+        self._guard = guard
+        if is_url(self.location):
+            self.study.set_user_attr(OWNER, owner)
 
     @property
     def study_id(self) -> str:
@@ -55,6 +60,7 @@ class Record:
 
     def append(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
         """Write finished trials; RecordError when the storage cannot take them."""
+        self._guard()
         try:
             with self._group():
                 self.study.add_trials(trials)
@@ -141,49 +147,12 @@ def _differences(then: Any, now: Any, place: str) -> Iterator[str]:
         yield f"{place} was {then!r}, is {now!r}"
 
 
-@contextlib.contextmanager
-def sole_writer(storage: str, name: str) -> Iterator[None]:
-    """Hold the study alone: a second coordinator is refused with the pid and host of the first.
-
-    A journal is guarded by an advisory lock beside it, which the kernel releases when its owner dies, however it dies.
-    """
-    if is_url(storage):
-        yield
-        return
-    journal = Path(storage)
-    path = journal.with_name(
-        f".{journal.name}.{name}.writer"
-    )  # stays behind: to delete a lock file is to let two hold it
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below, with the lock
-    except OSError as error:
-        raise RecordError(
-            f"[study] storage = {storage!r} cannot be written: {error.strerror}; choose another folder"
-        ) from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.seek(0)
-            raise RecordError(
-                f"study {name!r} is being run by {handle.read().strip() or 'another process'}; "
-                "wait for it or stop it first"
-            ) from None
-        handle.truncate(0)
-        handle.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        handle.flush()
-        with get_lock_file(JournalFileSymlinkLock(storage, grace_period=STALE_LOCK_SECONDS)):
-            _repair_tail(journal)
-        yield
-
-
 def _open_storage(storage: str) -> BaseStorage:
     try:
         if is_url(storage):
             if storage.startswith("sqlite:///"):
                 Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            return RDBStorage(storage)
+            return RDBStorage(with_driver(storage))
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
         return GroupingStorage(storage)
     except Exception as error:
@@ -192,7 +161,7 @@ def _open_storage(storage: str) -> BaseStorage:
         ) from error
 
 
-def _repair_tail(path: Path) -> None:
+def repair_tail(path: Path) -> None:
     """Cut a torn last line, which a killed process or a full disk leaves: Optuna could not read past it."""
     if not path.exists():
         return

@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from optim.errors import SpecError
+from optim.guard import owner, sole_writer
 from optim.plan import Plan, git_state, make_plan, versions
-from optim.record import Record, differences, open_record, sole_writer
+from optim.record import Record, differences, open_record
 from optim.report.console import Live, as_json, print_commands, print_summary
 from optim.secrets import mask
 from optim.showcase import backtests
@@ -38,9 +39,10 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     plan = make_plan(spec)
     names = [goal.name for goal in plan.objective.goals]
     directions = [goal.direction for goal in plan.objective.goals]
-    with sole_writer(plan.storage, spec.study.name):
+    with sole_writer(plan.storage, spec.study.name) as guard:
         record = open_record(plan.storage, spec.study.name, directions, plan.fingerprint(), versions(), names)
         check_fingerprint(plan, record)
+        record.claim(owner(), guard)
         done = record.trials()
         if len(done) >= spec.study.n_trials:
             console.print(

@@ -14,6 +14,8 @@ COMPONENTS = {
     "postgresql": lambda: bool(postgresql_bin()),
     "nginx": lambda: bool(shutil.which("nginx")),
     "chromium": lambda: bool(shutil.which("chromium")) and find_spec("playwright") is not None,
+    "dask": lambda: find_spec("distributed") is not None,
+    "ray": lambda: find_spec("ray") is not None,
     "s3": lambda: find_spec("moto") is not None and find_spec("boto3") is not None,
 }
 

@@ -9,8 +9,9 @@ import optuna
 import pytest
 
 from optim.errors import RecordError
+from optim.guard import sole_writer
 from optim.journal import GroupingStorage
-from optim.record import load_record, open_record, sole_writer
+from optim.record import load_record, open_record
 from tests.optim.studies import essence, load, run_here, write_study
 
 

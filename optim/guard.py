@@ -1,0 +1,154 @@
+"""One coordinator per study: a lock that the kernel or the database releases when its owner dies, however it dies.
+
+A journal or SQLite file is guarded by an advisory lock on a file beside it, PostgreSQL and MySQL by an advisory lock of
+their own, which lives as long as the connection that holds it. No heartbeat, no stale lock to wait for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from optuna.storages.journal import JournalFileSymlinkLock
+from optuna.storages.journal._file import get_lock_file
+
+from optim.errors import RecordError
+from optim.journal import STALE_LOCK_SECONDS
+from optim.record import OWNER, is_url, load_record, repair_tail
+from optim.secrets import mask
+from optim.tracking.settings import with_driver
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_LOCK = {
+    "postgresql": ("SELECT pg_try_advisory_lock(:key)", "SELECT pg_backend_pid()"),
+    "mysql": ("SELECT GET_LOCK(CAST(:key AS CHAR), 0)", "SELECT 1"),
+}
+
+
+def owner() -> str:
+    """This process, as another coordinator is told of it."""
+    return f"pid {os.getpid()} on {socket.gethostname()}"
+
+
+@contextlib.contextmanager
+def sole_writer(storage: str, name: str) -> Iterator[Callable[[], None]]:
+    """Hold the study alone: RecordError with the pid and host of the first for a second coordinator.
+
+    Gives a function that raises RecordError when the lock was lost meanwhile. A torn tail of a journal is repaired.
+    """
+    if is_url(storage) and not storage.startswith("sqlite:"):
+        with _database_lock(storage, name) as still_held:
+            yield still_held
+        return
+    path = Path(storage.removeprefix("sqlite:///"))
+    with _file_lock(path, name) as crashed:
+        if not is_url(storage):
+            if crashed:
+                _drop_dead_lock(path, name)
+            with get_lock_file(JournalFileSymlinkLock(storage, grace_period=STALE_LOCK_SECONDS)):
+                repair_tail(path)
+        yield lambda: None
+
+
+@contextlib.contextmanager
+def _file_lock(storage: Path, name: str) -> Iterator[bool]:
+    """Whether the one who held it before did not come to its end."""
+    path = storage.with_name(f".{storage.name}.{name}.writer")  # stays behind: to delete it is to let two hold it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below, with the lock
+    except OSError as error:
+        raise RecordError(
+            f"[study] storage = '{storage}' cannot be written: {error.strerror}; choose another folder"
+        ) from None
+    with handle:
+        handle.seek(0)
+        before = handle.read().strip()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            _refuse(name, before)
+        handle.truncate(0)
+        handle.write(owner())
+        handle.flush()
+        try:
+            yield bool(before)
+        finally:
+            handle.truncate(0)
+
+
+def _drop_dead_lock(journal: Path, name: str) -> None:
+    """Remove the append lock that a killed coordinator may have left: the next append would wait for it.
+
+    It stays where a coordinator of another study in the same journal is alive: then it may be that one's.
+    """
+    for path in journal.parent.glob(f".{glob.escape(journal.name)}.*.writer"):
+        if path.name == f".{journal.name}.{name}.writer":
+            continue
+        with path.open("rb") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        engine = create_engine(with_driver(storage), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        dialect = engine.dialect.name.replace("mariadb", "mysql")
+        if dialect not in _LOCK:
+            raise RecordError(f"[study] storage: no support for {dialect}; use a file, SQLite, PostgreSQL or MySQL")
+        connection = engine.connect()
+    except (SQLAlchemyError, ImportError) as error:
+        raise RecordError(f"the record {mask(storage)} cannot be opened: {mask(str(error))}") from error
+    with connection:
+        session = _take(connection, dialect, f"{engine.url.database}/{name}")
+        if session is None:
+            record = load_record(storage, name)
+            _refuse(name, str(record.study.user_attrs.get(OWNER, "")) if record else "")
+
+        def still_held() -> None:
+            try:
+                if connection.execute(text(_LOCK[dialect][1])).scalar() == session:
+                    return
+            except SQLAlchemyError:
+                pass
+            raise RecordError(
+                f"the connection to {mask(storage)} that guards study {name!r} was lost; every recorded trial is safe: "
+                "run the same command to resume"
+            )
+
+        yield still_held
+
+
+def _take(connection: Connection, dialect: str, name: str) -> int | None:
+    """The session that holds the lock now; None if another one does."""
+    from sqlalchemy import text
+
+    if dialect == "postgresql":  # a machine that vanishes without a word gives the lock back within a minute
+        for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
+            connection.execute(text(f"SET {setting}"))
+    take, session = _LOCK[dialect]
+    key = int.from_bytes(hashlib.sha256(f"optim/{name}".encode()).digest()[:8], "big", signed=True)
+    if not connection.execute(text(take), {"key": key}).scalar():
+        return None
+    return int(connection.execute(text(session)).scalar_one())
+
+
+def _refuse(name: str, who: str) -> NoReturn:
+    raise RecordError(f"study {name!r} is being run by {who or 'another process'}; wait for it or stop it first")

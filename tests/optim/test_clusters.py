@@ -1,0 +1,95 @@
+"""Dask and Ray: real clusters of separate processes, the same trials as in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from optim.cli import main
+from tests import servers
+from tests.optim.studies import ROOT, essence, run_here, write_study
+from tests.tracking.builders import poll
+
+TPE = {"n_trials": 12, "sampler": {"name": "TPESampler", "n_startup_trials": 4}}
+NO_MLFLOW = """
+import sys
+
+def mine(df, params):
+    found = [name for name in ("optuna", "mlflow") if name in sys.modules]
+    if found:
+        raise ValueError(f"a worker has imported {found}")
+    return (df["close"] > df["close"].rolling(params["fast_window"]).mean()).astype(float)
+"""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler with two workers, three processes."""
+    folder = tmp_path_factory.mktemp("dask")
+    port = servers.free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    worker = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard"]
+    worker += ["--local-directory", str(folder)]
+    with ExitStack() as stack:
+        for number, line in enumerate([command, worker, worker]):
+            stack.enter_context(servers.process(line, folder / f"log{number}", env=ENVIRONMENT, cwd=folder))
+        log = folder / "log0"
+        poll(lambda: log.read_text().count("Register worker") >= 2 or None, "the workers did not register")
+        yield address
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray head of two cores, in processes of its own."""
+    program = str(Path(sys.executable).with_name("ray"))
+    port = servers.free_port()
+    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
+    options = ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=80000000", "--disable-usage-stats"]
+    folder = tmp_path_factory.mktemp("ray")
+    line = [program, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}", *options]
+    log = folder / "log"
+    with servers.process(line, log, env={**ENVIRONMENT, **quiet}, cwd=folder):
+        poll(lambda: "Ray runtime started" in log.read_text() or None, "Ray did not start")
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.mark.real("dask")
+def test_dask_workers_give_the_same_trials(dask: str, tmp_path: Path) -> None:
+    same_trials("dask", dask, tmp_path)
+
+
+@pytest.mark.real("ray")
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_ray_workers_give_the_same_trials(ray: str, tmp_path: Path) -> None:
+    same_trials("ray", ray, tmp_path)
+
+
+def same_trials(backend: str, address: str, tmp_path: Path) -> None:
+    results = []
+    for parallel in ({"backend": "sequential"}, {"backend": backend, "address": address}):
+        folder = tmp_path / parallel["backend"]
+        folder.mkdir()
+        (folder / "mine.py").write_text(
+            NO_MLFLOW if parallel["backend"] == backend else NO_MLFLOW.replace("if found", "if 0")
+        )
+        path = write_study(folder, study=TPE, strategy={"name": "mine.py:mine", "fixed": {}}, parallel=parallel)
+        results.append(essence(run_here(path)[1]))
+    assert results[0] == results[1]
+    assert not any("error" in row[5] for row in results[1])
+
+
+@pytest.mark.real("dask")
+def test_a_scheduler_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"tcp://127.0.0.1:{servers.free_port()}"
+    path = write_study(tmp_path, parallel={"backend": "dask", "address": address})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("optim.cluster._CONNECT_SECONDS", 1)
+        assert main(["run", str(path)]) == 2
+    assert f"[parallel] address = '{address}': no Dask scheduler answers" in capsys.readouterr().err

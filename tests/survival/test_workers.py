@@ -1,0 +1,176 @@
+"""Workers that die, hang or run out of memory: their trials are repeated or fail alone, and they are replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from engine.account import Account
+from engine.cells import Cell
+from engine.data import load_bars
+from optim.executors import Processes
+from optim.tasks import Job, Task, run_task
+from optim.workers import Pool
+from tests.optim.studies import IBM, essence, run_here, write_study
+from tests.survival.test_coordinator import TPE, alive, pids
+
+HEAD = """
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def signal_of(df, params):
+    return (df["close"] > df["close"].rolling(params["x"]).mean()).astype(float)
+
+"""
+ONCE = """
+def mine(df, params):
+    if params["x"] == 3 and not (HERE / "died").exists():
+        (HERE / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return signal_of(df, params)
+"""
+ALWAYS = """
+def mine(df, params):
+    if params["x"] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return signal_of(df, params)
+"""
+GREEDY = """
+def mine(df, params):
+    if params["x"] == 3:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, resource.RLIM_INFINITY))
+        try:
+            bytearray(2**30)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return signal_of(df, params)
+"""
+HANGS = """
+def mine(df, params):
+    if params["x"] == 3:
+        (HERE / f"pid-{os.getpid()}").touch()
+        while True:
+            pass
+    return signal_of(df, params)
+"""
+INTROSPECTIVE = """
+def mine(df, params):
+    found = [name for name in ("optuna", "mlflow", "rich", "matplotlib") if name in sys.modules]
+    raise ValueError(f"{os.getpid()} {found} {os.environ['OMP_NUM_THREADS']} {signal.getsignal(signal.SIGINT)!r}")
+"""
+
+
+def run(folder: Path, strategy: str, **parallel: Any) -> list[FrozenTrial]:
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.py").write_text(HEAD + strategy)
+    space = {"parameters": {"x": {"type": "int", "low": 2, "high": 9}}}
+    path = write_study(
+        folder,
+        study={"enqueue": [{"x": x} for x in range(2, 10)], "pruner": {"name": "NopPruner"}, "n_trials": 8, **TPE},
+        strategy={"name": "mine.py:mine", "search_space": space, "fixed": {}},
+        parallel={"backend": "loky", "n_jobs": 2, **parallel},
+    )
+    return run_here(path)[1]
+
+
+@pytest.fixture(scope="module")
+def peaceful(tmp_path_factory: pytest.TempPathFactory) -> list[FrozenTrial]:
+    folder = tmp_path_factory.mktemp("peaceful")
+    (folder / "died").touch()
+    return run(folder, ONCE, backend="sequential")
+
+
+def test_a_worker_killed_in_mid_trial_changes_nothing(tmp_path: Path, peaceful: list[FrozenTrial]) -> None:
+    assert essence(run(tmp_path, ONCE)) == essence(peaceful)
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "reason"), [(ALWAYS, "its worker died 3 times"), (GREEDY, "mine raised MemoryError")]
+)
+def test_a_trial_that_takes_its_worker_down_fails_alone(
+    strategy: str, reason: str, tmp_path: Path, peaceful: list[FrozenTrial]
+) -> None:
+    trials = run(tmp_path, strategy)
+    assert [t.state == TrialState.FAIL for t in trials] == [t.params["x"] == 3 for t in trials]
+    assert reason in trials[1].user_attrs["error"]
+    others = [i for i in range(8) if i != 1]
+    assert [essence(trials)[i] for i in others] == [essence(peaceful)[i] for i in others]
+
+
+def test_a_trial_that_hangs_is_ended_with_its_worker(tmp_path: Path, peaceful: list[FrozenTrial]) -> None:
+    trials = run(tmp_path, HANGS, trial_timeout=5)
+    assert trials[1].user_attrs["error"] == "cell 0: the trial took longer than trial_timeout = 5 s"
+    assert [t.state for t in trials].count(TrialState.FAIL) == 1
+    assert essence(trials)[2:] == essence(peaceful)[2:]
+    assert pids(tmp_path)
+    assert not any(map(alive, pids(tmp_path)))
+
+
+def test_workers_know_neither_optuna_nor_mlflow_and_have_one_thread_and_no_ctrl_c(tmp_path: Path) -> None:
+    errors = {trial.user_attrs["error"].partition("ValueError: ")[2] for trial in run(tmp_path, INTROSPECTIVE)}
+    threads = str(max(1, (os.cpu_count() or 1) // 2))
+    for error in errors:
+        pid, _, rest = error.partition(" ")
+        assert int(pid) != os.getpid()
+        assert rest == f"[] {threads} <Handlers.SIG_IGN: 1>"
+
+
+def test_bars_reach_a_worker_once_as_a_memory_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = load_bars(IBM)
+    job = Job("ma_crossover", str(tmp_path), (bars,), 252.0)
+    tasks = [Task({"fast_window": 5, "slow_window": slow}, Account(), (Cell(0, 0, 3000),)) for slow in range(20, 60)]
+    sent: list[Any] = []
+    submit = Processes.submit
+
+    def seen(self: Processes, function: Any, *arguments: Any) -> Any:
+        sent.append(arguments)
+        return submit(self, function, *arguments)
+
+    monkeypatch.setattr(Processes, "submit", seen)
+    monkeypatch.setattr("optim.workers._INLINE_SECONDS", 0.0)
+    with Pool(job, n_jobs=2, backend="loky") as pool:
+        results = pool.run(tasks)
+        assert pool._folder is not None
+        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in pool._executor.pids()]  # type: ignore[union-attr]
+        assert all(str(pool._folder) in table for table in maps)
+        folder = pool._folder
+    import pickle
+
+    assert max(len(pickle.dumps(arguments)) for arguments in sent) < bars.close.nbytes / 4
+    assert [r.outcomes for r in results] == [run_task(job, task).outcomes for task in tasks]
+    assert not folder.exists()
+
+
+def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(tmp_path: Path) -> None:
+    job = Job("ma_crossover", str(tmp_path), (load_bars(IBM),), 252.0)
+    tasks = [Task({"fast_window": 5, "slow_window": slow}, Account(), (Cell(0, 0, 3000),)) for slow in range(20, 120)]
+    expected = [run_task(job, task).outcomes for task in tasks]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("optim.workers._INLINE_SECONDS", 0.0)
+        patch.setattr("optim.workers._TRIES", 1000)
+        with Pool(job, n_jobs=2, backend="loky") as pool:
+            results: dict[int, Any] = {}
+            for number, task in enumerate(tasks):
+                pool.submit(number, task)
+            kills = 0
+            while len(results) < len(tasks):
+                for number, result in pool.collect():
+                    results[number] = result.outcomes
+                workers = pool._executor.pids()  # type: ignore[union-attr]
+                if kills < 3 and workers and len(results) > 20 * kills:
+                    os.kill(workers[kills % len(workers)], signal.SIGKILL)
+                    kills += 1
+    assert [results[i] for i in range(len(tasks))] == expected
+    assert kills == 3
