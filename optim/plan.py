@@ -25,8 +25,9 @@ from optim.expressions import suggestion
 from optim.objective import Objective, build_objective
 from optim.record import is_url
 from optim.secrets import expand
+from optim.sections import ENUMERATING
 from optim.space import Parameter, SearchSpace
-from optim.spec import ENUMERATING, StudySpec
+from optim.spec import StudySpec
 from optim.tasks import Job, Task
 from optim.tracking.info import Dataset, Scalar
 from optim.tracking.settings import absolute_uri

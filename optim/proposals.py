@@ -17,8 +17,9 @@ import numpy as np
 import optuna
 
 from optim.errors import SpecError
+from optim.sections import ENUMERATING, NamedSpec
 from optim.space import Parameter, Point, SearchSpace, Value
-from optim.spec import ENUMERATING, NamedSpec, StudySpec
+from optim.spec import StudySpec
 
 if TYPE_CHECKING:
     from pathlib import Path

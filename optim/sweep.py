@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial
 from optim.objective import Objective
 from optim.plan import Plan
 from optim.record import BATCH, SLOT, Record
+from optim.sections import BLIND, ENUMERATING
 from optim.space import Point, SearchSpace
-from optim.spec import BLIND, ENUMERATING, StudySpec
+from optim.spec import StudySpec
 from optim.tasks import Result
 from optim.verdict import Scored, Verdict, judge, score_cell
 from optim.workers import Pool

@@ -1,0 +1,169 @@
+"""The tables of a study file: every key, its type, its default and the rule it obeys."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+Scalar = int | float | str | bool
+ENUMERATING = ("GridSampler", "BruteForceSampler")  # they know their own size: their points are SearchSpace.grid
+BLIND = (*ENUMERATING, "RandomSampler", "QMCSampler")  # they need no feedback
+
+
+def _seconds(value: Any) -> Any:
+    """Seconds of `90`, `"90s"`, `"10m"`, `"1.5h"`, `"2d"`."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])?", value.strip())
+        if match is None:
+            raise ValueError("must be a number of seconds or a text such as '90s', '10m', '2h'")
+        return float(match[1]) * _UNITS[match[2] or "s"]
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A table of the study file: frozen, unknown keys refused, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class NamedSpec(Section):
+    """A class of Optuna by name; all other keys are its arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    name: str
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments given beside the name."""
+        return dict(self.model_extra or {})
+
+
+class StudySection(Section):
+    """[study]: what is searched for, how long and how."""
+
+    name: str = Field(min_length=1, pattern=r"^[^/\\\x00-\x1f]+$")
+    objective: str | list[str]
+    direction: Literal["maximize", "minimize"] | list[Literal["maximize", "minimize"]] | None = None
+    n_trials: int = Field(default=100, gt=0)
+    timeout: Seconds | None = None
+    patience: int | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    sampler: NamedSpec = NamedSpec(name="TPESampler")
+    pruner: NamedSpec  # default: MedianPruner where a trial can be pruned and the sampler learns, else NopPruner
+    storage: str = "optuna.journal"
+    enqueue: list[dict[str, Scalar]] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_pruner(cls, table: Any) -> Any:
+        if not isinstance(table, dict) or "pruner" in table:
+            return table
+        sampler = table.get("sampler")
+        blind = isinstance(sampler, dict) and sampler.get("name") in BLIND
+        whole = blind or isinstance(table.get("objective"), list)
+        return {**table, "pruner": {"name": "NopPruner" if whole else "MedianPruner"}}
+
+    @field_validator("objective")
+    @classmethod
+    def _some_objective(cls, value: str | list[str]) -> str | list[str]:
+        if not value:
+            raise ValueError("must name a metric, e.g. 'sharpe_ratio', or a list of metrics")
+        return value
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives as a tuple, one or several."""
+        return (self.objective,) if isinstance(self.objective, str) else tuple(self.objective)
+
+
+class DataSection(Section):
+    """[data]: the bars."""
+
+    path: str | None = None
+    paths: list[str] = []
+    start: str | None = None
+    end: str | None = None
+    periods_per_year: float = Field(default=252.0, gt=0)
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _iso(cls, value: Any) -> Any:
+        return value.isoformat() if hasattr(value, "isoformat") else value  # TOML has dates of its own
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSection:
+        if (self.path is None) == (not self.paths):
+            raise ValueError("give either path = 'file' or paths = ['file', ...]")
+        return self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files, one per instrument."""
+        return (self.path,) if self.path is not None else tuple(self.paths)
+
+
+class StrategySection(Section):
+    """[strategy]: which function, which parameters."""
+
+    name: str = Field(min_length=1)
+    search_space: str | dict[str, Any] | None = None
+    fixed: dict[str, Scalar] = {}
+
+
+class EvaluationSection(Section):
+    """[evaluation]: how one candidate is judged."""
+
+    folds: int = Field(default=5, ge=1)
+    holdout: float = Field(default=0.2, ge=0, lt=1)
+    aggregate: Literal["mean", "median", "min"] = "mean"
+    min_trades: int = Field(default=0, ge=0)
+    constraints: list[str] = []
+
+
+class ParallelSection(Section):
+    """[parallel]: where candidates are evaluated. Only batch_size and ahead have a say in the result."""
+
+    n_jobs: int = -1
+    backend: Literal["auto", "loky", "threading", "sequential", "dask", "ray"] = "auto"
+    batch_size: int = Field(default=8, ge=1)
+    ahead: int = Field(default=0, ge=0, le=8)  # batches asked before the results of the one being evaluated are known
+    address: str | None = None
+    trial_timeout: Seconds | None = None
+
+    @field_validator("n_jobs")
+    @classmethod
+    def _some_jobs(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("must be a number of workers, or -1 for all cores")
+        return value
+
+    @model_validator(mode="after")
+    def _killable(self) -> ParallelSection:
+        if self.trial_timeout is not None and self.backend in ("sequential", "threading"):
+            raise ValueError(
+                f"trial_timeout needs worker processes, which backend = '{self.backend}' has not; remove one of them"
+            )
+        return self
+
+
+class MLflowSection(Section):
+    """[tracking.mlflow]: where MLflow is."""
+
+    tracking_uri: str = "sqlite:///mlflow.db"
+    experiment_name: str | None = None  # default: <strategy>_optimization
+    artifact_location: str = ""
+
+
+class TrackingSection(Section):
+    """[tracking]: whether and how trials are mirrored."""
+
+    enabled: bool = True
+    backend: Literal["mlflow"] = "mlflow"
+    children: str = Field(default="all", pattern=r"^(all|top:[1-9]\d*)$")
+    mlflow: MLflowSection = MLflowSection()
+    tags: dict[str, str] = {}
