@@ -93,7 +93,13 @@ def remembers(bars, p: Params):
 
 @strategy
 def writes(bars, p: Params):
-    bars.close.setflags(write=True)
+    bars.close[0] = 1.0
+
+@strategy
+def scribbles(bars, p: Params):
+    bars.volume.setflags(write=True)
+    bars.volume[0] += 1.0
+    return bars.close * 0
 
 @strategy
 def undeclared(bars, p: Rising):
@@ -121,6 +127,7 @@ def pandas_fine(df, params):
         ("standardises", "looks ahead"),
         ("remembers", "differs when asked for again"),
         ("undeclared", "no default for low"),
+        ("scribbles", r"scribbles\(\{'shift': 1\}\) changes the bars"),
         ("eager", r"eager: target at bar 0 is 2.0, must be in \[-1, 1\]"),
         ("pandas_peeks", "looks ahead"),
     ],
@@ -133,7 +140,7 @@ def test_the_suite_catches_bad_strategies(tmp_path, function, sentence):
 
 def test_frozen_bars_cannot_be_written_to(tmp_path):
     (tmp_path / "bad.py").write_text(BAD)
-    with pytest.raises(ValueError, match="WRITEABLE"):
+    with pytest.raises(ValueError, match="read-only"):
         check_strategy("bad.py:writes", base=tmp_path)
 
 
