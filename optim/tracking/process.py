@@ -22,6 +22,7 @@ from optim.tracking.settings import MLflowSettings
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+PACE = 0.5  # seconds between writes while the study runs: many trials in one cost the search least
 LAST_ATTEMPTS = 3  # after the study's end
 LONGEST_PAUSE = 15.0  # seconds between attempts while it runs
 
@@ -31,7 +32,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
     with suppress(OSError, AttributeError):
-        os.nice(5)  # the search comes first
+        os.nice(10)  # the search comes first
     messages = read_messages(sys.stdin.buffer)
     info, settings = next(messages)[1]
     inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -72,14 +73,16 @@ class Worker:
 
     def run(self, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
         """Until the study has ended and is in MLflow, or the last attempts have failed."""
-        pause, due = 0.0, time.monotonic()
+        pause = 0.0
         self._attempt()
         gc.freeze()  # MLflow's import leaves a million objects that every full collection would visit
         while not self.ended:
-            if time.monotonic() >= due:
-                pause = 0.0 if self._attempt() else min(2 * pause + 0.5, LONGEST_PAUSE)
-                due = time.monotonic() + pause
-            self._take(inbox, max(due - time.monotonic(), 0.01) if pause else None)
+            pause = PACE if self._attempt() else min(2 * pause + PACE, LONGEST_PAUSE)
+            due = time.monotonic() + pause
+            if not self.error:
+                self._take(inbox, None)
+            while not self.ended and (left := due - time.monotonic()) > 0:
+                self._take(inbox, left)
         for attempt in range(LAST_ATTEMPTS):
             if self._attempt():
                 break

@@ -39,7 +39,6 @@ def test_every_kind_of_snippet_is_tested() -> None:
     assert [line for line in commands() if not line.startswith(tested)] == []
 
 
-@pytest.mark.filterwarnings("ignore:no explicit representation of timezones:UserWarning")  # the engine's month labels
 def test_python(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, in one namespace, as a reader would."""
     monkeypatch.chdir(tmp_path)
