@@ -65,7 +65,7 @@ def speed_up(folder: Path) -> list[dict[str, Any]]:
             }
             path = write_study(
                 inner,
-                study={"n_trials": 80, "sampler": {"name": sampler}, "pruner": {"name": "MedianPruner"}},
+                study={"n_trials": 40, "sampler": {"name": sampler}, "pruner": {"name": "MedianPruner"}},
                 strategy={"name": "burn.py:burn", "fixed": {}},
                 parallel=parallel,
             )
