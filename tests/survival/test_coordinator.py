@@ -55,7 +55,7 @@ def test_a_hundred_killed_coordinators_lose_and_repeat_nothing(tmp_path: Path) -
 
 
 def test_the_same_on_sqlite(tmp_path: Path) -> None:
-    assert kill_loop(tmp_path, "sqlite:///optuna.db", 3)["kills"] >= 3
+    assert kill_loop(tmp_path, "sqlite:///optuna.db", 2)["kills"] >= 2
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.mark.real("postgresql")
 def test_the_same_on_postgresql(postgres: str, tmp_path: Path) -> None:
-    assert kill_loop(tmp_path, servers.create_database(postgres, "kills"), 6)["kills"] >= 6
+    assert kill_loop(tmp_path, servers.create_database(postgres, "kills"), 3)["kills"] >= 3
 
 
 @pytest.mark.real("postgresql")
@@ -114,7 +114,7 @@ def gated_study(folder: Path) -> Path:
         study={"enqueue": [{"x": x} for x in range(1, 9)], "pruner": {"name": "NopPruner"}, "n_trials": 8, **TPE},
         strategy={"name": "gated.py:gated", "search_space": space, "fixed": {}},
         evaluation={"folds": 1},
-        parallel={"backend": "loky", "n_jobs": 2},
+        parallel={"backend": "loky", "n_jobs": 2, "trial_timeout": 600},  # with a limit, tasks travel one by one
     )
 
 
