@@ -46,7 +46,7 @@ class RunRow(NamedTuple):
 
 def milliseconds(moment: datetime) -> int:
     """Of a naive local or an aware date-time."""
-    return int(moment.timestamp() * 1000)
+    return round(moment.timestamp() * 1000)
 
 
 def short_names(key_params: Sequence[str]) -> dict[str, str]:
