@@ -222,7 +222,7 @@ def test_two_studies_opened_at_the_same_moment(tmp_path: Path, server: str, how:
     uri = f"sqlite:///{tmp_path}/fresh.db" if how == "sqlite" else server
     settings = MLflowSettings(uri, "together")
     infos = [study_info(study_id=name, name=name) for name in ("one", "two")]
-    mirrors = [Mirror(info, settings) for info in infos]
+    mirrors = [Mirror(info, settings, patience=300.0) for info in infos]
     for mirror in mirrors:
         mirror.finished(TRIALS)
     for mirror in mirrors:
