@@ -57,6 +57,9 @@ class Live:
             if is_feasible(trial) and len(self._goals) == 1 and (self._best is None or self._better(trial, self._best)):
                 self._best = trial
         counts = self._counts
+        if not counts:
+            self._progress.update(self._task, state="the very first trial compiles the engine")
+            return
         parts = [f"complete {counts['COMPLETE']}", f"pruned {counts['PRUNED']}", f"failed {counts['FAIL']}"]
         if self._best is not None:
             parts.insert(0, f"best {self._best.values[0]:.4f} (#{self._best.number})")
