@@ -13,11 +13,13 @@ from engine.catalogue import METRICS
 from engine.jit import kernel
 from engine.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
 from engine.simulate import Run
-from engine.tails import Tail, alpha_beta, quantiles
+from engine.tails import Tail, alpha_beta, quantiles, ulcer_index
 
 DAYS_PER_YEAR = 365.25
 N_METRICS = len(METRICS)
-TAIL_METRICS = frozenset({"value_at_risk_95", "conditional_value_at_risk_95", "tail_ratio", "alpha", "beta"})
+TAIL_METRICS = frozenset(
+    {"ulcer_index", "value_at_risk_95", "conditional_value_at_risk_95", "tail_ratio", "alpha", "beta"}
+)
 NANOSECONDS_PER_DAY = 86_400_000_000_000
 
 
@@ -54,8 +56,9 @@ def measure(
     win_rate = ratio(s.wins, s.n)
     mean_pnl = ratio(s.pnl, s.n)
     trade_deviation = math.sqrt(s.squares / (s.n - 1)) if s.n > 1 else math.nan
-    low, high, alpha, beta = Tail(math.nan, math.nan), Tail(math.nan, math.nan), math.nan, math.nan
+    ulcer, low, high, alpha, beta = math.nan, Tail(math.nan, math.nan), Tail(math.nan, math.nan), math.nan, math.nan
     if tails:
+        ulcer = ulcer_index(equity, initial_cash)
         low, high = quantiles(returns)
         alpha, beta = alpha_beta(returns, market, periods_per_year)
     values = (
@@ -68,7 +71,7 @@ def measure(
         d.deepest,
         d.longest,
         ratio(d.bars_under, d.n),
-        math.sqrt(d.squares / n),
+        ulcer,
         ratio(m.gains, -m.losses),
         ratio(growth - 1.0, -d.deepest),
         s.n,
@@ -158,7 +161,6 @@ class Drawdowns(NamedTuple):
     """Falls below the running peak of the equity."""
 
     deepest: float
-    squares: float
     longest: float
     n: float
     bars_under: float
@@ -166,19 +168,23 @@ class Drawdowns(NamedTuple):
 
 @kernel
 def drawdowns(equity: Array, initial_cash: float) -> Drawdowns:
-    peak, deepest, squares = initial_cash, 0.0, 0.0
-    length, longest, count, under = 0, 0, 0, 0
-    for t in range(len(equity)):
-        peak = max(peak, equity[t])
-        depth = equity[t] / peak - 1.0
-        deepest = min(deepest, depth)
-        squares += depth * depth
-        below = 1 if equity[t] < peak else 0
-        length = (length + 1) * below
-        longest = max(longest, length)
-        count += 1 if length == 1 else 0
-        under += below
-    return Drawdowns(deepest, squares, float(longest), float(count), float(under))
+    """One division a drawdown, at its end, instead of one a bar: the peak is the same throughout."""
+    n = len(equity)
+    peak, trough, deepest = initial_cash, initial_cash, 0.0
+    last, longest, count, under = -1, 0, 0, 0  # last: the bar of the last peak
+    for t in range(n + 1):
+        if t < n and equity[t] < peak:
+            trough = min(trough, equity[t])
+            continue
+        length = t - last - 1
+        if length > 0:
+            deepest = min(deepest, trough / peak - 1.0)
+            longest = max(longest, length)
+            count += 1
+            under += length
+        if t < n:
+            peak, trough, last = equity[t], equity[t], t
+    return Drawdowns(deepest, float(longest), float(count), float(under))
 
 
 class TradeSums(NamedTuple):

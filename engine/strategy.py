@@ -85,6 +85,12 @@ class Strategy:
 
     def target(self, bars: Bars, params: Any) -> Array:
         """The target exposure, shape (n_bars,), float64; raises StrategyError naming the bar where it is unusable."""
+        target = self.proposed(bars, params)
+        self.refuse_unusable(target)
+        return target
+
+    def proposed(self, bars: Bars, params: Any) -> Array:
+        """`target`, of the right shape and type, but its values not looked at yet."""
         if self.joint:
             raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
         if self.compiled:
@@ -95,7 +101,7 @@ class Strategy:
             index = getattr(target, "index", None)
             if isinstance(index, type(frame.index)) and not index.equals(frame.index):
                 raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
-        return self._checked(target, (len(bars.close),))
+        return self._shaped(target, (len(bars.close),))
 
     def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
         """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
@@ -103,10 +109,12 @@ class Strategy:
         if self.n_instruments not in (0, 1, len(instruments)):
             raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
         if self.joint:
-            return self._checked(self.signal(instruments, params), shape)
+            weights = self._shaped(self.signal(instruments, params), shape)
+            self.refuse_unusable(weights)
+            return weights
         return np.stack([self.target(bars, params) for bars in instruments], axis=1) / len(instruments)
 
-    def _checked(self, target: Any, shape: tuple[int, ...]) -> Array:
+    def _shaped(self, target: Any, shape: tuple[int, ...]) -> Array:
         try:
             array = np.ascontiguousarray(target, dtype=np.float64)
             array = array if array.flags.writeable else array.copy()  # kernels are compiled for one of the two
@@ -114,10 +122,13 @@ class Strategy:
             raise StrategyError(f"{self.name} returned {type(target).__name__}, not an array of numbers") from None
         if array.shape != shape:
             raise StrategyError(f"{self.name} returned the shape {array.shape}, expected {shape}, one target a bar")
-        if (first := first_unusable(array.reshape(-1))) >= 0:
-            bar = first * shape[0] // array.size
-            raise StrategyError(f"{self.name}: target at bar {bar} is {array.flat[first]}, must be in [-1, 1]")
         return array
+
+    def refuse_unusable(self, target: Array) -> None:
+        """StrategyError naming the first bar whose target is NaN or outside [-1, 1]."""
+        if (first := first_unusable(target.reshape(-1))) >= 0:
+            bar = first * len(target) // target.size
+            raise StrategyError(f"{self.name}: target at bar {bar} is {target.flat[first]}, must be in [-1, 1]")
 
 
 @kernel

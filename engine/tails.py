@@ -1,4 +1,4 @@
-"""Metrics that need more than one pass: quantiles of the returns, regression on buying and holding."""
+"""Metrics that cost more than the others: quantiles, regression on buying and holding, depth under water."""
 
 from __future__ import annotations
 
@@ -85,3 +85,14 @@ def alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[f
     beta = covariance / variance
     daily = 1.0 + mean_own - beta * mean_market
     return math.exp(math.log(daily) * periods_per_year) - 1.0 if daily > 0.0 else math.nan, beta
+
+
+@kernel
+def ulcer_index(equity: Array, initial_cash: float) -> float:
+    """Root mean square of equity / highest equity so far - 1."""
+    peak, squares = initial_cash, 0.0
+    for t in range(len(equity)):
+        peak = max(peak, equity[t])
+        depth = equity[t] / peak - 1.0
+        squares += depth * depth
+    return math.sqrt(squares / len(equity))
