@@ -58,9 +58,10 @@ def sweep(
 
     bars: one instrument, or several Bars with the same timestamps for a portfolio. params_table: a DataFrame, or any
     iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
-    engine.catalogue.METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio, alpha
-    and beta a row costs about half. n_jobs: threads, -1 for all cores; a plain Python strategy holds the interpreter
-    and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in all or None).
+    engine.catalogue.METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
+    ulcer_index, alpha and beta a row costs about half. n_jobs: threads, -1 for all cores; a plain Python strategy holds
+    the interpreter and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in all or
+    None).
 
     A row that fails has NaN metrics and its reason in `error`. Raises ParameterError on an unknown metric or rule.
     """
