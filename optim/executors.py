@@ -6,18 +6,19 @@ back. A worker process is a loky executor of its own: one that dies or hangs is 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import joblib
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import ShutdownExecutorError
+
+from optim.interrupts import interrupts_held_back
 
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -113,19 +114,6 @@ class Processes:
 
     def _start(self) -> Any:
         return ProcessPoolExecutor(1, initializer=_become_worker, initargs=(os.getpid(),), env=self._limits)
-
-
-@contextlib.contextmanager
-def interrupts_held_back() -> Iterator[None]:
-    """SIGINT is blocked in this thread meanwhile; a process started now never sees one."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _become_worker(coordinator: int) -> None:

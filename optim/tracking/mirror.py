@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from optim.interrupts import interrupts_held_back
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.settings import MLflowSettings, prepare_environment
 
@@ -72,7 +72,7 @@ class Mirror:
         self._state: dict[str, Any] = {"done": 0, "error": "", "parent": "", "experiment": "", "final": False}
         self._live: dict[int, LiveTrial] = {}
         self._outbox: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
-        with _interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
+        with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
@@ -184,15 +184,3 @@ def read_messages(pipe: Any) -> Iterator[tuple[str, Any]]:
             yield pickle.loads(payload)
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises while it is unpickled
             yield "unreadable", error
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
