@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from engine.account import Account, make_account, make_rules
+from engine.account import Account, make_account
 from engine.bars import Bars, slice_bars
 from engine.data import content_hash, load_bars
 from engine.evaluate import run_portfolio, warmup_start
 from engine.metrics import as_metrics, measure
 from engine.orders import EXIT_REASONS, TRADE_COLUMNS
+from engine.rules import pack_rules
 from engine.simulate import Run, simulate
 from engine.sizing import volatility_scale
 from engine.strategy import Strategy, load_strategy
@@ -132,7 +133,7 @@ class BacktestEngine:
         scale = volatility_scale(bars.close, self.account, self.periods_per_year)
         traded = slice_bars(bars, first, len(bars.close))
         target = strategy.target(bars, bound)
-        return simulate(traded, target[first:], scale[first:], make_rules(self.account)), traded.close
+        return simulate(traded, target[first:], scale[first:], pack_rules(self.account)), traded.close
 
     def _config(
         self, strategy: Strategy, used: dict[str, Any], seen: tuple[Bars, ...], timestamp: Any

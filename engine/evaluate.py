@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.account import Account, Rules, make_rules
+from engine.account import Account
 from engine.arrays import Array
 from engine.bars import Bars, slice_bars
 from engine.cells import Cell
@@ -16,6 +15,7 @@ from engine.errors import EngineError
 from engine.jit import kernel
 from engine.metrics import as_metrics, measure
 from engine.portfolio import make_panel, simulate_portfolio
+from engine.rules import pack_rules, unpack_rules
 from engine.simulate import Run, simulate
 from engine.sizing import volatility_scale
 from engine.strategy import Strategy, first_unusable
@@ -95,22 +95,8 @@ def run_portfolio(
     panel = make_panel([slice_bars(bars, first, len(bars.close)) for bars in instruments])
     targets = np.ascontiguousarray(weights[first:].T)
     scales = np.stack([volatility_scale(bars.close, account, periods_per_year)[first:] for bars in instruments])
-    run = simulate_portfolio(panel, targets, scales, make_rules(account))
+    run = simulate_portfolio(panel, targets, scales, pack_rules(account))
     return run, (panel.close / panel.close[:, :1]).mean(axis=0)
-
-
-@lru_cache(maxsize=4096)
-def pack_rules(account: Account) -> Array:
-    """The rules as an array, shape (n_rules,): numba takes 2 us to see through a NamedTuple of that many floats."""
-    return np.array(make_rules(account))
-
-
-@kernel
-def unpack_rules(r: Array) -> Rules:
-    return Rules(
-        r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10],
-        r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], r[19], r[20], r[21],
-    )  # fmt: skip
 
 
 @kernel
@@ -123,7 +109,6 @@ def score(
     """
     if first_unusable(target) >= 0:
         return np.empty(0)
-    rules = unpack_rules(packed)
     traded = Bars(
         bars.timestamp[first:],
         bars.open[first:],
@@ -132,5 +117,5 @@ def score(
         bars.close[first:],
         bars.volume[first:],
     )
-    run = simulate(traded, target[first:], scale[first:], rules)
-    return measure(traded.timestamp, traded.close, run, rules.initial_cash, periods_per_year, tails)
+    run = simulate(traded, target[first:], scale[first:], packed)
+    return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)

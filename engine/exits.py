@@ -6,7 +6,7 @@ import math
 
 from engine.account import Rules
 from engine.arrays import Array
-from engine.jit import kernel
+from engine.jit import inner
 from engine.orders import (
     CASH,
     ENTRY_QUANTITY,
@@ -29,7 +29,7 @@ from engine.orders import (
 )
 
 
-@kernel
+@inner
 def exit_levels(state: Array, margin: float, rules: Rules) -> tuple[float, float, float]:
     """The prices at or beyond which the position is closed, and why at the stop: (lower, upper, stop reason).
 
@@ -57,7 +57,7 @@ def exit_levels(state: Array, margin: float, rules: Rules) -> tuple[float, float
     return entry * (1.0 - rules.take) if rules.take > 0.0 else 0.0, stop, reason
 
 
-@kernel
+@inner
 def leave(t: int, open_: float, worst: float, levels: tuple[float, float, float], books: Books, rules: Rules) -> None:
     """Close a position whose bar reached one of its levels: gaps at the open, the stop before the take-profit.
 
@@ -78,7 +78,7 @@ def leave(t: int, open_: float, worst: float, levels: tuple[float, float, float]
         close_position(t, take, TAKE, books, rules)
 
 
-@kernel
+@inner
 def charge(close: float, debt: float, books: Books, rules: Rules) -> None:
     """Borrowing and funding for one bar; debt: the borrowed cash that this position bears the interest of."""
     quantity = books.state[QUANTITY]
@@ -89,7 +89,7 @@ def charge(close: float, debt: float, books: Books, rules: Rules) -> None:
     books.state[FINANCING] += cost
 
 
-@kernel
+@inner
 def track_extreme(high: float, low: float, state: Array) -> None:
     """Note the best price seen since the entry; the trailing stop of the next bar hangs on it."""
     if state[QUANTITY] > 0.0:
@@ -98,7 +98,7 @@ def track_extreme(high: float, low: float, state: Array) -> None:
         state[EXTREME] = min(state[EXTREME], low)
 
 
-@kernel
+@inner
 def write_off(t: int, close: float, books: Books) -> None:
     """Ruin: the broker takes the position at the close, and bears what is missing."""
     quantity = books.state[QUANTITY]
@@ -107,7 +107,7 @@ def write_off(t: int, close: float, books: Books) -> None:
         record_trade(t, RUIN, quantity * close, books)
 
 
-@kernel
+@inner
 def forgive_debt(books: Books) -> None:
     """An account ends at zero, never below: the last trade loses no more than there was."""
     if books.state[CASH] < 0.0:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from engine.arrays import Array
-from engine.jit import kernel
+from engine.jit import inner, kernel
 
 
 @kernel
@@ -97,7 +97,7 @@ def zscore(values: Array, window: int) -> Array:
     return out
 
 
-@kernel
+@inner
 def _spread(values: Array, t: int, window: int) -> tuple[float, float]:
     """Mean and standard deviation (ddof 0) of the window that ends at t, in two passes around its newest value.
 

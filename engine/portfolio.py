@@ -12,7 +12,7 @@ from engine.arrays import Array, Integers
 from engine.bars import Bars, make_bars
 from engine.errors import DataError
 from engine.exits import charge, exit_levels, forgive_debt, leave, track_extreme, write_off
-from engine.jit import kernel
+from engine.jit import inner, kernel
 from engine.orders import (
     CASH,
     DRAWDOWN,
@@ -37,6 +37,7 @@ from engine.orders import (
     market_price,
     record_trade,
 )
+from engine.rules import unpack_rules
 from engine.simulate import Run
 
 
@@ -79,12 +80,13 @@ def align(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
 
 
 @kernel
-def simulate_portfolio(panel: Panel, targets: Array, scales: Array, rules: Rules) -> Run:
+def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Array) -> Run:
     """Trade target weights of shape (k, n_bars), each in [-1, 1], out of one account.
 
     scales: exposure per unit of target, (k, n_bars), or (k, 0) for 1. One instrument alone fares as in `simulate`,
-    except that its margin call is judged at the close.
+    except that its margin call is judged at the close. packed: from engine.rules.pack_rules.
     """
+    rules = unpack_rules(packed)
     k, n = targets.shape
     equity = np.empty(n)
     states = np.zeros((k, N_STATE))
@@ -109,7 +111,7 @@ def simulate_portfolio(panel: Panel, targets: Array, scales: Array, rules: Rules
     return Run(equity, trades[: int(states[0, N_TRADES])], k, fees, traded, financing)
 
 
-@kernel
+@inner
 def share(i: int, states: Array) -> None:
     """Tell every instrument's books the cash and the number of trades after instrument i has traded."""
     for j in range(len(states)):
@@ -117,7 +119,7 @@ def share(i: int, states: Array) -> None:
         states[j, N_TRADES] = states[i, N_TRADES]
 
 
-@kernel
+@inner
 def play(panel: Panel, targets: Array, scales: Array, rules: Rules, equity: Array, states: Array, trades: Array) -> int:
     """Fill `equity` bar by bar; returns the number of bars until trading ended for good."""
     k, n = len(targets), len(equity)
@@ -153,7 +155,7 @@ def play(panel: Panel, targets: Array, scales: Array, rules: Rules, equity: Arra
     return n
 
 
-@kernel
+@inner
 def values(t: int, prices: Array, states: Array) -> tuple[float, float]:
     """Net and gross value of all positions at prices[:, t]."""
     net, gross = 0.0, 0.0
@@ -164,7 +166,7 @@ def values(t: int, prices: Array, states: Array) -> tuple[float, float]:
     return net, gross
 
 
-@kernel
+@inner
 def send_orders(
     t: int,
     known: int,
@@ -190,7 +192,7 @@ def send_orders(
             share(i, states)
 
 
-@kernel
+@inner
 def guard(i: int, t: int, panel: Panel, rules: Rules, books: Books) -> None:
     """Exits of one instrument inside bar t."""
     lower, upper, reason = exit_levels(books.state, 0.0, rules)
@@ -199,7 +201,7 @@ def guard(i: int, t: int, panel: Panel, rules: Rules, books: Books) -> None:
         leave(t, panel.open[i, t], worst, (lower, upper, reason), books, rules)
 
 
-@kernel
+@inner
 def hold(t: int, panel: Panel, rules: Rules, states: Array, trades: Array) -> None:
     """Costs of holding; borrowed cash is shared out in proportion to the values of the long positions."""
     net, gross = values(t, panel.close, states)
@@ -216,7 +218,7 @@ def hold(t: int, panel: Panel, rules: Rules, states: Array, trades: Array) -> No
             share(i, states)
 
 
-@kernel
+@inner
 def close_all(t: int, reason: float, prices: Array, rules: Rules, states: Array, trades: Array) -> None:
     """Close every position at the market price of bar t."""
     for i in range(len(states)):
@@ -226,7 +228,7 @@ def close_all(t: int, reason: float, prices: Array, rules: Rules, states: Array,
             share(i, states)
 
 
-@kernel
+@inner
 def end(t: int, panel: Panel, ruined: bool, rules: Rules, states: Array, trades: Array) -> int:
     """Ruin, or the end by max_drawdown_stop, at the close of bar t; returns the bars played."""
     n = len(panel.timestamp)

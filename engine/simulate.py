@@ -11,7 +11,7 @@ from engine.account import Rules
 from engine.arrays import Array
 from engine.bars import Bars
 from engine.exits import charge, exit_levels, forgive_debt, leave, track_extreme, write_off
-from engine.jit import kernel
+from engine.jit import inner, kernel
 from engine.orders import (
     BOTH,
     CASH,
@@ -34,6 +34,7 @@ from engine.orders import (
     market_price,
     record_trade,
 )
+from engine.rules import unpack_rules
 
 
 class Run(NamedTuple):
@@ -48,11 +49,13 @@ class Run(NamedTuple):
 
 
 @kernel
-def simulate(bars: Bars, target: Array, scale: Array, rules: Rules) -> Run:
+def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Run:
     """Trade a target exposure of shape (n_bars,), each in [-1, 1].
 
     scale: exposure per unit of target, (n_bars,), or empty for 1. target[t] and scale[t] are known at the close of t.
+    packed: the account's rules, from engine.rules.pack_rules.
     """
+    rules = unpack_rules(packed)
     n = len(bars.close)
     equity = np.empty(n)
     books = Books(np.zeros(N_STATE), np.empty((count_changes(target), N_TRADE)))
@@ -70,7 +73,7 @@ def simulate(bars: Bars, target: Array, scale: Array, rules: Rules) -> Run:
     return Run(equity, books.trades[: int(state[N_TRADES])], 1, state[TOTAL_FEES], state[TRADED], state[FINANCING])
 
 
-@kernel
+@inner
 def count_changes(target: Array) -> int:
     """How often the target changes: no more trades than that, for each needs a change to begin."""
     changes = 1
@@ -79,7 +82,7 @@ def count_changes(target: Array) -> int:
     return changes
 
 
-@kernel
+@inner
 def is_plain(rules: Rules) -> bool:
     """True where nothing but a changed target, a fixed price level or ruin can happen: most trials of most studies."""
     watched = rules.band > 0.0 or rules.max_bars > 0.0 or rules.volume_share > 0.0 or rules.trail > 0.0
@@ -87,34 +90,75 @@ def is_plain(rules: Rules) -> bool:
     return not (rules.on_close > 0.0 or watched or charged or rules.max_drawdown > 0.0)
 
 
-@kernel
+@inner
 def play_plain(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, books: Books) -> int:
-    """`play` for plain rules, several times as fast; a test holds the two equal."""
-    open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
+    """`play` for plain rules, several times as fast; a test holds the two equal.
+
+    From one order to the next nothing happens but an exit: the bars between are marked in one go.
+    """
+    n = len(bars.close)
     state = books.state
     guarded = rules.stop > 0.0 or rules.take > 0.0 or rules.margin > 0.0
-    cash, quantity, held, wish = rules.initial_cash, 0.0, 0.0, 0.0
-    lower, upper, reason = 0.0, math.inf, STOP
-    for t in range(len(close)):
-        if wish != held:
+    t, wish = 0, 0.0
+    while t < n:
+        if wish != state[HELD]:
             size = scale[t - 1] if len(scale) > 0 else 1.0
-            follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
-            cash, quantity, held = state[CASH], state[QUANTITY], state[HELD]
-            if guarded:
-                lower, upper, reason = exit_levels(state, rules.margin, rules)
-        if guarded and (low[t] <= lower or high[t] >= upper):
-            leave(t, open_[t], low[t] if quantity > 0.0 else high[t], (lower, upper, reason), books, rules)
-            cash, quantity = state[CASH], 0.0
-            lower, upper, reason = 0.0, math.inf, STOP
-        value = cash + quantity * close[t]
-        equity[t] = value
-        if value <= 0.0:
-            return end(t, bars, equity, books, rules)
-        wish = target[t]
-    return len(close)
+            follow(wish, Moment(t, bars.open[t], bars.volume[t], size, 0.0, 0.0), BOTH, books, rules)
+        after = min(first_other(target, t, state[HELD]) + 1, n)  # the bar of the next order
+        stop = after
+        levels = (0.0, math.inf, STOP)
+        if guarded and state[QUANTITY] != 0.0:
+            levels = exit_levels(state, rules.margin, rules)
+            stop = first_beyond(bars.low, bars.high, t, after, levels[0], levels[1])
+        ruined = mark(bars.close, t, stop, state[CASH], state[QUANTITY], equity)
+        if ruined >= 0:
+            return end(ruined, bars, equity, books, rules)
+        wish = state[HELD]
+        if stop < after:
+            worst = bars.low[stop] if state[QUANTITY] > 0.0 else bars.high[stop]
+            leave(stop, bars.open[stop], worst, levels, books, rules)
+        else:
+            wish = target[after - 1]
+        t = stop
+    return n
 
 
-@kernel
+@inner
+def first_other(target: Array, start: int, held: float) -> int:
+    """The first bar from `start` on whose target is not `held`; n_bars when there is none."""
+    t = start
+    while t < len(target) and target[t] == held:
+        t += 1
+    return t
+
+
+@inner
+def first_beyond(low: Array, high: Array, start: int, stop: int, lower: float, upper: float) -> int:
+    """The first bar of start <= t < stop that reaches one of the levels; `stop` when none does."""
+    t = start
+    while t < stop and low[t] > lower and high[t] < upper:
+        t += 1
+    return t
+
+
+@inner
+def mark(close: Array, start: int, stop: int, cash: float, quantity: float, equity: Array) -> int:
+    """Fill equity[start:stop]; the first bar of ruin, or -1."""
+    prices, marked = close[start:stop], equity[start:stop]
+    n_ruined = 0
+    for i in range(len(prices)):
+        value = cash + quantity * prices[i]
+        marked[i] = value
+        n_ruined += value <= 0.0
+    if n_ruined == 0:
+        return -1
+    i = 0
+    while marked[i] > 0.0:
+        i += 1
+    return start + i
+
+
+@inner
 def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, books: Books) -> int:
     """Fill `equity` bar by bar; returns the number of bars until trading ended for good."""
     open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
@@ -145,7 +189,7 @@ def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, b
     return len(close)
 
 
-@kernel
+@inner
 def end(t: int, bars: Bars, equity: Array, books: Books, rules: Rules) -> int:
     """The account is ruined at the close of bar t, or has fallen by max_drawdown_stop; returns the bars played."""
     n = len(bars.close)

@@ -90,7 +90,10 @@ def sweep(
             report(n_done, total)
     columns = [list(METRICS).index(name) for name in names]
     values = np.concatenate([part[1][:, columns] for part in done]) if done else np.empty((0, len(names)))
-    table = pd.DataFrame([row for part in done for row in part[0]])
+    if isinstance(params_table, pd.DataFrame):
+        table = params_table.reset_index(drop=True)
+    else:
+        table = pd.DataFrame([row for part in done for row in part[0]])
     table = pd.concat([table, pd.DataFrame(values, columns=names)], axis=1)
     errors = [error for part in done for error in part[2]]
     if any(errors):

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from engine.arrays import Array
-from engine.jit import kernel
+from engine.jit import inner, kernel
 
 
 class Tail(NamedTuple):
@@ -23,7 +23,7 @@ def quantiles(returns: Array) -> tuple[Tail, Tail]:
     return lower_tail(values, 0.05), lower_tail(values, 0.95)
 
 
-@kernel
+@inner
 def lower_tail(values: Array, share: float) -> Tail:
     """Quantile with linear interpolation (numpy's default) and mean of the worst (empyrical's). Reorders `values`."""
     n = len(values)
@@ -42,7 +42,7 @@ def lower_tail(values: Array, share: float) -> Tail:
     return Tail(edge, total / (k + 1))
 
 
-@kernel
+@inner
 def _select(values: Array, left: int, right: int, k: int) -> None:
     """Hoare's quickselect: afterwards values[:k] <= values[k] <= values[k + 1:]."""
     while left < right:
@@ -65,7 +65,7 @@ def _select(values: Array, left: int, right: int, k: int) -> None:
             return
 
 
-@kernel
+@inner
 def alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[float, float]:
     """Regression on the close-to-close returns of the instrument, from the second bar on (empyrical's convention)."""
     n = len(close) - 1
@@ -87,7 +87,7 @@ def alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[f
     return math.exp(math.log(daily) * periods_per_year) - 1.0 if daily > 0.0 else math.nan, beta
 
 
-@kernel
+@inner
 def ulcer_index(equity: Array, initial_cash: float) -> float:
     """Root mean square of equity / highest equity so far - 1."""
     peak, squares = initial_cash, 0.0

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.account import Account, make_rules
+from engine.account import Account
 from engine.data import load_bars, to_frame
 from engine.metrics import metrics_of
 from engine.orders import SIZE
+from engine.rules import pack_rules
 from engine.simulate import Run, simulate
 from engine.sizing import NO_SCALE
 from engine.strategy import load_strategy
@@ -35,7 +36,7 @@ def long_flat() -> np.ndarray:
 
 
 def ours(target: np.ndarray, **rules: float) -> Run:
-    return simulate(BARS, target, NO_SCALE, make_rules(Account(**rules)))
+    return simulate(BARS, target, NO_SCALE, pack_rules(Account(**rules)))
 
 
 def of_vectorbt(target: np.ndarray, **costs: float) -> vectorbt.Portfolio:

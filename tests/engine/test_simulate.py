@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
 
-from engine.account import Account, make_rules
+from engine.account import Account
+from engine.arrays import Array
 from engine.bars import Bars, make_bars
 from engine.evaluate import run_portfolio
+from engine.jit import kernel
 from engine.metrics import metrics_of
 from engine.orders import (
     CASH,
@@ -26,6 +28,7 @@ from engine.orders import (
     TRADE_FEES,
     Books,
 )
+from engine.rules import pack_rules, unpack_rules
 from engine.simulate import Run, count_changes, is_plain, play, play_plain, simulate
 from engine.sizing import volatility_scale
 from tests.naive import Simulator
@@ -89,7 +92,7 @@ def accounts(draw: st.DrawFn) -> Account:
 
 
 def compiled(bars: Bars, target: np.ndarray, account: Account) -> Run:
-    return simulate(bars, target, volatility_scale(bars.close, account, PERIODS), make_rules(account))
+    return simulate(bars, target, volatility_scale(bars.close, account, PERIODS), pack_rules(account))
 
 
 def naive(bars: Bars, target: np.ndarray, account: Account) -> Simulator:
@@ -142,6 +145,21 @@ def test_a_portfolio_equals_the_naive_simulator(account, seed, n, k, volatility)
         np.testing.assert_array_equal(run.trades, alone.trades)
 
 
+@kernel
+def played(
+    bars: Bars, target: Array, scale: Array, packed: Array, plainly: bool
+) -> tuple[bool, int, Array, Array, Array]:
+    rules = unpack_rules(packed)
+    equity = np.zeros(len(target))
+    books = Books(np.zeros(N_STATE), np.zeros((count_changes(target), N_TRADE)))
+    books.state[CASH] = rules.initial_cash
+    if plainly:
+        n = play_plain(bars, target, scale, rules, equity, books)
+    else:
+        n = play(bars, target, scale, rules, equity, books)
+    return is_plain(rules), n, equity, books.state, books.trades
+
+
 @settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(accounts(), st.integers(0, 2**32 - 1), st.integers(2, 60))
 def test_the_plain_loop_equals_the_general_one(account, seed, n):
@@ -156,17 +174,11 @@ def test_the_plain_loop_equals_the_general_one(account, seed, n):
         borrow_bps=0.0,
         funding_bps=0.0,
         max_drawdown_stop=0.0,
-        stop_pct=account.stop_pct or 0.05,
+        stop_pct=account.stop_pct or (0.05 if account.risk_per_trade else 0.0),
     )
-    rules = make_rules(plain)
-    assert is_plain(rules)
     scale = volatility_scale(bars.close, plain, PERIODS)
-    results = []
-    for loop in (play_plain, play):
-        equity = np.zeros(n)
-        books = Books(np.zeros(N_STATE), np.zeros((count_changes(target), N_TRADE)))
-        books.state[CASH] = plain.initial_cash
-        results.append((loop(bars, target, scale, rules, equity, books), equity, *books))
+    results = [played(bars, target, scale, pack_rules(plain), plainly) for plainly in (True, False)]
+    assert results[0][0]
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 
