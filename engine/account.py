@@ -64,7 +64,7 @@ class Rules(NamedTuple):
     band: float
     volume_share: float
     stop: float
-    take: float
+    take_profit: float
     trail: float
     max_bars: float
     borrow: float

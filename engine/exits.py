@@ -53,8 +53,8 @@ def exit_levels(state: Array, margin: float, rules: Rules) -> tuple[float, float
         if (level - stop) * side > 0.0:
             stop, reason = level, MARGIN
     if side > 0.0:
-        return stop, entry * (1.0 + rules.take) if rules.take > 0.0 else math.inf, reason
-    return entry * (1.0 - rules.take) if rules.take > 0.0 else 0.0, stop, reason
+        return stop, entry * (1.0 + rules.take_profit) if rules.take_profit > 0.0 else math.inf, reason
+    return entry * (1.0 - rules.take_profit) if rules.take_profit > 0.0 else 0.0, stop, reason
 
 
 @inner

@@ -13,6 +13,7 @@ from engine.catalogue import METRICS
 from engine.jit import inner, kernel
 from engine.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
 from engine.simulate import Run
+from engine.sums import split_sums, squares_around, sum_of
 from engine.tails import Tail, alpha_beta, quantiles, ulcer_index
 
 DAYS_PER_YEAR = 365.25
@@ -142,59 +143,6 @@ def moments(equity: Array, initial_cash: float, returns: Array) -> Moments:
     gains, losses, down = split_sums(returns)
     mean = (gains + losses) / n
     return Moments(mean, squares_around(returns, mean), down, gains, losses, sum_of(equity))
-
-
-# A sum waits for its last addition; four of them side by side take a third of the time.
-
-
-@inner
-def sum_of(values: Array) -> float:
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    whole = len(values) // 4 * 4
-    for t in range(0, whole, 4):
-        a += values[t]
-        b += values[t + 1]
-        c += values[t + 2]
-        d += values[t + 3]
-    for t in range(whole, len(values)):
-        a += values[t]
-    return (a + b) + (c + d)
-
-
-@inner
-def squares_around(values: Array, mean: float) -> float:
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    whole = len(values) // 4 * 4
-    for t in range(0, whole, 4):
-        a += (values[t] - mean) * (values[t] - mean)
-        b += (values[t + 1] - mean) * (values[t + 1] - mean)
-        c += (values[t + 2] - mean) * (values[t + 2] - mean)
-        d += (values[t + 3] - mean) * (values[t + 3] - mean)
-    for t in range(whole, len(values)):
-        a += (values[t] - mean) * (values[t] - mean)
-    return (a + b) + (c + d)
-
-
-@inner
-def split_sums(values: Array) -> tuple[float, float, float]:
-    """The sum of the positive values, of the negative ones, and of the squares of the negative ones."""
-    gains, losses, squares = 0.0, 0.0, 0.0
-    gains_odd, losses_odd, squares_odd = 0.0, 0.0, 0.0
-    whole = len(values) // 2 * 2
-    for t in range(0, whole, 2):
-        fall, fall_odd = min(values[t], 0.0), min(values[t + 1], 0.0)
-        gains += max(values[t], 0.0)
-        gains_odd += max(values[t + 1], 0.0)
-        losses += fall
-        losses_odd += fall_odd
-        squares += fall * fall
-        squares_odd += fall_odd * fall_odd
-    for t in range(whole, len(values)):
-        fall = min(values[t], 0.0)
-        gains += max(values[t], 0.0)
-        losses += fall
-        squares += fall * fall
-    return gains + gains_odd, losses + losses_odd, squares + squares_odd
 
 
 class Drawdowns(NamedTuple):

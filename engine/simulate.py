@@ -98,7 +98,7 @@ def play_plain(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Ar
     """
     n = len(bars.close)
     state = books.state
-    guarded = rules.stop > 0.0 or rules.take > 0.0 or rules.margin > 0.0
+    guarded = rules.stop > 0.0 or rules.take_profit > 0.0 or rules.margin > 0.0
     t, wish = 0, 0.0
     while t < n:
         if wish != state[HELD]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.arrays import Array
 from engine.jit import inner, kernel
+from engine.sums import products_around, squares_around, sum_of
+
+TAIL = 0.05  # share of the returns
 
 
 class Tail(NamedTuple):
-    """A quantile of the returns, and the mean of what lies at or below it."""
+    """A quantile of the returns, and the mean of what lies beyond it."""
 
     edge: float
     beyond: float
@@ -19,27 +24,58 @@ class Tail(NamedTuple):
 @kernel
 def quantiles(returns: Array) -> tuple[Tail, Tail]:
     """The 5 % and the 95 % quantile of returns of shape (n_bars,)."""
-    values = returns.copy()
-    return lower_tail(values, 0.05), lower_tail(values, 0.95)
+    room = np.empty(len(returns) + 1)
+    low = tail(returns, 1.0, room)
+    high = tail(returns, -1.0, room)
+    return low, Tail(-high.edge, -high.beyond)
 
 
 @inner
-def lower_tail(values: Array, share: float) -> Tail:
-    """Quantile with linear interpolation (numpy's default) and mean of the worst (empyrical's). Reorders `values`."""
+def tail(values: Array, sign: float, room: Array) -> Tail:
+    """Quantile of sign * values with linear interpolation (numpy's default) and mean of the worst (empyrical's).
+
+    room: scratch, one longer than values. Only what may lie in the tail is sorted out; a sample says what may.
+    """
     n = len(values)
-    position = share * (n - 1)
+    position = TAIL * (n - 1)
     k = int(position)
-    _select(values, 0, n - 1, k)
+    m = select_below(values, sign, likely_bound(values, sign, room), room)
+    if m < min(k + 2, n):
+        m = select_below(values, sign, math.inf, room)
+    _select(room, 0, m - 1, k)
     total = 0.0
     for i in range(k + 1):
-        total += values[i]
-    edge = values[k]
+        total += room[i]
+    edge = room[k]
     if k + 1 < n:
-        above = values[k + 1]
-        for i in range(k + 2, n):
-            above = min(above, values[i])
+        above = room[k + 1]
+        for i in range(k + 2, m):
+            above = min(above, room[i])
         edge += (above - edge) * (position - k)
     return Tail(edge, total / (k + 1))
+
+
+@inner
+def likely_bound(values: Array, sign: float, room: Array) -> float:
+    """What a little more than the tail of sign * values probably lies below, from some of them."""
+    m = 0
+    for i in range(0, len(values), max(len(values) // 64, 1)):
+        room[m] = sign * values[i]
+        m += 1
+    k = min(int(1.6 * TAIL * m) + 3, m - 1)
+    _select(room, 0, m - 1, k)
+    return float(room[k])
+
+
+@inner
+def select_below(values: Array, sign: float, bound: float, room: Array) -> int:
+    """Copy sign * values up to `bound` to the front of `room`; returns how many. Without a branch to mispredict."""
+    m = 0
+    for i in range(len(values)):
+        value = sign * values[i]
+        room[m] = value
+        m += value <= bound
+    return m
 
 
 @inner
@@ -65,24 +101,18 @@ def _select(values: Array, left: int, right: int, k: int) -> None:
             return
 
 
-@inner
+@kernel
 def alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[float, float]:
     """Regression on the close-to-close returns of the instrument, from the second bar on (empyrical's convention)."""
     n = len(close) - 1
-    mean_market, mean_own = 0.0, 0.0
-    for t in range(1, n + 1):
-        mean_market += close[t] / close[t - 1] - 1.0
-        mean_own += returns[t]
-    mean_market /= n
-    mean_own /= n
-    covariance, variance = 0.0, 0.0
-    for t in range(1, n + 1):
-        market = close[t] / close[t - 1] - 1.0 - mean_market
-        covariance += market * (returns[t] - mean_own)
-        variance += market * market
+    own, market, later, earlier = returns[1:], np.empty(n), close[1:], close[:-1]
+    for i in range(n):
+        market[i] = later[i] / earlier[i] - 1.0
+    mean_market, mean_own = sum_of(market) / n, sum_of(own) / n
+    variance = squares_around(market, mean_market)
     if variance == 0.0:
         return math.nan, math.nan
-    beta = covariance / variance
+    beta = products_around(market, mean_market, own, mean_own) / variance
     daily = 1.0 + mean_own - beta * mean_market
     return math.exp(math.log(daily) * periods_per_year) - 1.0 if daily > 0.0 else math.nan, beta
 
