@@ -41,12 +41,16 @@ def main(n_bars: int = 5_000, repeats: int = 15) -> dict[str, Any]:
     seconds = in_turns(works, repeats)
     figures: dict[str, Any] = {f"{name}_us": 1e6 * value / len(PAIRS) for name, value in seconds.items()}
     check(bars)
+    figures["ours_on_all_cores_us"] = (
+        1e6 * fastest(lambda: ours(bars, n_jobs=-1), repeats, processor=False) / len(PAIRS)
+    )
     figures["vectorbt_us"] = 1e6 * of_vectorbt(bars) / len(PAIRS)
     figures["backtesting_py_us"] = 1e6 * of_backtesting(bars)
     figures["ratios"] = {
         "ours / limit": figures["ours_us"] / figures["limit_us"],
         "with stops / plain": figures["ours_with_stops_and_sizing_us"] / figures["ours_us"],
-        "vectorbt / ours": figures["vectorbt_us"] / figures["ours_us"],
+        "vectorbt / ours on one core": figures["vectorbt_us"] / figures["ours_us"],
+        "vectorbt / ours as called by default": figures["vectorbt_us"] / figures["ours_on_all_cores_us"],
         "backtesting.py / ours": figures["backtesting_py_us"] / figures["ours_us"],
     }
     return figures
@@ -140,11 +144,13 @@ def of_backtesting(bars: Bars) -> float:
         return fastest(test.run, 4)
 
 
-def fastest(work: Callable[[], object], repeats: int) -> float:
-    """Least of wall and processor time over the repeats: what the peer can do on this machine."""
+def fastest(work: Callable[[], object], repeats: int, processor: bool = True) -> float:
+    """Least wall time over the repeats or, with `processor`, processor time if that is less: the peer's best."""
     best = float("inf")
     for _ in range(repeats):
-        wall, processor = time.perf_counter(), time.process_time()
+        wall, used = time.perf_counter(), time.process_time()
         work()
-        best = min(best, time.perf_counter() - wall, time.process_time() - processor)
+        best = min(best, time.perf_counter() - wall)
+        if processor:
+            best = min(best, time.process_time() - used)
     return best

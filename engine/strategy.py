@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import math
 import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import ModuleType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from engine.bars import Bars
 from engine.data import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.jit import kernel
+from engine.parameters import caster
 
 _BUILT_IN = Path(__file__).parent / "strategies"
 
@@ -42,7 +42,7 @@ class Strategy:
         self.params = _params_class(signal)
         self.n_instruments = _n_instruments(signal)
         self.joint = self.n_instruments != 1
-        self._rules = {} if self.params is None else {f: _caster(t) for f, t in _hints(self.params).items()}
+        self._rules = {} if self.params is None else {f: caster(t) for f, t in _hints(self.params).items()}
         self._required = [name for name in self._rules if name not in self.params._field_defaults]
         self.__doc__ = signal.__doc__
 
@@ -59,17 +59,11 @@ class Strategy:
         """
         if self.params is None:
             return dict(mapping)
-        values = {}
-        for name, value in mapping.items():
-            cast = self._rules.get(name)
-            if cast is None:
-                near = get_close_matches(name, self._rules, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self._rules) or 'none'}"
-                raise ParameterError(f"{self.name} has no parameter {name}; {hint}")
-            try:
-                values[name] = cast(value)
-            except (TypeError, ValueError, OverflowError) as error:
-                raise ParameterError(f"{self.name}: {name} = {value!r} must be {error}") from None
+        try:
+            values = {name: self._rules[name](value) for name, value in mapping.items()}
+        except (KeyError, TypeError, ValueError, OverflowError):
+            self._refuse(mapping)
+            raise
         if missing := [name for name in self._required if name not in values]:
             raise ParameterError(f"{self.name}: missing parameter {', '.join(missing)}")
         params = self.params(**values)
@@ -78,6 +72,19 @@ class Strategy:
                 shown = ", ".join(f"{name} = {value!r}" for name, value in params._asdict().items() if name in rule)
                 raise ParameterError(f"{self.name}: {shown} breaks the rule {rule}")
         return params
+
+    def _refuse(self, mapping: Mapping[str, Any]) -> None:
+        """ParameterError naming the first value that cannot be bound."""
+        for name, value in mapping.items():
+            cast = self._rules.get(name)
+            if cast is None:
+                near = get_close_matches(name, self._rules, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self._rules) or 'none'}"
+                raise ParameterError(f"{self.name} has no parameter {name}; {hint}")
+            try:
+                cast(value)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ParameterError(f"{self.name}: {name} = {value!r} must be {error}") from None
 
     def warmup_bars(self, params: Any) -> int:
         """How many bars before the first traded one the signal needs; all there are, unless params declares fewer."""
@@ -247,48 +254,3 @@ def _n_instruments(signal: Callable[..., Any]) -> int:
         return 1
     parts = get_args(declared)
     return 0 if Ellipsis in parts else len(parts)
-
-
-def _caster(declared: Any) -> Callable[[Any], Any]:
-    if get_origin(declared) is Literal:
-        return lambda value: _one_of(value, get_args(declared))
-    if declared in _CASTERS:
-        return _CASTERS[declared]
-    shown = " | ".join(map(str, get_args(declared))) if get_origin(declared) in (Union, UnionType) else declared
-    raise StrategyError(f"a strategy parameter must be int, float, str, bool or Literal, not {shown}")
-
-
-def _one_of(value: Any, choices: tuple[Any, ...]) -> Any:
-    for choice in choices:
-        if value == choice and isinstance(value, bool) == isinstance(choice, bool):
-            return choice
-    raise ValueError(f"one of {', '.join(map(repr, choices))}")
-
-
-def _as_int(value: Any) -> int:
-    if type(value) is int:
-        return value
-    if isinstance(value, (bool, np.bool_, str)) or not math.isfinite(value) or int(value) != value:
-        raise ValueError("a whole number")
-    return int(value)
-
-
-def _as_float(value: Any) -> float:
-    if isinstance(value, (bool, np.bool_, str)) or not math.isfinite(value):
-        raise ValueError("a finite number")
-    return float(value)
-
-
-def _as_bool(value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError("true or false")
-    return bool(value)
-
-
-def _as_str(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text")
-    return str(value)
-
-
-_CASTERS: dict[Any, Callable[[Any], Any]] = {int: _as_int, float: _as_float, bool: _as_bool, str: _as_str}

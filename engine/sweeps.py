@@ -102,9 +102,10 @@ def sweep(
 
 
 def _records(table: Any) -> Iterable[Mapping[str, Any]]:
-    if hasattr(table, "itertuples"):
+    if hasattr(table, "iloc"):
         names = list(table.columns)
-        return (dict(zip(names, row, strict=True)) for row in table.itertuples(index=False, name=None))
+        columns = [table.iloc[:, i].tolist() for i in range(len(names))]
+        return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
     rows: Iterable[Mapping[str, Any]] = table
     return rows
 
