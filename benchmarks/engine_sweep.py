@@ -23,6 +23,7 @@ from engine.data import to_frame
 
 METRICS = ("sharpe_ratio", "total_return", "max_drawdown", "win_rate")
 FEE, SLIP = 0.001, 0.0002
+COSTS = {"fee_bps": FEE * 1e4, "slippage_bps": SLIP * 1e4}
 STOPS = {"stop_pct": 0.03, "take_profit_pct": 0.1, "risk_per_trade": 0.01}
 PAIRS = pd.DataFrame(list(combinations(range(5, 55), 2)), columns=["fast_window", "slow_window"])
 
@@ -67,8 +68,7 @@ def daily_bars(n: int, step: float = 0.01) -> Bars:
 
 def ours(bars: Bars, metrics: Any = METRICS, n_jobs: int = 1, **rules: float) -> pd.DataFrame:
     """The sweep as a user runs it."""
-    costs = {"fee_bps": FEE * 1e4, "slippage_bps": SLIP * 1e4}
-    return sweep(bars, "ma_crossover", PAIRS, metrics=metrics, n_jobs=n_jobs, **costs, **rules)
+    return sweep(bars, "ma_crossover", PAIRS, metrics=metrics, n_jobs=n_jobs, **COSTS, **rules)
 
 
 def in_turns(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
