@@ -11,7 +11,7 @@ import difflib
 import inspect
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -105,18 +105,37 @@ class Proposer:
         if not forced and self._spec.study.sampler.name in ENUMERATING:
             return None
         trial = self._study.ask()
-        point = self._propose(trial, forced, rng)
-        if not self._free(point):
-            started = time.perf_counter()
-            replacement = next((p for p in self._candidates(point, forced, rng) if self._free(p)), None)
-            self.replacing_seconds += time.perf_counter() - started
-            if replacement is None:
+        point = self._new_point(trial, forced, rng)
+        if point is None and forced:  # tried before: the sampler proposes in its place
+            point = self._new_point(trial, {}, rng)
+        if point is None:
+            point = self._left(trial.params.keys(), rng)
+            if point is None or not trial.params.keys() <= point.keys():
                 self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                return None
-            point = replacement
+                if point is None:
+                    return None
+                trial = self._study.ask()
         self._store(trial, point)
         self.remember(point)
         return Proposal(trial, point)
+
+    def _new_point(self, trial: optuna.Trial, forced: Mapping[str, Value], rng: np.random.Generator) -> Point | None:
+        """What the sampler proposes, or a replacement that is free."""
+        point = self._propose(trial, forced, rng)
+        if self._free(point):
+            return point
+        started = time.perf_counter()
+        replacement = next((p for p in self._candidates(point, forced, rng) if self._free(p)), None)
+        self.replacing_seconds += time.perf_counter() - started
+        return replacement
+
+    def _left(self, names: Collection[str], rng: np.random.Generator) -> Point | None:
+        """Any point of a small space that is still free, if possible with these parameters."""
+        if self._space.size() > _ENUMERABLE:
+            return None
+        free = [point for point in self._space.grid() if self._free(point)]
+        like = [point for point in free if point.keys() == set(names)] or free
+        return like[rng.integers(len(like))] if like else None
 
     def _propose(self, trial: optuna.Trial, forced: Mapping[str, Value], rng: np.random.Generator) -> Point:
         """The sampler's proposal, feasible or not. Uniform draws are made here: what is not feasible costs no ask."""
@@ -140,7 +159,7 @@ class Proposer:
         return _key(point) not in self._seen and self._space.feasible(point)
 
     def _candidates(self, point: Point, keep: Mapping[str, Value], rng: np.random.Generator) -> Iterator[Point]:
-        """Replacements in order of preference, ever farther from the proposal; at last every point of a small space.
+        """Replacements in order of preference, ever farther from the proposal.
 
         Parameters that decide which others exist stay as proposed, so that a replacement has the same parameters.
         """
@@ -155,13 +174,6 @@ class Proposer:
                 if uniform
                 else {**point, **{p.name: _near(p, point[p.name], width, rng) for p in free}}
             )
-        if self._space.size() <= _ENUMERABLE:
-            rest = [
-                p
-                for p in self._space.grid()
-                if p.keys() == point.keys() and all(p[k] == point[k] for k in held & p.keys())
-            ]
-            yield from (rest[i] for i in rng.permutation(len(rest)))
 
     def _store(self, trial: optuna.Trial, point: Point) -> None:
         """Write the point into the running trial where it differs from what the sampler suggested."""
