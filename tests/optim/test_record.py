@@ -99,6 +99,12 @@ def test_a_database_that_cannot_be_reached_is_one_sentence_without_the_password(
     assert "cannot be opened" in str(caught.value)
 
 
+def test_a_database_without_its_driver_is_one_sentence() -> None:
+    with pytest.raises(RecordError, match=r"needs a driver .*pip install .*'optim\[mysql\]'") as caught:
+        sole_writer("mysql+cymysql://me:s3cret-word@127.0.0.1:1/none", "s").__enter__()
+    assert "s3cret-word" not in str(caught.value)
+
+
 def test_loading_creates_nothing(tmp_path: Path) -> None:
     assert load_record(str(tmp_path / "optuna.journal"), "s") is None
     assert list(tmp_path.iterdir()) == []

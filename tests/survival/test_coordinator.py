@@ -58,23 +58,27 @@ def test_the_same_on_sqlite(tmp_path: Path) -> None:
     assert kill_loop(tmp_path, "sqlite:///optuna.db", 2)["kills"] >= 2
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A PostgreSQL server; its URI without a database."""
-    with servers.postgres_cluster() as uri:
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(servers.postgres_cluster, marks=pytest.mark.real("postgresql"), id="postgresql"),
+        pytest.param(servers.mariadb_server, marks=pytest.mark.real("mariadb"), id="mariadb"),
+    ],
+)
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database server; its URI without a database."""
+    with request.param() as uri:
         yield uri
 
 
-@pytest.mark.real("postgresql")
-def test_the_same_on_postgresql(postgres: str, tmp_path: Path) -> None:
-    assert kill_loop(tmp_path, servers.create_database(postgres, "kills"), 3)["kills"] >= 3
+def test_the_same_on_a_database_server(server: str, tmp_path: Path) -> None:
+    assert kill_loop(tmp_path, servers.create_database(server, "kills"), 3)["kills"] >= 3
 
 
-@pytest.mark.real("postgresql")
 def test_a_second_coordinator_on_a_database_server_is_refused_by_name(
-    postgres: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uri = servers.create_database(postgres, "guard")
+    uri = servers.create_database(server, "guard")
     with sole_writer(uri, "s") as guard:
         record = open_record(uri, "s", ["maximize"], {"a": 1}, {}, ["sharpe_ratio"])
         record.claim(owner(), guard)
@@ -84,26 +88,11 @@ def test_a_second_coordinator_on_a_database_server_is_refused_by_name(
         assert servers.PASSWORD not in said
         with sole_writer(uri, "another study"):
             pass
-        _end_sessions(uri)
+        servers.end_sessions(uri)
         with pytest.raises(RecordError, match="guards study 's' was lost"):
             record.append([])
     with sole_writer(uri, "s"):  # free again
         pass
-
-
-def _end_sessions(uri: str) -> None:
-    import psycopg2
-
-    connection = psycopg2.connect(uri)
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-    finally:
-        connection.close()
 
 
 def gated_study(folder: Path) -> Path:
