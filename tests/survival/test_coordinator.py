@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 def gated(df, params):
     (HERE / f"pid-{os.getpid()}").touch()
     while params["x"] > 4 and not (HERE / "gate").exists():
-        pass
+        (HERE / "waiting").touch()
     return (df["close"] > df["close"].rolling(params["x"]).mean()).astype(float)
 """
 
@@ -95,7 +95,7 @@ def test_a_second_coordinator_on_a_database_server_is_refused_by_name(
         pass
 
 
-def gated_study(folder: Path) -> Path:
+def gated_study(folder: Path, backend: str = "loky") -> Path:
     (folder / "gated.py").write_text(GATED)
     space = {"parameters": {"x": {"type": "int", "low": 1, "high": 8}}}
     return write_study(
@@ -103,7 +103,7 @@ def gated_study(folder: Path) -> Path:
         study={"enqueue": [{"x": x} for x in range(1, 9)], "pruner": {"name": "NopPruner"}, "n_trials": 8, **TPE},
         strategy={"name": "gated.py:gated", "search_space": space, "fixed": {}},
         evaluation={"folds": 1},
-        parallel={"backend": "loky", "n_jobs": 2, "trial_timeout": 600},  # with a limit, tasks travel one by one
+        parallel={"backend": backend, "n_jobs": 2, "trial_timeout": 600},  # with a limit, tasks travel one by one
     )
 
 
@@ -124,7 +124,7 @@ def test_an_ended_coordinator_keeps_finished_trials_and_leaves_no_worker(how: st
     log = tmp_path / "log"
     with servers.process([sys.executable, "-m", "optim", "run", str(path)], log, cwd=ROOT) as run:
         journal = tmp_path / "optuna.journal"
-        poll(lambda: (journal.exists() and len(_trials(tmp_path)) >= 4) or None, "no trial came into the record")
+        poll(lambda: (journal.exists() and len(recorded(tmp_path)) >= 4) or None, "no trial came into the record")
         poll(lambda: len(pids(tmp_path)) == 2 or None, "the workers did not start")
         assert all(map(alive, pids(tmp_path)))
         if "group" in how:
@@ -140,7 +140,7 @@ def test_an_ended_coordinator_keeps_finished_trials_and_leaves_no_worker(how: st
     assert [t.params["x"] for t in run_here(path)[1]] == list(range(1, 9))
 
 
-def _trials(folder: Path) -> list[object]:
+def recorded(folder: Path) -> list[object]:
     try:
         return list(load(folder))
     except KeyError:
