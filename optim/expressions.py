@@ -114,6 +114,8 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
     match node:
         case ast.Name(id=name):
             return values[name]
+        case ast.Compare(left=left, ops=[op], comparators=[right]):  # the usual constraint, asked for every point
+            return bool(_COMPARE[type(op)](_evaluate(left, values), _evaluate(right, values)))
         case ast.Constant(value=value):
             return value
         case ast.BinOp(left=left, op=op, right=right):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LOCK = {
     "postgresql": ("SELECT pg_try_advisory_lock(:key)", "SELECT pg_backend_pid()"),
-    "mysql": ("SELECT GET_LOCK(CAST(:key AS CHAR), 0)", "SELECT 1"),
+    "mysql": ("SELECT GET_LOCK(CAST(:key AS CHAR), 0)", "SELECT CONNECTION_ID()"),
 }
 
 
@@ -114,7 +114,11 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
         if dialect not in _LOCK:
             raise RecordError(f"[study] storage: no support for {dialect}; use a file, SQLite, PostgreSQL or MySQL")
         connection = engine.connect()
-    except (SQLAlchemyError, ImportError) as error:
+    except ImportError as error:
+        raise RecordError(
+            f"the record {mask(storage)} needs a driver ({error}): pip install 'optim[postgres]' or 'optim[mysql]'"
+        ) from None
+    except SQLAlchemyError as error:
         raise RecordError(f"the record {mask(storage)} cannot be opened: {mask(str(error))}") from error
     with connection:
         session = _take(connection, dialect, f"{engine.url.database}/{name}")
@@ -143,6 +147,8 @@ def _take(connection: Connection, dialect: str, name: str) -> int | None:
     if dialect == "postgresql":  # a machine that vanishes without a word gives the lock back within a minute
         for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
             connection.execute(text(f"SET {setting}"))
+    else:  # a trial may take longer than the eight hours after which an idle connection is closed
+        connection.execute(text("SET SESSION wait_timeout = 31536000"))
     take, session = _LOCK[dialect]
     key = int.from_bytes(hashlib.sha256(f"optim/{name}".encode()).digest()[:8], "big", signed=True)
     if not connection.execute(text(take), {"key": key}).scalar():

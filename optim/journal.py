@@ -1,6 +1,6 @@
-"""Optuna's journal file, with many entries written under one lock and one flush to the disk.
+"""Optuna's journal file, with many trials written under one lock and one flush to the disk.
 
-Optuna locks, opens, writes, flushes and reads back for every entry; a flush alone takes longer than a cheap trial. The
+Optuna locks, opens, writes, flushes and reads back for every trial; a flush alone takes longer than a cheap trial. The
 format is untouched: dashboards and other processes read and append to the same file.
 """
 
@@ -9,33 +9,48 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
+from optuna.distributions import distribution_to_json
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import FrozenTrial
 
 STALE_LOCK_SECONDS = 5  # a lock is held for one group of entries; an older one belongs to a dead process
 
 
 class GroupingStorage(JournalStorage):
-    """A journal storage with `group`."""
+    """A journal storage with `add_trials`."""
 
     def __init__(self, path: str) -> None:
         self._journal = GroupingJournal(path)
         super().__init__(self._journal)
 
-    @contextlib.contextmanager
-    def group(self) -> Iterator[None]:
-        """Everything written in this block is on the disk when it ends, under one lock and one flush.
+    def add_trials(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
+        """Append finished trials, an entry each; they are on the disk when this returns.
 
-        A process killed inside leaves whole entries and at most one torn last line.
+        The storage keeps the very objects instead of reading its own entries back: they must not change any more. A
+        process killed inside leaves whole entries and at most one torn last line.
         """
-        with self._journal.locked():
-            self.get_all_studies()  # reads what others have written; from here on nobody else does
-            with self._journal.writing():
-                yield
+        with self._thread_lock, self._journal.locked():
+            self._sync_with_backend()  # what others have written; from here on nobody else does
+            replay = self._replay_result
+            texts: dict[int, str] = {}
+            head = {"op_code": JournalOperation.CREATE_TRIAL, "worker_id": replay.worker_id, "study_id": study_id}
+            for trial in trials:
+                trial._validate()
+            self._journal.append([{**head, **_entry(trial, texts)} for trial in trials], replay.log_number_read)
+            numbers = replay._study_id_to_trial_ids[study_id]
+            for trial in trials:
+                trial.number, trial._trial_id = len(numbers), len(replay._trials)
+                numbers.append(trial._trial_id)
+                replay._trials[trial._trial_id] = trial
+                replay._trial_id_to_study_id[trial._trial_id] = study_id
+            replay.log_number_read += len(trials)
 
 
 class GroupingJournal(JournalFileBackend):
@@ -43,43 +58,43 @@ class GroupingJournal(JournalFileBackend):
 
     def __init__(self, path: str) -> None:
         self._group_lock = JournalFileSymlinkLock(path, grace_period=STALE_LOCK_SECONDS)
-        self._open: BinaryIO | None = None
-        self._unread: list[tuple[dict[str, Any], int]] = []  # entries of the open group and their lengths in bytes
         super().__init__(path, self._group_lock)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold the file's lock."""
         return get_lock_file(self._group_lock)
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Keep the file open; flush it to the disk at the end."""
+    def append(self, entries: Sequence[dict[str, Any]], after: int) -> None:
+        """Append entries behind the first `after` ones, which are all there are; the lock must be held."""
+        encode = json.JSONEncoder(separators=(",", ":")).encode
+        lines = [encode(entry).encode() + b"\n" for entry in entries]
         with open(self._file_path, "ab") as handle:
-            self._open = handle
-            try:
-                yield
-            finally:
-                self._open = None
-                handle.flush()
-                os.fsync(handle.fileno())
+            handle.writelines(lines)
+            handle.flush()
+            os.fsync(handle.fileno())
+        for number, line in enumerate(lines, start=after):
+            self._log_number_offset[number + 1] = self._log_number_offset[number] + len(line)
 
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append entries: to the open file within a group, else as Optuna does."""
-        if self._open is None:
-            super().append_logs(logs)
-            return
-        for log in logs:
-            line = json.dumps(log, separators=(",", ":")).encode() + b"\n"
-            self._open.write(line)
-            self._unread.append((log, len(line)))
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """Entries from a number on: within a group only its own are new, and they need no reading."""
-        if self._open is None:
-            yield from super().read_logs(log_number_from)
-            return
-        offsets = self._log_number_offset
-        unread, self._unread = self._unread, []
-        for number, (log, length) in enumerate(unread, start=log_number_from):
-            offsets[number + 1] = offsets[number] + length
-            yield log
+def _entry(trial: FrozenTrial, texts: dict[int, str]) -> dict[str, Any]:
+    """A trial as Optuna's `create_new_trial` writes it. `texts`: distributions already encoded, by their ids."""
+    for distribution in trial.distributions.values():
+        if id(distribution) not in texts:
+            texts[id(distribution)] = distribution_to_json(distribution)
+    single = trial.values is None or len(trial.values) == 1
+    return {
+        "datetime_start": _utc(trial.datetime_start),
+        "state": trial.state,
+        "value": trial.value if single else None,
+        "values": None if single else trial.values,
+        "datetime_complete": _utc(trial.datetime_complete),
+        "distributions": {name: texts[id(distribution)] for name, distribution in trial.distributions.items()},
+        "params": {name: trial.distributions[name].to_internal_repr(value) for name, value in trial.params.items()},
+        "user_attrs": trial.user_attrs,
+        "system_attrs": trial.system_attrs,
+        "intermediate_values": trial.intermediate_values,
+    }
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -45,6 +45,8 @@ class Objective(NamedTuple):
 
     def metrics(self, cells: Sequence[Metrics]) -> dict[str, float]:
         """Every metric over all cells: counts and amounts are summed, all else is aggregated."""
+        if len(cells) == 1:
+            return dict(cells[0])
         table: dict[str, float] = {}
         for name in cells[0]:
             column = [cell[name] for cell in cells]

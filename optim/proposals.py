@@ -2,15 +2,16 @@
 
 Batch k is asked with a fresh sampler seeded from (seed, k), so a resumed study asks the very batch it was interrupted
 in. A proposal that breaks a constraint or was evaluated before is replaced: by a uniform draw while the sampler itself
-draws blindly, by a near neighbour once it has a model.
+draws blindly, by a near neighbour once it has a model. No ask is thrown away: each costs the sampler's time once.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLIND = (optuna.samplers.RandomSampler, optuna.samplers.QMCSampler)
+_ATTEMPTS = 400  # draws for a replacement; each of a neighbour goes this much farther than the one before
+_NEAREST, _FARTHER = 0.02, 1.1  # shares of a parameter's range
 _ENUMERABLE = 100_000  # a space this small is searched through for a point that is still free
 
 
@@ -81,6 +84,7 @@ class Proposer:
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._distributions = {p.name: p.distribution() for p in space.parameters}
         self._seen: set[tuple[tuple[str, Value], ...]] = set()
+        self.replacing_seconds = 0.0  # spent on what was proposed but could not be tried
         self._forced: Sequence[Mapping[str, Value]] = (
             list(space.grid()) if spec.study.sampler.name in ENUMERATING else spec.study.enqueue
         )
@@ -101,42 +105,75 @@ class Proposer:
         if not forced and self._spec.study.sampler.name in ENUMERATING:
             return None
         trial = self._study.ask()
+        point = self._new_point(trial, forced, rng)
+        if point is None and forced:  # tried before: the sampler proposes in its place
+            point = self._new_point(trial, {}, rng)
+        if point is None:
+            point = self._left(trial.params.keys(), rng)
+            if point is None or not trial.params.keys() <= point.keys():
+                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                if point is None:
+                    return None
+                trial = self._study.ask()
+        self._store(trial, point)
+        self.remember(point)
+        return Proposal(trial, point)
+
+    def _new_point(self, trial: optuna.Trial, forced: Mapping[str, Value], rng: np.random.Generator) -> Point | None:
+        """What the sampler proposes, or a replacement that is free."""
+        point = self._propose(trial, forced, rng)
+        if self._free(point):
+            return point
+        started = time.perf_counter()
+        replacement = next((p for p in self._candidates(point, forced, rng) if self._free(p)), None)
+        self.replacing_seconds += time.perf_counter() - started
+        return replacement
+
+    def _left(self, names: Collection[str], rng: np.random.Generator) -> Point | None:
+        """Any point of a small space that is still free, if possible with these parameters."""
+        if self._space.size() > _ENUMERABLE:
+            return None
+        free = [point for point in self._space.grid() if self._free(point)]
+        like = [point for point in free if point.keys() == set(names)] or free
+        return like[rng.integers(len(like))] if like else None
+
+    def _propose(self, trial: optuna.Trial, forced: Mapping[str, Value], rng: np.random.Generator) -> Point:
+        """The sampler's proposal, feasible or not. Uniform draws are made here: what is not feasible costs no ask."""
+        if isinstance(self._study.sampler, optuna.samplers.RandomSampler):
+            return self._draw(forced, rng)
         point: Point = {}
         for parameter in self._space.parameters:
             if self._space.active(parameter, point):
                 name = parameter.name
                 point[name] = forced[name] if name in forced else _suggest(trial, parameter)
-        if not self._free(point):
-            replacement = next((p for p in self._candidates(point, forced, rng) if self._free(p)), None)
-            if replacement is None:
-                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                return None
-            point = replacement
-        self._store(trial, point)
-        self.remember(point)
-        return Proposal(trial, point)
+        return point
+
+    def _draw(self, forced: Mapping[str, Value], rng: np.random.Generator) -> Point:
+        point: Point = {}
+        for parameter, unit in zip(self._space.parameters, rng.random(len(self._space.parameters)), strict=True):
+            if self._space.active(parameter, point):
+                point[parameter.name] = forced.get(parameter.name, parameter.at(float(unit)))
+        return point
 
     def _free(self, point: Mapping[str, Value]) -> bool:
         return _key(point) not in self._seen and self._space.feasible(point)
 
     def _candidates(self, point: Point, keep: Mapping[str, Value], rng: np.random.Generator) -> Iterator[Point]:
-        """Replacements in order of preference, ever farther from the proposal; at last every point of a small space.
+        """Replacements in order of preference, ever farther from the proposal.
 
         Parameters that decide which others exist stay as proposed, so that a replacement has the same parameters.
         """
-        blind = isinstance(self._study.sampler, _BLIND) or len(self._seen) < 10
         held = {*keep, *self._space.controllers()}
         free = [p for p in self._space.parameters if p.name in point and p.name not in held]
-        for attempt in range(400):
-            width = 1.0 if blind else min(1.0, 0.02 * 1.02**attempt)
-            yield {**point, **{p.name: _near(p, point[p.name], width, rng) for p in free}}
-        if self._space.size() <= _ENUMERABLE:
-            rest = [
-                p
-                for p in self._space.grid()
-                if p.keys() == point.keys() and all(p[k] == point[k] for k in held & p.keys())
-            ]
-            yield from (rest[i] for i in rng.permutation(len(rest)))
+        uniform = isinstance(self._study.sampler, optuna.samplers.RandomSampler)
+        blind = isinstance(self._study.sampler, _BLIND) or len(self._seen) < 10
+        for attempt in range(_ATTEMPTS):
+            width = 1.0 if blind else min(1.0, _NEAREST * _FARTHER**attempt)
+            yield (
+                self._draw(keep, rng)
+                if uniform
+                else {**point, **{p.name: _near(p, point[p.name], width, rng) for p in free}}
+            )
 
     def _store(self, trial: optuna.Trial, point: Point) -> None:
         """Write the point into the running trial where it differs from what the sampler suggested."""

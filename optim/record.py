@@ -6,7 +6,6 @@ holds no RUNNING trial.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import uuid
@@ -35,7 +34,7 @@ class Record:
     def __init__(self, study: optuna.Study, location: str, storage: BaseStorage):
         self.study = study
         self.location = location
-        self._group = storage.group if isinstance(storage, GroupingStorage) else contextlib.nullcontext
+        self._storage = storage
         self._guard: Callable[[], None] = lambda: None
 
     def claim(self, owner: str, guard: Callable[[], None]) -> None:
@@ -59,10 +58,12 @@ class Record:
         return self.study.get_trials(deepcopy=False)
 
     def append(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
-        """Write finished trials; RecordError when the storage cannot take them."""
+        """Write finished trials, which change no more; RecordError when the storage cannot take them."""
         self._guard()
         try:
-            with self._group():
+            if isinstance(self._storage, GroupingStorage):
+                self._storage.add_trials(self.study._study_id, trials)
+            else:
                 self.study.add_trials(trials)
         except Exception as error:
             raise RecordError(

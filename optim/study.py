@@ -28,6 +28,7 @@ from optim.workers import Pool
 STUDY_ATTRS = "optim:study_attrs"
 _LATER_ATTRS = ("optim:", "constraints", "completed_rung")  # of a trial: they come while it is evaluated
 _LONG_SECONDS = 2.0  # a trial that runs longer is shown while it runs
+_WRITE_SECONDS = 0.05  # no trial that has ended waits longer for the record; a flush takes longer than a cheap trial
 
 
 class StopRequested(Exception):  # noqa: N818 - it is no error
@@ -80,6 +81,7 @@ class Search:
         self._next = 0  # the batch to ask
         self._asked = 0  # trials in the batches before it
         self._unwritten: list[FrozenTrial] = []
+        self._written = time.monotonic()
 
     def run(self) -> str:
         """Search until the budget is spent; the reason why it ended."""
@@ -201,7 +203,8 @@ class Search:
             self._freeze(batch)
             if len(batch.frozen) == len(batch.candidates):
                 break
-            self._write()
+            if time.monotonic() - self._written > _WRITE_SECONDS:
+                self._write()
             if self._listener.should_stop():
                 raise StopRequested
             touched = set()
@@ -251,6 +254,7 @@ class Search:
     def _write(self) -> None:
         if self._unwritten:
             trials, self._unwritten = self._unwritten, []
+            self._written = time.monotonic()
             self._record.append(trials)
             self._listener.finished(trials)
 

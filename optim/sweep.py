@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
@@ -150,18 +149,22 @@ def freeze(
     number: int, point: Point, distributions: dict[str, BaseDistribution], verdict: Verdict, result: Result
 ) -> FrozenTrial:
     """A finished trial as it goes into the record."""
-    trial = optuna.trial.create_trial(
+    trial = FrozenTrial(
+        number=number,
+        trial_id=number,
         state=verdict.state,
+        value=None,
         values=verdict.values,
+        datetime_start=datetime.fromtimestamp(result.started),
+        datetime_complete=datetime.fromtimestamp(result.ended),
         params=dict(point),
         distributions={name: distributions[name] for name in point},
         user_attrs=verdict.attrs,
         system_attrs={BATCH: number // BATCH_SIZE, SLOT: number % BATCH_SIZE},
-        constraints=verdict.constraints or None,
+        intermediate_values={},
     )
-    trial.number = number
-    trial.datetime_start = datetime.fromtimestamp(result.started)
-    trial.datetime_complete = datetime.fromtimestamp(result.ended)
+    for name, distance in verdict.constraints.items():
+        trial.set_constraint(name, distance)
     return trial
 
 

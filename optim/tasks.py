@@ -92,9 +92,9 @@ def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]]) -> list[
     return run_all(_load_job(path), work)
 
 
-def run_shared(shared: Shared, item: tuple[Task, float | None]) -> Result:
+def run_shared(shared: Shared, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
     """In a worker of a cluster."""
-    return run_all(_read_only(shared.get()), [item])[0]
+    return run_all(_read_only(shared.get()), work)
 
 
 @functools.lru_cache(maxsize=2)

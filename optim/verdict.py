@@ -57,7 +57,7 @@ def judge(objective: Objective, scored: Scored, *, pruned: bool = False) -> Verd
         state, values = TrialState.COMPLETE, objective.values(scored.scores)
     if scored.cells:
         metrics = objective.metrics(scored.cells)
-        attrs.update((name, value) for name, value in metrics.items() if value == value)
+        attrs |= {name: value for name, value in metrics.items() if value == value}
         attrs["cell_values"] = [list(s) if len(s) > 1 else s[0] for s in scored.scores if all(x == x for x in s)]
         if state == TrialState.COMPLETE:
             constraints = objective.violations(metrics)

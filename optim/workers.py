@@ -21,12 +21,13 @@ import joblib
 
 from engine.evaluate import Outcome
 from engine.strategy import load_strategy
-from optim.cluster import Cluster
+from optim.cluster import Dask, Ray
 from optim.executors import Executor, Processes, Threads
 from optim.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
 
 _INLINE_SECONDS = 0.005  # less work than this costs more to hand out than to do here
 _CHUNK_SECONDS = 0.004  # cheaper tasks are handed out together
+_REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
 _COMPILE_SECONDS = 5.0  # a first call may be this slow for compiling alone: it says nothing about the second
 _TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again
 _GRACE_SECONDS = 30.0  # a worker watches the time itself; one that cannot even do that is killed this much later
@@ -121,7 +122,7 @@ class Pool:
         if self.backend == "loky":
             return Processes(self.n_jobs)
         if self.backend in ("dask", "ray"):
-            cluster = Cluster(self.backend, address, self.n_jobs, self._job)
+            cluster = (Dask if self.backend == "dask" else Ray)(address, self.n_jobs, self._job)
             self.n_jobs = cluster.n_workers
             return cluster
         return None
@@ -144,10 +145,10 @@ class Pool:
 
     def _hand_out(self) -> None:
         executor = self._executor
-        while self._queue and executor is not None and executor.free:
+        while self._queue and executor is not None and executor.free and not self._isolating():
             entries = tuple(heapq.heappop(self._queue)[2] for _ in range(self._share()))
             work = [(entry.task, entry.limit) for entry in entries]
-            if isinstance(executor, Cluster):
+            if isinstance(executor, Dask | Ray):
                 future = executor.submit(run_shared, work)
             elif self.backend == "threading":
                 future = executor.submit(run_all, self._job, work)
@@ -155,16 +156,22 @@ class Pool:
                 future = executor.submit(run_from_disk, self._on_disk(), work)
             self._flights[future] = _Flight(entries, time.monotonic())
 
+    def _isolating(self) -> bool:
+        """Whether a task that was lost twice runs, or is to run, by itself: Dask blames all that a worker was given."""
+        running = [flight.entries[0].tries for flight in self._flights.values()]
+        return self.backend == "dask" and bool(running) and max(self._queue[0][2].tries, *running) > 1
+
     def _share(self) -> int:
         """How many tasks go out together: more of the cheap ones, one of those that killed their worker before."""
         waiting = len(self._queue)
         if self._queue[0][2].tries > 1:
             return 1
-        if self.backend in ("dask", "ray"):
+        if self.backend == "ray":
             return waiting
         if self._timeout is not None or self._seconds_per_cell == 0.0:
             return 1
-        fitting = math.ceil(_CHUNK_SECONDS / self._seconds_per_cell)
+        worth = _REMOTE_CHUNK_SECONDS if self.backend == "dask" else _CHUNK_SECONDS
+        fitting = math.ceil(worth / self._seconds_per_cell)
         return max(1, min(fitting, math.ceil(waiting / self.n_jobs)))
 
     def _overdue(self) -> list[Future[Any]]:
@@ -174,7 +181,7 @@ class Pool:
             future
             for future, (entries, started) in self._flights.items()
             if not future.done()
-            and not isinstance(self._executor, Cluster)
+            and not isinstance(self._executor, Dask | Ray)
             and entries[0].limit is not None
             and now - started > entries[0].limit + _GRACE_SECONDS
         ]

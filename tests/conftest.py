@@ -12,6 +12,7 @@ from hypothesis import settings
 
 COMPONENTS = {
     "postgresql": lambda: bool(postgresql_bin()),
+    "mariadb": lambda: bool(shutil.which("mariadb-install-db")) and find_spec("pymysql") is not None,
     "nginx": lambda: bool(shutil.which("nginx")),
     "chromium": lambda: bool(shutil.which("chromium")) and find_spec("playwright") is not None,
     "dask": lambda: find_spec("distributed") is not None,

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy
+
+from optim.tracking.settings import with_driver
 from tests.conftest import postgresql_bin
 from tests.tracking.builders import poll
 
@@ -109,18 +112,71 @@ def postgres_cluster() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def mariadb_server() -> Iterator[str]:
+    """A MariaDB server; its URI without a database: `mysql+pymysql://optim:...@127.0.0.1:port`."""
+    folder = Path(tempfile.mkdtemp(prefix="optim-mariadb-"))
+    user = ["--user=root"] if os.geteuid() == 0 else []
+    data = f"--datadir={folder}/data"
+    port = free_port()
+    (folder / "init.sql").write_text(
+        f"CREATE USER optim@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO optim@'%';\n"
+    )
+    try:
+        install = ["mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal", *user]
+        subprocess.run(install, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", data, *user]
+        command += [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket", "--skip-name-resolve"]
+        command += [f"--init-file={folder}/init.sql", "--innodb-buffer-pool-size=32M"]
+        server = f"mysql+pymysql://optim:{PASSWORD}@127.0.0.1:{port}"
+        with process(command, folder / "log"):
+            poll(lambda: _accepts(f"{server}/mysql"), f"MariaDB did not start; see {folder / 'log'}")
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _accepts(uri: str) -> bool | None:
+    try:
+        execute(uri, "SELECT 1")
+    except sqlalchemy.exc.OperationalError:
+        return None
+    return True
+
+
+def execute(uri: str, *statements: str) -> None:
+    """Run statements on a database, each by itself."""
+    engine = sqlalchemy.create_engine(with_driver(uri), isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(sqlalchemy.text(statement))
+
+
 def create_database(server: str, name: str, template: str = "template1") -> str:
     """A new database; its URI."""
-    import psycopg2
-
-    connection = psycopg2.connect(f"{server}/postgres")
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    finally:
-        connection.close()
+    if server.startswith("mysql"):
+        execute(f"{server}/mysql", f"CREATE DATABASE `{name}`")
+    else:
+        execute(f"{server}/postgres", f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     return f"{server}/{name}"
+
+
+def end_sessions(uri: str) -> None:
+    """End all other sessions on a database, as a server that is restarted does."""
+    if not uri.startswith("mysql"):
+        execute(
+            uri,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        return
+    engine = sqlalchemy.create_engine(uri, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        others = sqlalchemy.text(
+            "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        for number in connection.execute(others).scalars().all():
+            connection.execute(sqlalchemy.text(f"KILL {number}"))
 
 
 @contextmanager

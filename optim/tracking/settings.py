@@ -17,6 +17,7 @@ from optim.secrets import expand, mask_uri
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
 _SQL = ("sqlite", "postgresql", "mysql", "mssql")
+_DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "mysql": ("MySQLdb", "pymysql")}
 log = logging.getLogger(__name__)
 
 
@@ -97,10 +98,11 @@ def absolute_uri(uri: str, base: Path) -> str:
 
 
 def with_driver(uri: str) -> str:
-    """`postgresql://` with the driver that is installed: SQLAlchemy 2.1 takes psycopg 3 even where only psycopg2 is."""
+    """`postgresql://`, `mysql://` with the driver that is installed, where it is not the one SQLAlchemy 2.1 takes."""
     scheme, separator, rest = uri.partition("://")
-    if scheme == "postgresql" and find_spec("psycopg") is None and find_spec("psycopg2") is not None:
-        return f"postgresql+psycopg2{separator}{rest}"
+    usual, other = _DRIVERS.get(scheme, ("", ""))
+    if other and find_spec(usual) is None and find_spec(other) is not None:
+        return f"{scheme}+{other}{separator}{rest}"
     return uri
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 
 from optim.cli import main
 from tests import servers
-from tests.optim.studies import ROOT, essence, run_here, write_study
+from tests.optim.studies import ROOT, essence, load, run_here, write_study
+from tests.survival.test_coordinator import alive, gated_study, pids, recorded
+from tests.survival.test_workers import ALWAYS, ONCE, run_mine
 from tests.tracking.builders import poll
 
 TPE = {"n_trials": 12, "sampler": {"name": "TPESampler", "n_startup_trials": 4}}
@@ -30,16 +34,17 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a scheduler with two workers, three processes."""
+    """The address of a scheduler with two workers, in processes of their own, which gives a task up with its worker."""
     folder = tmp_path_factory.mktemp("dask")
     port = servers.free_port()
     address = f"tcp://127.0.0.1:{port}"
     command = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     worker = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard"]
     worker += ["--local-directory", str(folder)]
+    environment = {**ENVIRONMENT, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
     with ExitStack() as stack:
         for number, line in enumerate([command, worker, worker]):
-            stack.enter_context(servers.process(line, folder / f"log{number}", env=ENVIRONMENT, cwd=folder))
+            stack.enter_context(servers.process(line, folder / f"log{number}", env=environment, cwd=folder))
         log = folder / "log0"
         poll(lambda: log.read_text().count("Register worker") >= 2 or None, "the workers did not register")
         yield address
@@ -83,6 +88,37 @@ def same_trials(backend: str, address: str, tmp_path: Path) -> None:
         results.append(essence(run_here(path)[1]))
     assert results[0] == results[1]
     assert not any("error" in row[5] for row in results[1])
+
+
+@pytest.mark.real("dask")
+@pytest.mark.parametrize(("strategy", "failed"), [(ONCE, []), (ALWAYS, [3])], ids=["once", "always"])
+def test_a_dask_worker_that_dies_is_replaced_and_its_trial_repeated(
+    strategy: str, failed: list[int], dask: str, tmp_path: Path
+) -> None:
+    trials = run_mine(tmp_path, strategy, backend="dask", address=dask)
+    assert [t.params["x"] for t in trials if t.state == TrialState.FAIL] == failed
+    assert all("its worker died 3 times" in t.user_attrs["error"] for t in trials if t.state == TrialState.FAIL)
+    (tmp_path / "peaceful").mkdir()
+    (tmp_path / "peaceful" / "died").touch()
+    expected = essence(run_mine(tmp_path / "peaceful", ONCE, backend="sequential"))
+    assert [row for row in essence(trials) if row[3]["x"] not in failed] == [
+        row for row in expected if row[3]["x"] not in failed
+    ]
+
+
+@pytest.mark.real("dask")
+def test_an_interrupted_study_leaves_dask_at_once_and_keeps_what_has_ended(tmp_path: Path) -> None:
+    path = gated_study(tmp_path, "dask")
+    log = tmp_path / "log"
+    with servers.process([sys.executable, "-m", "optim", "run", str(path)], log, cwd=ROOT, env=ENVIRONMENT) as run:
+        journal = tmp_path / "optuna.journal"
+        poll(lambda: (journal.exists() and len(recorded(tmp_path)) >= 4) or None, "no trial came into the record")
+        poll(lambda: (tmp_path / "waiting").exists() or None, "no trial reached the gate")
+        os.killpg(run.pid, signal.SIGINT)
+        code = run.wait(60)  # the gate stays closed: who waits for the trials that run would wait for ever
+        poll(lambda: not any(map(alive, pids(tmp_path))) or None, "a worker outlived its coordinator")
+    assert code == 130, log.read_text()
+    assert [t.params["x"] for t in load(tmp_path)] == [1, 2, 3, 4]
 
 
 @pytest.mark.real("dask")

@@ -75,6 +75,46 @@ def test_a_small_space_is_exhausted_and_then_empty(name: str, tmp_path: Path) ->
     assert asked[2] == [None] * 8
 
 
+@pytest.mark.parametrize("name", ["RandomSampler", "TPESampler"])
+def test_a_point_enqueued_twice_gives_way_to_the_sampler(name: str, tmp_path: Path) -> None:
+    point = {"fast_window": 7, "slow_window": 70}
+    for size in (1, 4):
+        path = write_study(tmp_path, study={"enqueue": [point, point, point], "sampler": {"name": name}})
+        spec = load_spec(path, {"parallel": {"batch_size": size}})
+        storage = optuna.storages.InMemoryStorage()
+        study = optuna.create_study(storage=storage, study_name="s")
+        proposer = Proposer(spec, spec.search_space(), study, storage)
+        points = [p.point for batch in range(4 // size) for p in proposer.ask(batch, size) if p is not None]
+        assert len(points) == 4
+        assert points.count(point) == 1
+        assert len({tuple(p.items()) for p in points}) == 4
+
+
+def test_a_branch_without_free_points_gives_way_to_the_others(tmp_path: Path) -> None:
+    table = {
+        "parameters": {
+            "ma_type": {"type": "categorical", "choices": ["sma", "ema"]},
+            "span": {"when": 'ma_type == "ema"', "type": "int", "low": 1, "high": 5},
+        }
+    }
+    spec = load_spec(
+        write_study(tmp_path, study={"sampler": {"name": "TPESampler"}}, strategy={"search_space": table, "fixed": {}}),
+        {"parallel": {"batch_size": 1}},
+    )
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    proposer = Proposer(spec, spec.search_space(), study, storage)
+    points = []
+    for batch in range(7):
+        for proposal in proposer.ask(batch, 1):
+            if proposal is not None:
+                assert study.trials[proposal.trial.number].params == proposal.point
+                study.tell(proposal.trial, float(proposal.point["ma_type"] == "sma"))  # the sampler wants it again
+                points.append(proposal.point)
+    assert points.count({"ma_type": "sma"}) == 1
+    assert sorted(p["span"] for p in points if "span" in p) == [1, 2, 3, 4, 5]
+
+
 def test_uniform_draws_stay_uniform_over_the_feasible_half(tmp_path: Path) -> None:
     table = {"constraints": ["a < b"], "parameters": {n: {"type": "float", "low": 0.0, "high": 1.0} for n in "ab"}}
     spec = load_spec(write_study(tmp_path, strategy={"search_space": table, "fixed": {}}))

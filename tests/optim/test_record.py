@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
+import json
 from pathlib import Path
 
 import optuna
@@ -98,6 +99,12 @@ def test_a_database_that_cannot_be_reached_is_one_sentence_without_the_password(
     assert "cannot be opened" in str(caught.value)
 
 
+def test_a_database_without_its_driver_is_one_sentence() -> None:
+    with pytest.raises(RecordError, match=r"needs a driver .*pip install .*'optim\[mysql\]'") as caught:
+        sole_writer("mysql+cymysql://me:s3cret-word@127.0.0.1:1/none", "s").__enter__()
+    assert "s3cret-word" not in str(caught.value)
+
+
 def test_loading_creates_nothing(tmp_path: Path) -> None:
     assert load_record(str(tmp_path / "optuna.journal"), "s") is None
     assert list(tmp_path.iterdir()) == []
@@ -109,14 +116,17 @@ def test_a_group_is_what_optuna_writes_one_by_one(tmp_path: Path) -> None:
         storage = GroupingStorage(str(tmp_path / name))
         study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
         for part in (trials[:10], trials[10:]):
-            with storage.group() if name == "grouped" else contextlib.nullcontext():
-                study.add_trials(part)
+            part = [copy.deepcopy(trial) for trial in part]
+            storage.add_trials(study._study_id, part) if name == "grouped" else study.add_trials(part)
         study.set_user_attr("after", 1)  # the positions in the file are still right
         assert essence(study.trials) == essence(trials)
         backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
         again = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend))
         assert essence(again.trials) == essence(trials)
         assert again.user_attrs == {"after": 1}
+    lines = ((tmp_path / name).read_text().splitlines() for name in ("grouped", "plain"))
+    grouped, plain = ([{**json.loads(line), "worker_id": ""} for line in part] for part in lines)
+    assert grouped == plain
 
 
 def test_a_group_sees_what_another_process_wrote(tmp_path: Path) -> None:
@@ -125,7 +135,6 @@ def test_a_group_sees_what_another_process_wrote(tmp_path: Path) -> None:
     study = optuna.create_study(storage=ours, study_name="s")
     other = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     optuna.load_study(study_name="s", storage=other).add_trial(optuna.trial.create_trial(value=1.0))
-    with ours.group():
-        study.add_trial(optuna.trial.create_trial(value=2.0))
+    ours.add_trials(study._study_id, [optuna.trial.create_trial(value=2.0)])
     assert [t.value for t in study.trials] == [1.0, 2.0]
     assert [t.value for t in optuna.load_study(study_name="s", storage=other).trials] == [1.0, 2.0]

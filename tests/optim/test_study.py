@@ -208,3 +208,38 @@ def test_a_longer_budget_goes_on_where_the_shorter_ended(tmp_path: Path) -> None
     run_here(write_study(tmp_path / "short", study={**TPE, "n_trials": 13}))
     _, short = run_here(write_study(tmp_path / "short", study=TPE))
     assert essence(short) == essence(long)
+
+
+COUNTED = """
+from pathlib import Path
+
+def counted(df, params):
+    with (Path(__file__).parent / "calls").open("a") as file:
+        print(params["x"], params["y"], file=file)
+    return (df["close"] > df["close"].rolling(params["x"] + 2 * params["y"]).mean()).astype(float)
+"""
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler"])
+def test_a_duplicate_is_neither_backtested_nor_counted_again(sampler: str, tmp_path: Path) -> None:
+    (tmp_path / "counted.py").write_text(COUNTED)
+    space = {"parameters": {name: {"type": "int", "low": 2, "high": 4} for name in "xy"}}
+    path = write_study(
+        tmp_path,
+        study={
+            "n_trials": 50,
+            "sampler": {"name": sampler},
+            "pruner": {"name": "NopPruner"},
+            "enqueue": [{"x": 3, "y": 3}, {"x": 3, "y": 3}, {"x": 2, "y": 4}],
+        },
+        strategy={"name": "counted.py:counted", "search_space": space, "fixed": {}},
+        evaluation={"folds": 1},
+        parallel={"batch_size": 2},
+    )
+    run_here(path, 1)
+    reason, trials = run_here(path)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert reason == "every point of the search space has been evaluated"
+    assert {tuple(t.params.values()) for t in trials} == {(x, y) for x in (2, 3, 4) for y in (2, 3, 4)}
+    assert len(trials) == 9
+    assert {call: calls.count(call) for call in calls} == {f"{x} {y}": 1 for x in (2, 3, 4) for y in (2, 3, 4)}

@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 def gated(df, params):
     (HERE / f"pid-{os.getpid()}").touch()
     while params["x"] > 4 and not (HERE / "gate").exists():
-        pass
+        (HERE / "waiting").touch()
     return (df["close"] > df["close"].rolling(params["x"]).mean()).astype(float)
 """
 
@@ -58,23 +58,27 @@ def test_the_same_on_sqlite(tmp_path: Path) -> None:
     assert kill_loop(tmp_path, "sqlite:///optuna.db", 2)["kills"] >= 2
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A PostgreSQL server; its URI without a database."""
-    with servers.postgres_cluster() as uri:
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(servers.postgres_cluster, marks=pytest.mark.real("postgresql"), id="postgresql"),
+        pytest.param(servers.mariadb_server, marks=pytest.mark.real("mariadb"), id="mariadb"),
+    ],
+)
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database server; its URI without a database."""
+    with request.param() as uri:
         yield uri
 
 
-@pytest.mark.real("postgresql")
-def test_the_same_on_postgresql(postgres: str, tmp_path: Path) -> None:
-    assert kill_loop(tmp_path, servers.create_database(postgres, "kills"), 3)["kills"] >= 3
+def test_the_same_on_a_database_server(server: str, tmp_path: Path) -> None:
+    assert kill_loop(tmp_path, servers.create_database(server, "kills"), 3)["kills"] >= 3
 
 
-@pytest.mark.real("postgresql")
 def test_a_second_coordinator_on_a_database_server_is_refused_by_name(
-    postgres: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uri = servers.create_database(postgres, "guard")
+    uri = servers.create_database(server, "guard")
     with sole_writer(uri, "s") as guard:
         record = open_record(uri, "s", ["maximize"], {"a": 1}, {}, ["sharpe_ratio"])
         record.claim(owner(), guard)
@@ -84,29 +88,14 @@ def test_a_second_coordinator_on_a_database_server_is_refused_by_name(
         assert servers.PASSWORD not in said
         with sole_writer(uri, "another study"):
             pass
-        _end_sessions(uri)
+        servers.end_sessions(uri)
         with pytest.raises(RecordError, match="guards study 's' was lost"):
             record.append([])
     with sole_writer(uri, "s"):  # free again
         pass
 
 
-def _end_sessions(uri: str) -> None:
-    import psycopg2
-
-    connection = psycopg2.connect(uri)
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-    finally:
-        connection.close()
-
-
-def gated_study(folder: Path) -> Path:
+def gated_study(folder: Path, backend: str = "loky") -> Path:
     (folder / "gated.py").write_text(GATED)
     space = {"parameters": {"x": {"type": "int", "low": 1, "high": 8}}}
     return write_study(
@@ -114,7 +103,7 @@ def gated_study(folder: Path) -> Path:
         study={"enqueue": [{"x": x} for x in range(1, 9)], "pruner": {"name": "NopPruner"}, "n_trials": 8, **TPE},
         strategy={"name": "gated.py:gated", "search_space": space, "fixed": {}},
         evaluation={"folds": 1},
-        parallel={"backend": "loky", "n_jobs": 2, "trial_timeout": 600},  # with a limit, tasks travel one by one
+        parallel={"backend": backend, "n_jobs": 2, "trial_timeout": 600},  # with a limit, tasks travel one by one
     )
 
 
@@ -135,7 +124,7 @@ def test_an_ended_coordinator_keeps_finished_trials_and_leaves_no_worker(how: st
     log = tmp_path / "log"
     with servers.process([sys.executable, "-m", "optim", "run", str(path)], log, cwd=ROOT) as run:
         journal = tmp_path / "optuna.journal"
-        poll(lambda: (journal.exists() and len(_trials(tmp_path)) >= 4) or None, "no trial came into the record")
+        poll(lambda: (journal.exists() and len(recorded(tmp_path)) >= 4) or None, "no trial came into the record")
         poll(lambda: len(pids(tmp_path)) == 2 or None, "the workers did not start")
         assert all(map(alive, pids(tmp_path)))
         if "group" in how:
@@ -151,7 +140,7 @@ def test_an_ended_coordinator_keeps_finished_trials_and_leaves_no_worker(how: st
     assert [t.params["x"] for t in run_here(path)[1]] == list(range(1, 9))
 
 
-def _trials(folder: Path) -> list[object]:
+def recorded(folder: Path) -> list[object]:
     try:
         return list(load(folder))
     except KeyError:

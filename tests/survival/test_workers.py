@@ -71,7 +71,7 @@ def mine(df, params):
 """
 
 
-def run(folder: Path, strategy: str, **parallel: Any) -> list[FrozenTrial]:
+def run_mine(folder: Path, strategy: str, **parallel: Any) -> list[FrozenTrial]:
     folder.mkdir(exist_ok=True)
     (folder / "mine.py").write_text(HEAD + strategy)
     space = {"parameters": {"x": {"type": "int", "low": 2, "high": 9}}}
@@ -88,11 +88,11 @@ def run(folder: Path, strategy: str, **parallel: Any) -> list[FrozenTrial]:
 def peaceful(tmp_path_factory: pytest.TempPathFactory) -> list[FrozenTrial]:
     folder = tmp_path_factory.mktemp("peaceful")
     (folder / "died").touch()
-    return run(folder, ONCE, backend="sequential")
+    return run_mine(folder, ONCE, backend="sequential")
 
 
 def test_a_worker_killed_in_mid_trial_changes_nothing(tmp_path: Path, peaceful: list[FrozenTrial]) -> None:
-    assert essence(run(tmp_path, ONCE)) == essence(peaceful)
+    assert essence(run_mine(tmp_path, ONCE)) == essence(peaceful)
     assert (tmp_path / "died").exists()
 
 
@@ -102,7 +102,7 @@ def test_a_worker_killed_in_mid_trial_changes_nothing(tmp_path: Path, peaceful: 
 def test_a_trial_that_takes_its_worker_down_fails_alone(
     strategy: str, reason: str, tmp_path: Path, peaceful: list[FrozenTrial]
 ) -> None:
-    trials = run(tmp_path, strategy)
+    trials = run_mine(tmp_path, strategy)
     assert [t.state == TrialState.FAIL for t in trials] == [t.params["x"] == 3 for t in trials]
     assert reason in trials[1].user_attrs["error"]
     others = [i for i in range(8) if i != 1]
@@ -110,7 +110,7 @@ def test_a_trial_that_takes_its_worker_down_fails_alone(
 
 
 def test_a_trial_that_hangs_is_ended_with_its_worker(tmp_path: Path, peaceful: list[FrozenTrial]) -> None:
-    trials = run(tmp_path, HANGS, trial_timeout=5)
+    trials = run_mine(tmp_path, HANGS, trial_timeout=5)
     assert trials[1].user_attrs["error"] == "cell 0: the trial took longer than trial_timeout = 5 s"
     assert [t.state for t in trials].count(TrialState.FAIL) == 1
     assert essence(trials)[2:] == essence(peaceful)[2:]
@@ -119,7 +119,7 @@ def test_a_trial_that_hangs_is_ended_with_its_worker(tmp_path: Path, peaceful: l
 
 
 def test_workers_know_neither_optuna_nor_mlflow_and_have_one_thread_and_no_ctrl_c(tmp_path: Path) -> None:
-    errors = {trial.user_attrs["error"].partition("ValueError: ")[2] for trial in run(tmp_path, INTROSPECTIVE)}
+    errors = {trial.user_attrs["error"].partition("ValueError: ")[2] for trial in run_mine(tmp_path, INTROSPECTIVE)}
     threads = str(max(1, (os.cpu_count() or 1) // 2))
     for error in errors:
         pid, _, rest = error.partition(" ")
