@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,6 @@ def main(trials: int = 1000, guide_trials: int = 100) -> dict[str, Any]:
         if server := postgresql(stack):
             mlflow_uri, optuna_uri = server
             figures["postgresql"] = compare(mlflow_uri, optuna_uri, trials, guide_trials)
-        figures["http"] = over_http(stack, folder, trials // 4, guide_trials)
     return figures
 
 
@@ -55,9 +53,8 @@ def slowdown(folder: Path, trials: int, repeats: int = 5) -> dict[str, float]:
         settings = MLflowSettings(f"sqlite:///{folder}/slowdown.db", "slowdown")
         times["without"].append(loop(folder, trials, NullMirror()))
         for name in ("while_starting", "with"):
-            mirror = Mirror(info(f"{name}-{repeat}"), settings)
-            if name == "with":
-                wait_until_open(mirror)
+            start = open_mirror if name == "with" else lambda study, place: Mirror(info(study), place)
+            mirror = start(f"{name}-{repeat}", settings)
             times[name].append(loop(folder, trials, mirror))
             mirror.close(RESULT)
     least = {name: 1000 * min(values) / trials for name, values in times.items()}  # other programs only ever add
@@ -69,8 +66,7 @@ def compare(mlflow_uri: str, optuna_uri: str, trials: int, guide_trials: int) ->
     """End to end, and the marginal cost of a child run."""
     began = time.perf_counter()
     settings = MLflowSettings(mlflow_uri, "ours")
-    mirror = Mirror(info("first"), settings)
-    wait_until_open(mirror)
+    mirror = open_mirror("first", settings)
     start = time.perf_counter() - began
     loop_time = loop(Path(tempfile.mkdtemp()), trials, mirror)
     began = time.perf_counter()
@@ -99,24 +95,6 @@ def marginal(settings: MLflowSettings, trials: int) -> float:
     began = time.perf_counter()
     projection.project(made)
     return (time.perf_counter() - began) / trials
-
-
-def over_http(stack: ExitStack, folder: Path, trials: int, guide_trials: int) -> dict[str, float]:
-    """The projection's pipelined client, the sequential client, and the guide's fluent calls, on one server."""
-    from tests.servers import mlflow_server
-
-    (folder / "server").mkdir()
-    url = stack.enter_context(mlflow_server(folder / "server"))
-    ours = 1000 * marginal(MLflowSettings(url, "ours"), trials)
-    sequential = 1000 * sequential_client(url, guide_trials)
-    fluent = 1000 * fluent_runs(url, guide_trials)
-    return {
-        "child_run": ours,
-        "sequential_client": sequential,
-        "guide_fluent": fluent,
-        "ratio": sequential / ours,
-        "ratio_to_fluent": fluent / ours,
-    }
 
 
 def loop(folder: Path, trials: int, mirror: StudyMirror) -> float:
@@ -160,19 +138,6 @@ def guide_loop(mlflow_uri: str, optuna_uri: str, trials: int) -> float:
         return (time.perf_counter() - began) / trials
 
 
-def fluent_runs(url: str, trials: int) -> float:
-    """The guide's fluent calls alone; seconds per child."""
-    import mlflow
-
-    mlflow.set_tracking_uri(url)
-    mlflow.set_experiment("guide")
-    with quiet(), mlflow.start_run(run_name="study"):
-        began = time.perf_counter()
-        for number in range(trials):
-            log_fluently(dict.fromkeys(NAMES, 0.5), number)
-        return (time.perf_counter() - began) / trials
-
-
 def log_fluently(params: dict[str, float], number: int) -> None:
     """One child run as the guide writes it."""
     import mlflow
@@ -183,24 +148,6 @@ def log_fluently(params: dict[str, float], number: int) -> None:
             mlflow.log_metrics({"cell": float(step)}, step=step)
         mlflow.log_metrics(results(number) | {"metric_11": 1.0})
         mlflow.set_tags(TAGS)
-
-
-def sequential_client(url: str, trials: int) -> float:
-    """One child after the other with MlflowClient, batched as well as its calls allow; seconds per child."""
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param
-
-    client = MlflowClient(tracking_uri=url)
-    experiment = client.create_experiment("sequential")
-    with quiet():
-        began = time.perf_counter()
-        for number in range(trials):
-            run = client.create_run(experiment, tags=TAGS | {"mlflow.parentRunId": "x"}, run_name=f"trial_{number}")
-            metrics = [Metric(name, value, 0, 0) for name, value in results(number).items()]
-            metrics += [Metric("cell", float(step), 0, step) for step in range(5)]
-            client.log_batch(run.info.run_id, metrics, [Param(name, "0.5") for name in NAMES])
-            client.set_terminated(run.info.run_id)
-        return (time.perf_counter() - began) / trials
 
 
 def info(study_id: str) -> StudyInfo:
@@ -225,11 +172,12 @@ def finished_trial(number: int) -> FrozenTrial:
     return trial
 
 
-def wait_until_open(mirror: Mirror) -> None:
-    while not mirror.opened:
-        if mirror.problem:
-            raise RuntimeError(mirror.problem)
-        time.sleep(0.02)
+def open_mirror(study_id: str, settings: MLflowSettings) -> Mirror:
+    """A mirror whose MLflow is open."""
+    mirror = Mirror(info(study_id), settings)
+    if not mirror.wait_until_open():
+        raise RuntimeError(mirror.problem)
+    return mirror
 
 
 def postgresql(stack: ExitStack) -> tuple[str, str] | None:
@@ -247,16 +195,6 @@ def with_psycopg2(uri: str) -> str:
     from optim.tracking.settings import with_driver
 
     return with_driver(uri)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """MLflow prints a link per run it ends on a server."""
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    try:
-        yield
-    finally:
-        del os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"]
 
 
 if __name__ == "__main__":

@@ -19,13 +19,12 @@ from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import insert
 
 from optim.tracking.rows import Point, RunRow
-
-TESTED = ("3.17.",)
+from optim.tracking.settings import TESTED_MLFLOW
 
 
 def usable(store: Any) -> bool:
     """Whether `store` is a database and this MLflow is one the bulk path is tested with."""
-    return type(store) is SqlAlchemyStore and mlflow.__version__.startswith(TESTED)
+    return type(store) is SqlAlchemyStore and mlflow.__version__.startswith(TESTED_MLFLOW)
 
 
 def insert_runs(store: SqlAlchemyStore, experiment: Any, rows: Sequence[RunRow]) -> list[str]:

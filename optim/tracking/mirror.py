@@ -71,6 +71,7 @@ class Mirror:
         self._told = 0
         self._state: dict[str, Any] = {"done": 0, "error": "", "parent": "", "experiment": "", "final": False}
         self._live: dict[int, LiveTrial] = {}
+        self._heard = threading.Event()
         self._outbox: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
         with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
             self._process = subprocess.Popen(
@@ -89,9 +90,9 @@ class Mirror:
             return f"The MLflow mirror process died ({f'signal {-code}' if code < 0 else f'exit code {code}'})."
         return str(self._state["error"])
 
-    @property
-    def opened(self) -> bool:
-        """Whether MLflow has been reached and the parent run is there."""
+    def wait_until_open(self) -> bool:
+        """Wait for the process's first attempt; whether MLflow has been reached and the parent run is there."""
+        self._heard.wait()
         return bool(self._state["parent"])
 
     def running(self, trial: LiveTrial) -> None:
@@ -168,6 +169,8 @@ class Mirror:
         with pipe:
             for line in pipe:
                 self._state = json.loads(line)
+                self._heard.set()
+        self._heard.set()
 
 
 def write_message(pipe: Any, message: tuple[str, Any]) -> None:

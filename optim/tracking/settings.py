@@ -16,6 +16,7 @@ from optim.secrets import expand, mask_uri
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
+TESTED_MLFLOW = ("3.17.",)  # the versions whose insides optim uses; any other goes through MLflow's public client
 _SQL = ("sqlite", "postgresql", "mysql", "mssql")
 _DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "mysql": ("MySQLdb", "pymysql")}
 log = logging.getLogger(__name__)

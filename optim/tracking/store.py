@@ -13,7 +13,7 @@ from optim.tracking.limits import FULL_VALUES
 from optim.tracking.rows import Point, RunRow
 from optim.tracking.settings import MLflowSettings, prepare_environment, with_driver
 
-HTTP_THREADS = 16
+HTTP_THREADS = 16  # through MLflow's client
 _PAGE = 1000
 _UNFINISHED = ("RUNNING", "SCHEDULED")
 
@@ -122,7 +122,7 @@ class RunStore:
         return run_id
 
     def _write_bulk(self, rows: Sequence[RunRow]) -> list[str | Exception]:
-        """All in one transaction; a row the database refuses is found by halving."""
+        """All at once; a row that keeps a database from taking the others is found by halving."""
         from mlflow.exceptions import MlflowException
 
         if not rows:
@@ -138,11 +138,13 @@ class RunStore:
             return self._write_bulk(rows[:middle]) + self._write_bulk(rows[middle:])
 
     def _bulk(self) -> Any:
-        if self.settings.kind != "sql":
-            return None
-        from optim.tracking import bulk
-
-        return bulk if bulk.usable(self.client._tracking_client.store) else None
+        """The module that writes many runs at once, if there is one for this kind of store."""
+        writer: Any = None
+        if self.settings.kind == "sql":
+            from optim.tracking import bulk as writer
+        elif self.settings.kind == "http":
+            from optim.tracking import rest as writer
+        return writer if writer and writer.usable(self.client._tracking_client.store) else None
 
     def _experiment(self) -> Any:
         from mlflow.exceptions import MlflowException

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,8 @@ class FaultyProxy(ThreadingHTTPServer):
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()  # a request is being held back
+        self.delay = 0.0  # seconds that every request takes longer
+        self.answered = threading.Event()
         self.count = 0
         self.lock = threading.Lock()
 
@@ -60,6 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.gate.is_set():
             self.server.waiting.set()
             self.server.gate.wait()
+        time.sleep(self.server.delay)
         if what == DROP:
             self.close_connection = True
             return
@@ -87,6 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+        self.server.answered.set()
 
     def log_message(self, *args: object) -> None:
         """Silent."""

@@ -1,4 +1,4 @@
-"""The bulk path against MLflow's public API: every row of every table, and every answer."""
+"""The paths of our own against MLflow's public API: every row of every table, and every answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from optim.tracking import MLflowSettings, StudyInfo, bulk
+from optim.tracking import MLflowSettings, StudyInfo, bulk, rest
 from optim.tracking.rows import Point, RunRow, trial_row
 from optim.tracking.settings import with_driver
 from optim.tracking.store import RunStore
@@ -92,7 +92,10 @@ def answers(store: RunStore) -> dict[str, Any]:
 
 
 def strip(run: Any, run_id: str) -> str:
+    """Everything about a run but its id and its experiment's."""
     parts = run.to_dictionary()
+    experiment_id = parts["info"].pop("experiment_id")
+    parts["info"]["artifact_uri"] = parts["info"]["artifact_uri"].replace(f"/{experiment_id}/", "/EXPERIMENT/")
     parts["data"] = {kind: dict(sorted(values.items())) for kind, values in parts["data"].items()}
     return repr(parts).replace(run_id, "RUN")
 
@@ -135,6 +138,21 @@ def test_postgresql_rows_and_answers_are_those_of_the_public_api(postgres: str) 
     compare(*(servers.create_database(postgres, f"conformance_{how}", "mlflow") for how in ("public", "bulk")))
 
 
+def test_over_http_the_answers_are_those_of_the_public_api(server: str) -> None:
+    fabricated = rows()
+    params = {f"p{number}": str(number) for number in range(250)}
+    points = tuple(Point("many", float(step), 7, step) for step in range(1900))
+    large = fabricated[0]._replace(name="large", params=params, points=points)
+    large = large._replace(tags=large.tags | {"mlflow.runName": "large"})
+    bare = large._replace(name="bare", params={}, points=(), tags={"mlflow.runName": "bare"})
+    stores = {how: RunStore(MLflowSettings(server, f"conformance_{how}")) for how in ("public", "rest")}
+    assert stores["rest"].bulk is rest
+    stores["public"].bulk = None
+    for store in stores.values():
+        assert not [out for out in store.write([*fabricated, large, bare]) if isinstance(out, Exception)]
+    assert answers(stores["rest"]) == answers(stores["public"])
+
+
 def test_a_refused_row_does_not_take_the_others_with_it(database: Path) -> None:
     store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
     good = rows()[:5]
@@ -144,8 +162,25 @@ def test_a_refused_row_does_not_take_the_others_with_it(database: Path) -> None:
     assert len(store.find({"market": "IBM"})) == 5
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"MLFLOW_TRACKING_AWS_SIGV4": "true"},
+        {"MLFLOW_TRACKING_AUTH": "vendor"},
+        {"MLFLOW_WORKSPACE": "team"},
+    ],
+)
+def test_a_special_login_uses_the_public_client(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    client = MlflowClient(tracking_uri="http://127.0.0.1:1")
+    assert rest.usable(client._tracking_client.store)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert not rest.usable(client._tracking_client.store)
+
+
 def test_untested_versions_use_the_public_client(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow, "__version__", "3.99.0")
+    assert not rest.usable(MlflowClient(tracking_uri="http://127.0.0.1:1")._tracking_client.store)
     store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
     assert store.bulk is None
     assert len(store.write(rows()[:3])) == 3

@@ -105,6 +105,21 @@ def test_a_server_that_does_not_answer_holds_nothing_up(server: str) -> None:
         check_sync(settings)
 
 
+def test_a_server_that_takes_five_seconds_a_call_slows_nothing(server: str) -> None:
+    with faulty(server) as proxy:
+        settings = MLflowSettings(proxy.url, "slow")
+        proxy.delay = 5.0
+        mirror = Mirror(study_info(), settings, patience=1.0)
+        mirror.finished(TRIALS)
+        assert not proxy.answered.is_set()  # the study has told everything before the first call has come back
+        assert proxy.answered.wait(60)
+        report = mirror.close(RESULT)
+        assert report.missing == len(TRIALS)
+        assert "not up to date after 1 seconds" in report.error
+        proxy.delay = 0.0
+        check_sync(settings)
+
+
 def test_mirror_killed_with_a_child_half_written(server: str) -> None:
     with faulty(server) as proxy:
         settings = MLflowSettings(proxy.url, "half")
@@ -182,16 +197,22 @@ def test_disk_full(database: Path) -> None:
     check_sync(settings)
 
 
-def test_database_locked_by_another_process(database: Path) -> None:
-    settings = MLflowSettings(f"sqlite:///{database}", "locked")
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
     lock = sqlite3.connect(database, isolation_level=None)
     try:
         lock.execute("BEGIN EXCLUSIVE")
+        yield
+    finally:
+        lock.close()
+
+
+def test_database_locked_by_another_process(database: Path) -> None:
+    settings = MLflowSettings(f"sqlite:///{database}", "locked")
+    with locked(database):
         mirror = Mirror(study_info(), settings, patience=10.0)
         mirror.finished(TRIALS)
         report = mirror.close(RESULT)
-    finally:
-        lock.close()
     assert report.missing == len(TRIALS)
     assert report.error
     check_sync(settings)
@@ -199,14 +220,10 @@ def test_database_locked_by_another_process(database: Path) -> None:
 
 def test_database_locked_for_a_while(database: Path) -> None:
     settings = MLflowSettings(f"sqlite:///{database}", "locked")
-    lock = sqlite3.connect(database, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
+    with locked(database):
         mirror = Mirror(study_info(), settings)
         mirror.finished(TRIALS)
         poll(lambda: mirror.problem or None, "the lock was never told")
-    finally:
-        lock.close()
     report = mirror.close(RESULT)
     assert report.complete, report.error
     assert_exact(settings, TRIALS)
@@ -222,7 +239,7 @@ def test_two_studies_opened_at_the_same_moment(tmp_path: Path, server: str, how:
     uri = f"sqlite:///{tmp_path}/fresh.db" if how == "sqlite" else server
     settings = MLflowSettings(uri, "together")
     infos = [study_info(study_id=name, name=name) for name in ("one", "two")]
-    mirrors = [Mirror(info, settings, patience=300.0) for info in infos]
+    mirrors = [Mirror(info, settings) for info in infos]
     for mirror in mirrors:
         mirror.finished(TRIALS)
     for mirror in mirrors:

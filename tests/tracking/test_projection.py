@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
@@ -186,6 +187,52 @@ def test_several_objectives(settings: MLflowSettings) -> None:
     assert run.data.metrics["cell/sharpe_ratio"] == 2.0
     assert run.data.metrics["cell/max_drawdown"] == -0.2
     assert run.data.metrics["objective/sharpe_ratio"] == 0.5
+
+
+def test_only_the_best_trials_get_a_run_and_the_table_holds_all(settings: MLflowSettings) -> None:
+    """Of forty trials the best are 39, 38, 37; 35 failed, so it is none of them."""
+    trials = make_trials(40)
+    info = study_info(children=3)
+    mirror = Mirror(info, settings)
+    mirror.finished(trials)
+    report = mirror.close(RESULT._replace(best_number=39))
+    assert report.complete, report.error
+    assert sorted(children(settings)) == [37, 38, 39]
+    parent = open_client(settings).get_run(report.parent_run_id)
+    assert parent.data.tags["optim.best_run_id"] == children(settings)[39].info.run_id
+    assert parent.data.metrics["trials/fail"] == 4
+    assert table_numbers(settings, report.parent_run_id) == list(range(40))
+    before = snapshot(settings)
+    for _ in range(2):
+        assert sync(info, settings, trials, RESULT._replace(best_number=39)) == report
+        assert snapshot(settings) == before
+
+
+def test_a_resumed_study_adds_better_trials_and_sync_takes_the_surpassed_away(settings: MLflowSettings) -> None:
+    trials, info = make_trials(40), study_info(children=3)
+    first = Mirror(info, settings)
+    first.finished(trials[:20])
+    assert first.close(None).complete
+    kept = children(settings)
+    assert sorted(kept) == [17, 18, 19]
+    better = [*trials[:20], *trials[36:38]]
+    second = Mirror(info, settings)
+    second.finished(better)
+    report = second.close(RESULT)
+    assert report.complete, report.error
+    assert sorted(children(settings)) == [17, 18, 19, 36, 37]
+    assert table_numbers(settings, report.parent_run_id) == [*range(20), 36, 37]
+    for _ in range(2):
+        assert sync(info, settings, better, RESULT) == report
+        now = children(settings)
+        assert sorted(now) == [19, 36, 37]
+        assert now[19].to_dictionary() == kept[19].to_dictionary()
+
+
+def table_numbers(settings: MLflowSettings, run_id: str) -> list[int]:
+    """The trials in the study's Parquet table."""
+    path = open_client(settings).download_artifacts(run_id, "reports/trials.parquet")
+    return pd.read_parquet(path)["number"].tolist()
 
 
 def test_null_mirror_is_silent() -> None:
