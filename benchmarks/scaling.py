@@ -69,7 +69,7 @@ def speed_up(folder: Path) -> list[dict[str, Any]]:
                 strategy={"name": "burn.py:burn", "fixed": {}},
                 parallel=parallel,
             )
-            results = run(path)
+            results = search(path)
             results.sort(key=lambda result: result.started)
             first = results[len(results) // 10].started  # past the workers' start
             results = [result for result in results if result.started >= first]
@@ -90,33 +90,32 @@ def speed_up(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def run(path: Path) -> list[Result]:
-    """All results of a study, with the times and workers they were made at."""
-    seen: list[Result] = []
-    search(path, lambda pool: watch(pool, seen))
-    return seen
+class Watched:
+    """A pool whose results are noted."""
+
+    def __init__(self, pool: Pool):
+        self.pool = pool
+        self.seen: list[Result] = []
+
+    def submit(self, *arguments: Any, **options: Any) -> None:
+        self.pool.submit(*arguments, **options)
+
+    def collect(self) -> list[tuple[Any, Result]]:
+        pairs = self.pool.collect()
+        self.seen.extend(result for _, result in pairs)
+        return pairs
 
 
-def search(path: Path, prepare: Callable[[Pool], None]) -> int:
-    """Run a study without tracking; how many trials it has."""
+def search(path: Path, prepare: Callable[[Pool], None] = lambda _: None) -> list[Result]:
+    """Run a study without tracking; all results, with the times and workers they were made at."""
     plan = make_plan(load_spec(path))
     with make_pool(plan) as pool:
         prepare(pool)
+        watched: Any = Watched(pool)
         record = open_record(plan.storage, "s", ["maximize"], plan.fingerprint(), {}, ["sharpe_ratio"])
-        Search(plan, record, pool, Listener(lambda _: None, lambda _: None, lambda: False)).run()
-        return len(record.trials())
-
-
-def watch(pool: Pool, seen: list[Result]) -> None:
-    """Note every result a pool gives."""
-    collect = pool.collect
-
-    def noting(seconds: float = 0.1) -> list[tuple[Any, Result]]:
-        pairs = collect(seconds)
-        seen.extend(result for _, result in pairs)
-        return pairs
-
-    pool.collect = noting  # type: ignore[method-assign]
+        Search(plan, record, watched, Listener(lambda _: None, lambda _: None, lambda: False)).run()
+        results: list[Result] = watched.seen
+        return results
 
 
 def timeline(results: list[Result], first: float, span: float) -> str:
@@ -190,7 +189,7 @@ def projection(folder: Path) -> list[dict[str, Any]]:
             pool._executor = Sleepers(n_jobs, 1.0, result)
 
         started = time.perf_counter()
-        n_trials = search(path, sleeping)
+        n_trials = len(search(path, sleeping))
         seconds = time.perf_counter() - started
         rate = n_trials / seconds
         rows.append({"workers": n_jobs, "trials_per_second": rate, "efficiency": rate / n_jobs})

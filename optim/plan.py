@@ -231,7 +231,7 @@ def _make_cells(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[C
 
 
 def _check_sampling(plan: Plan) -> None:
-    from optim.proposals import make_pruner, make_sampler
+    from optim.samplers import make_pruner, make_sampler
 
     spec = plan.spec
     make_sampler(spec, 0)

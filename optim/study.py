@@ -15,13 +15,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from optim.candidate import Candidate, resumed, tell
 from optim.errors import RecordError
+from optim.patience import Patience
 from optim.plan import Plan
-from optim.proposals import Proposer, make_pruner
+from optim.proposals import Proposer
 from optim.record import BATCH, SLOT, Record
+from optim.samplers import looks_at_siblings, make_pruner
 from optim.tracking.info import LiveTrial
 from optim.workers import Pool
 
@@ -64,7 +66,7 @@ class Search:
         self._prunes = not isinstance(self._pruner, optuna.pruners.NopPruner)
         raw = isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
         self._reports = ("raw" if raw else "value") if self._single else ""
-        self._in_step = _looks_at_siblings(self._pruner)
+        self._in_step = looks_at_siblings(self._pruner)
         storage = optuna.storages.InMemoryStorage()
         self._storage = storage
         self._study = optuna.create_study(
@@ -75,7 +77,7 @@ class Search:
         )
         self._study_id = storage.get_study_id_from_name(spec.study.name)
         self._proposer = Proposer(spec, plan.space, self._study, storage)
-        self._patience = _Patience(spec.study.patience, plan.objective.goals[0].direction)
+        self._patience = Patience(spec.study.patience, plan.objective.goals[0].direction)
         self._open: deque[_Batch] = deque()
         self._recorded: dict[int, dict[int, FrozenTrial]] = {}  # of the batches that are not told yet, by slot
         self._next = 0  # the batch to ask
@@ -137,9 +139,7 @@ class Search:
         self._study.sampler = optuna.samplers.RandomSampler()
         candidates = []
         for row in rows:
-            keep = [
-                name for name in row.system_attrs if not name.startswith(("optim:", "constraints", "completed_rung"))
-            ]
+            keep = [name for name in row.system_attrs if not name.startswith(_LATER_ATTRS)]
             trial = resumed(self._study, row, keep)
             candidates.append(Candidate(row.number, row.system_attrs[SLOT], trial, row.params))
             candidates[-1].recorded = row
@@ -268,44 +268,3 @@ class Search:
         """What a sampler keeps with the study (the position in a QMC sequence): a resumed study needs it."""
         attrs = self._storage.get_study_system_attrs(self._study_id)
         return {name: value for name, value in attrs.items() if isinstance(value, int | float | str)}
-
-
-class _Patience:
-    """Counts trials since the best value last improved."""
-
-    def __init__(self, limit: int | None, direction: str):
-        self._limit = limit
-        self._sign = 1.0 if direction == "maximize" else -1.0
-        self._best = float("-inf")
-        self._since = 0
-
-    def see(self, trials: Sequence[FrozenTrial]) -> None:
-        if self._limit is None:
-            return
-        for trial in trials:
-            self._since += 1
-            if is_feasible(trial) and self._sign * trial.values[0] > self._best:
-                self._best = self._sign * trial.values[0]
-                self._since = 0
-
-    @property
-    def exhausted(self) -> bool:
-        return self._limit is not None and self._since >= self._limit
-
-
-def _looks_at_siblings(pruner: optuna.pruners.BasePruner) -> bool:
-    """Whether a pruner compares a trial with others that are still running: then a batch goes cell by cell together."""
-    if isinstance(pruner, optuna.pruners.PatientPruner):
-        return pruner._wrapped_pruner is not None and _looks_at_siblings(pruner._wrapped_pruner)
-    independent = (
-        optuna.pruners.NopPruner,
-        optuna.pruners.PercentilePruner,  # and its child, MedianPruner: they ask for complete trials only
-        optuna.pruners.ThresholdPruner,
-        optuna.pruners.WilcoxonPruner,
-    )
-    return not isinstance(pruner, independent)
-
-
-def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a trial is complete and satisfies every constraint."""
-    return trial.state == TrialState.COMPLETE and all(value <= 0.0 for value in trial.constraints.values())

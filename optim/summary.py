@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from optim.plan import Plan
 from optim.record import is_url
 from optim.secrets import mask
-from optim.study import is_feasible
 from optim.tasks import run_task
+from optim.verdict import is_feasible
 
 TOP = 5
 

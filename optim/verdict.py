@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from optim.objective import Objective
 
@@ -64,3 +64,8 @@ def judge(objective: Objective, scored: Scored, *, pruned: bool = False) -> Verd
             if broken := [text for text, distance in constraints.items() if distance > 0]:
                 attrs["infeasible"] = "; ".join(broken)
     return Verdict(state, values, attrs, constraints)
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a trial is complete and satisfies every constraint."""
+    return trial.state == TrialState.COMPLETE and all(value <= 0.0 for value in trial.constraints.values())

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from optim.plan import Plan
-from optim.study import is_feasible
 from optim.summary import Summary
 from optim.tracking.info import MirrorReport
+from optim.verdict import is_feasible
 
 # The metrics of the closing table, in this order, where the engine has them.
 SHOWN = (

@@ -9,7 +9,8 @@ import optuna
 import pytest
 
 from optim.errors import SpecError
-from optim.proposals import Proposer, make_pruner, make_sampler
+from optim.proposals import Proposer
+from optim.samplers import make_pruner, make_sampler
 from optim.spec import load_spec
 from tests.optim.studies import write_study
 
