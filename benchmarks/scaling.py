@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import tempfile
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.evaluate import Outcome
+from optim.executors import Executor, Processes, Threads
 from optim.plan import make_plan
 from optim.record import open_record
 from optim.run import make_pool
@@ -44,7 +46,29 @@ def main() -> dict[str, Any]:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
-        return {"two_workers": speed_up(Path(name)), "projection": projection(Path(name))}
+        return {
+            "ms_per_task": {"threading": task_cost(Threads(2)), "loky": task_cost(Processes(2))},
+            "two_workers": speed_up(Path(name)),
+            "projection": projection(Path(name)),
+        }
+
+
+def task_cost(executor: Executor, n_tasks: int = 2_000) -> float:
+    """Milliseconds of the coordinator's processor time for handing out a task that does nothing and taking it back."""
+    for n in (50, n_tasks):  # the first ones start the workers
+        flights: list[Future[Any]] = []
+        start = time.process_time()
+        for _ in range(n):
+            if not executor.free:
+                flights[0].result()
+                executor.release(flights.pop(0))
+            flights.append(executor.submit(os.getpid))
+        for future in flights:
+            future.result()
+            executor.release(future)
+        spent = time.process_time() - start
+    executor.close()
+    return 1000 * spent / n_tasks
 
 
 def speed_up(folder: Path) -> list[dict[str, Any]]:
