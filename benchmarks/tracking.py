@@ -19,6 +19,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from optim.record import open_record
+from optim.study import WRITE_SECONDS
 from optim.tracking import Mirror, MLflowSettings, NullMirror, StudyInfo, StudyResult
 from optim.tracking.mirror import StudyMirror
 
@@ -98,24 +100,23 @@ def marginal(settings: MLflowSettings, trials: int) -> float:
 
 
 def loop(folder: Path, trials: int, mirror: StudyMirror) -> float:
-    """Our loop, without the backtest; seconds until the last trial is told."""
-    path = folder / f"{time.time_ns()}.journal"
-    backend = optuna.storages.journal.JournalFileBackend(str(path))
-    record = optuna.create_study(storage=optuna.storages.JournalStorage(backend), study_name="record")
+    """What `optim.study` does, without the backtest; seconds until the last trial is told."""
+    record = open_record(str(folder / f"{time.time_ns()}.journal"), "record", ["minimize"], {}, {}, ["value"])
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    began = time.perf_counter()
-    for _ in range(0, trials, BATCH):
-        batch = [study.ask() for _ in range(BATCH)]
-        done = []
-        for trial in batch:
+    unwritten: list[FrozenTrial] = []
+    began = written = time.perf_counter()
+    for first in range(0, trials, BATCH):
+        for trial in [study.ask() for _ in range(BATCH)]:
             for name in NAMES:
                 trial.suggest_float(name, 0.0, 1.0)
             for name, value in results(trial.number).items():
                 trial.set_user_attr(name, value)
             trial.set_user_attr("cell_values", [0.0, 1.0, 2.0, 3.0, 4.0])
-            done.append(study.tell(trial, float(trial.number)))
-        record.add_trials(done)
-        mirror.finished(done)
+            unwritten.append(study.tell(trial, float(trial.number)))
+        if time.perf_counter() - written > WRITE_SECONDS or first + BATCH >= trials:
+            done, unwritten, written = unwritten, [], time.perf_counter()
+            record.append(done)
+            mirror.finished(done)
     return time.perf_counter() - began
 
 

@@ -30,7 +30,7 @@ from optim.workers import Pool
 STUDY_ATTRS = "optim:study_attrs"
 _LATER_ATTRS = ("optim:", "constraints", "completed_rung")  # of a trial: they come while it is evaluated
 _LONG_SECONDS = 2.0  # a trial that runs longer is shown while it runs
-_WRITE_SECONDS = 0.05  # no trial that has ended waits longer for the record; a flush takes longer than a cheap trial
+WRITE_SECONDS = 0.05  # no trial that has ended waits longer for the record; a flush takes longer than a cheap trial
 
 
 class StopRequested(Exception):  # noqa: N818 - it is no error
@@ -203,7 +203,7 @@ class Search:
             self._freeze(batch)
             if len(batch.frozen) == len(batch.candidates):
                 break
-            if time.monotonic() - self._written > _WRITE_SECONDS:
+            if time.monotonic() - self._written > WRITE_SECONDS:
                 self._write()
             if self._listener.should_stop():
                 raise StopRequested

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 LONG_TRIAL = 2.0  # seconds after which a running trial is shown
+GATHER = 0.2  # seconds between two messages: each one wakes a thread that competes with the search
 _START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from optim.tracking.process import main; main()"
 )
+
+
+Message = tuple[str, Any]
 
 
 class StudyMirror(Protocol):
@@ -72,13 +76,16 @@ class Mirror:
         self._state: dict[str, Any] = {"done": 0, "error": "", "parent": "", "experiment": "", "final": False}
         self._live: dict[int, LiveTrial] = {}
         self._heard = threading.Event()
-        self._outbox: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
-        self._outbox.put(("start", (info, settings)))
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._send, self._listen)]
+        self._threads = [
+            threading.Thread(target=self._send, args=(("start", (info, settings)),), daemon=True),
+            threading.Thread(target=self._listen, daemon=True),
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -111,6 +118,7 @@ class Mirror:
         """Wait until everything is in MLflow, at most `patience` seconds; calls `progress(done, told)` meanwhile."""
         self._outbox.put(("close", result))
         self._outbox.put(None)
+        self._closing.set()
         deadline = time.monotonic() + self._patience
         try:
             while self._threads[1].is_alive() and time.monotonic() < deadline:
@@ -134,24 +142,27 @@ class Mirror:
             return self.problem
         return f"MLflow was not up to date after {self._patience:g} seconds. {self._state['error']}".rstrip()
 
-    def _send(self) -> None:
+    def _send(self, first: Message) -> None:
         """The thread that feeds the process; it ends with the last message or with the process."""
         pipe = self._process.stdin
         assert pipe is not None
         with suppress(OSError), pipe:  # the process may be gone: `problem` says so
             pickle.dump(sys.path, pipe)
+            write_message(pipe, first)
             shown: dict[int, LiveTrial] = {}
-            while True:
+            going = True
+            while going:
+                pipe.flush()
                 try:
-                    message = self._outbox.get(timeout=LONG_TRIAL / 4)
+                    messages = [self._outbox.get(timeout=LONG_TRIAL / 4)]
                 except queue.Empty:
-                    message = ("running", self._long_trials(shown))
-                if message is None:
-                    return
-                if message[1] != []:
+                    messages = [("running", self._long_trials(shown))]
+                self._closing.wait(GATHER)
+                while not self._outbox.empty():
+                    messages.append(self._outbox.get())
+                going = None not in messages
+                for message in _gathered(messages):
                     write_message(pipe, message)
-                if self._outbox.empty():
-                    pipe.flush()
 
     def _long_trials(self, shown: dict[int, LiveTrial]) -> list[LiveTrial]:
         """Running trials older than two seconds that have news."""
@@ -173,13 +184,22 @@ class Mirror:
         self._heard.set()
 
 
-def write_message(pipe: Any, message: tuple[str, Any]) -> None:
+def _gathered(messages: Sequence[Message | None]) -> Iterator[Message]:
+    """The same news in fewer messages: all finished trials in one."""
+    told = [message for message in messages if message is not None and message[1] != []]
+    trials = [trial for kind, content in told if kind == "finished" for trial in content]
+    if trials:
+        yield "finished", trials
+    yield from (message for message in told if message[0] != "finished")
+
+
+def write_message(pipe: Any, message: Message) -> None:
     """One message, framed: what cannot be read at the other end does not spoil the next one."""
     payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     pipe.write(len(payload).to_bytes(8, "little") + payload)
 
 
-def read_messages(pipe: Any) -> Iterator[tuple[str, Any]]:
+def read_messages(pipe: Any) -> Iterator[Message]:
     """What `write_message` wrote, until the pipe is closed or the writer is gone."""
     while len(size := pipe.read(8)) == 8:
         payload = pipe.read(int.from_bytes(size, "little"))
