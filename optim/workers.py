@@ -26,7 +26,7 @@ from optim.executors import Executor, Processes, Threads
 from optim.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
 
 _INLINE_SECONDS = 0.005  # less work than this costs more to hand out than to do here
-_CHUNK_SECONDS = 0.004  # cheaper tasks are handed out together
+_CHUNK_SECONDS = 0.025  # cheaper tasks are handed out together: a worker waits about 2 ms for its next ones
 _REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
 _COMPILE_SECONDS = 5.0  # a first call may be this slow for compiling alone: it says nothing about the second
 _TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again
