@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import distribution, requires
 from pathlib import Path
@@ -63,6 +64,19 @@ def test_toml(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert "${" not in tracker.settings.tracking_uri
 
 
+def test_export_lines_reach_the_tracker() -> None:
+    """Run by a shell as they stand; the one for clients is what the tracker then uses, the password masked."""
+    lines = [line for line in commands() if line.startswith("export")]
+    names = [line.split("=")[0].split()[1] for line in lines]
+    assert names == ["MLFLOW_TRACKING_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY", "MLFLOW_AUTH_ADMIN_PASSWORD"]
+    code = "import os; from optim.tracking import MLflowTracker; print(MLflowTracker().settings.masked)\n"
+    code += f"assert all(os.environ[name] for name in {names})"
+    script = "\n".join(["set -e", *lines, f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    assert done.stdout.strip() == "postgresql://user:***@host/db"
+
+
 def test_pip_commands_name_what_is_installed() -> None:
     extras = {extra for line in requires("mlflow") or [] for extra in re.findall(r"extra == \W(\w+)", line)}
     assert "auth" in extras
@@ -96,7 +110,7 @@ def test_mlflow_ui_command_serves(tmp_path: Path, empty_database: Path) -> None:
     line = next(line for line in commands() if line.startswith("mlflow ui"))
     port = servers.free_port()
     command = [*shlex.split(line), "--port", str(port)]
-    command[0] = str(Path(os.sys.executable).with_name("mlflow"))  # type: ignore[attr-defined]
+    command[0] = str(Path(sys.executable).with_name("mlflow"))
     env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with servers.process([*command, "-w", "1"], tmp_path / "log", cwd=tmp_path, env=env):
         servers.poll(lambda: servers.answers(f"http://127.0.0.1:{port}/health"), "mlflow ui did not answer")
