@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
-from optim.tracking.limits import fit_key
-from optim.tracking.links import children_link, compare_link, run_link, shared_view, view_key
+from optim.tracking.overview import TOP, description, ranked, study_points, trials_view
 from optim.tracking.rows import STUDY_TAG, TRIAL_TAG, Point, cell_points, live_row, milliseconds, parent_row, trial_row
 from optim.tracking.settings import MLflowSettings
 from optim.tracking.store import RunStore, same, unfinished
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 CHUNK = {"sql": 250, "http": 64, "file": 32}  # trials between two signs of progress
-TOP = 10  # trials compared
-COLUMNS = 12  # of each kind in the table
 
 
 class Projection:
@@ -188,27 +184,14 @@ class Projection:
         tags = {"status": status, "optim.top_runs": " ".join(top)}
         if best_id and result:
             tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
-        tags["mlflow.note.content"] = self._description(trials, result, best_id, top)[:8000]
+        tags["mlflow.note.content"] = description(self.info, self.experiment_id, trials, result, best_id, top)[:8000]
         store.set_tags(self.parent_id, tags)
-        self._share_view(store, trials)
+        client.set_experiment_tag(self.experiment_id, *trials_view(self.info, self.parent_id, trials))
         self._log_new(store, study_points(self.info, trials, end))
         artifacts.log_reports(client, self.parent_id, self.info, trials, result)
         if result:
             artifacts.log_backtests(client, self.parent_id, best_id, result)
         store.end(self.parent_id, "FINISHED" if status == "finished" else "KILLED", end)
-
-    def _share_view(self, store: RunStore, trials: Sequence[FrozenTrial]) -> None:
-        """The trials' table with this study's columns, for the links: MLflow hides parameters and metrics by itself."""
-        info, best = self.info, ranked(self.info, trials)[:1]
-        names = [
-            p.key for t in best for p in trial_row(info, self.parent_id, t).points if not p.key.startswith("cell/")
-        ]
-        metrics = dict.fromkeys([*info.objectives, *names][:COLUMNS])
-        columns = [f"metrics.`{name}`" for name in metrics]
-        columns += [f"params.`{fit_key(name)}`" for trial in best for name in list(trial.params)[:COLUMNS]]
-        minimise = info.directions[0] == "minimize"
-        prefix, view = shared_view(self.parent_id, info.objectives[0], columns, ascending=minimise)
-        store.client.set_experiment_tag(self.experiment_id, prefix + view_key(info.study_id), view)
 
     def _log_new(self, store: RunStore, points: Sequence[Point]) -> None:
         known = {
@@ -218,48 +201,7 @@ class Projection:
         }
         store.add(self.parent_id, [p for p in points if (p.key, p.step, p.value) not in known])
 
-    def _description(
-        self, trials: Sequence[FrozenTrial], result: StudyResult | None, best_id: str | None, top: Sequence[str]
-    ) -> str:
-        info = self.info
-        links = []
-        if best_id:
-            links.append(f"[best trial]({run_link(self.experiment_id, best_id)})")
-        children = children_link(self.experiment_id, info.study_id)
-        links.append(f"[all trials by {info.objectives[0]}]({children})")
-        if len(top) > 1:
-            links.append(f"[the best {len(top)} compared]({compare_link(self.experiment_id, top)})")
-        counts = Counter(trial.state.name.lower() for trial in trials)
-        told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-        body = result.summary if result else "The study was interrupted; running it again resumes it."
-        paragraphs = [f"# {info.name}", body, f"{len(trials)} trials: {told}", " · ".join(links)]
-        return "\n\n".join([*paragraphs, f"Record: `{info.storage}`"])
-
     def _forget(self) -> None:
         """After a failure nothing about MLflow is taken for granted but what it confirmed."""
         self._store = None
         self._live = {}
-
-
-def ranked(info: StudyInfo, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Completed, feasible trials, the best by the first objective first."""
-    candidates = [t for t in trials if t.state.name == "COMPLETE" and t.values and not t.user_attrs.get("infeasible")]
-    sign = 1.0 if info.directions[0] == "minimize" else -1.0
-    return sorted(candidates, key=lambda trial: (sign * trial.values[0], trial.number))
-
-
-def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> list[Point]:
-    """The parent's metrics: counts of trials by state, and the best value so far over the trial numbers."""
-    counts = Counter(trial.state.name.lower() for trial in trials)
-    points = [
-        Point(f"trials/{state}", float(counts[state]), end, len(trials)) for state in ("complete", "pruned", "fail")
-    ]
-    best: float | None = None
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        for candidate in ranked(info, [trial]):
-            value = candidate.values[0]
-            if best is None or (value < best if info.directions[0] == "minimize" else value > best):
-                best = value
-                moment = milliseconds(trial.datetime_complete or info.start)
-                points.append(Point(f"best/{info.objectives[0]}", value, moment, trial.number))
-    return points

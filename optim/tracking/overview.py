@@ -1,0 +1,79 @@
+"""What MLflow shows of a study as a whole: its description, its metrics, the table of its trials."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from optim.tracking.info import StudyInfo, StudyResult
+from optim.tracking.limits import fit_key
+from optim.tracking.links import children_link, compare_link, run_link, shared_view, view_key
+from optim.tracking.rows import Point, milliseconds, trial_row
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+TOP = 10  # trials compared
+COLUMNS = 12  # of each kind in the table
+
+
+def ranked(info: StudyInfo, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Completed, feasible trials, the best by the first objective first."""
+    candidates = [t for t in trials if t.state.name == "COMPLETE" and t.values and not t.user_attrs.get("infeasible")]
+    sign = 1.0 if info.directions[0] == "minimize" else -1.0
+    return sorted(candidates, key=lambda trial: (sign * trial.values[0], trial.number))
+
+
+def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> list[Point]:
+    """The parent's metrics: counts of trials by state, and the best value so far over the trial numbers."""
+    counts = Counter(trial.state.name.lower() for trial in trials)
+    points = [
+        Point(f"trials/{state}", float(counts[state]), end, len(trials)) for state in ("complete", "pruned", "fail")
+    ]
+    best: float | None = None
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        for candidate in ranked(info, [trial]):
+            value = candidate.values[0]
+            if best is None or (value < best if info.directions[0] == "minimize" else value > best):
+                best = value
+                moment = milliseconds(trial.datetime_complete or info.start)
+                points.append(Point(f"best/{info.objectives[0]}", value, moment, trial.number))
+    return points
+
+
+def description(
+    info: StudyInfo,
+    experiment_id: str,
+    trials: Sequence[FrozenTrial],
+    result: StudyResult | None,
+    best_id: str | None,
+    top: Sequence[str],
+) -> str:
+    """The parent's Markdown: the result, and links to the best run, to all and to the `top` ones compared."""
+    links = []
+    if best_id:
+        links.append(f"[best trial]({run_link(experiment_id, best_id)})")
+    links.append(f"[all trials by {info.objectives[0]}]({children_link(experiment_id, info.study_id)})")
+    if len(top) > 1:
+        links.append(f"[the best {len(top)} compared]({compare_link(experiment_id, top)})")
+    counts = Counter(trial.state.name.lower() for trial in trials)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    body = result.summary if result else "The study was interrupted; running it again resumes it."
+    paragraphs = [f"# {info.name}", body, f"{len(trials)} trials: {told}", " · ".join(links)]
+    return "\n\n".join([*paragraphs, f"Record: `{info.storage}`"])
+
+
+def trials_view(info: StudyInfo, parent_id: str, trials: Sequence[FrozenTrial]) -> tuple[str, str]:
+    """The experiment's tag that holds the trials' table with this study's columns, and its value.
+
+    MLflow hides parameters and metrics by itself.
+    """
+    best = ranked(info, trials)[:1]
+    names = [p.key for t in best for p in trial_row(info, parent_id, t).points if not p.key.startswith("cell/")]
+    metrics = dict.fromkeys([*info.objectives, *names][:COLUMNS])
+    columns = [f"metrics.`{name}`" for name in metrics]
+    columns += [f"params.`{fit_key(name)}`" for trial in best for name in list(trial.params)[:COLUMNS]]
+    minimise = info.directions[0] == "minimize"
+    prefix, view = shared_view(parent_id, info.objectives[0], columns, ascending=minimise)
+    return prefix + view_key(info.study_id), view
