@@ -16,7 +16,7 @@ from optim.cli import main
 from tests import servers
 from tests.optim.studies import ROOT, essence, load, run_here, write_study
 from tests.survival.test_coordinator import alive, gated_study, pids, recorded
-from tests.survival.test_workers import ALWAYS, ONCE, run_mine
+from tests.survival.test_workers import ALWAYS, HANGS, ONCE, run_mine
 from tests.tracking.builders import poll
 
 TPE = {"n_trials": 12, "sampler": {"name": "TPESampler", "n_startup_trials": 4}}
@@ -104,6 +104,17 @@ def test_a_dask_worker_that_dies_is_replaced_and_its_trial_repeated(
     assert [row for row in essence(trials) if row[3]["x"] not in failed] == [
         row for row in expected if row[3]["x"] not in failed
     ]
+
+
+@pytest.mark.parametrize("backend", [pytest.param(name, marks=pytest.mark.real(name)) for name in ("dask", "ray")])
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_trial_that_hangs_in_a_cluster_ends_with_its_worker_and_fails_alone(
+    backend: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    address = request.getfixturevalue(backend)
+    trials = run_mine(tmp_path, HANGS, backend=backend, address=address, trial_timeout=5)
+    failed = [(t.params["x"], t.user_attrs["error"]) for t in trials if t.state == TrialState.FAIL]
+    assert failed == [(3, "cell 0: the trial took longer than trial_timeout = 5 s")]
 
 
 @pytest.mark.real("dask")
