@@ -90,12 +90,17 @@ def same_trials(backend: str, address: str, tmp_path: Path) -> None:
     assert not any("error" in row[5] for row in results[1])
 
 
-@pytest.mark.real("dask")
+CLUSTERS = [pytest.param(name, marks=pytest.mark.real(name)) for name in ("dask", "ray")]
+
+
+@pytest.mark.parametrize("backend", CLUSTERS)
+@pytest.mark.filterwarnings("ignore")  # Ray's own
 @pytest.mark.parametrize(("strategy", "failed"), [(ONCE, []), (ALWAYS, [3])], ids=["once", "always"])
-def test_a_dask_worker_that_dies_is_replaced_and_its_trial_repeated(
-    strategy: str, failed: list[int], dask: str, tmp_path: Path
+def test_a_clusters_worker_that_dies_is_replaced_and_its_trial_repeated(
+    backend: str, strategy: str, failed: list[int], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    trials = run_mine(tmp_path, strategy, backend="dask", address=dask)
+    address = request.getfixturevalue(backend)
+    trials = run_mine(tmp_path, strategy, backend=backend, address=address)
     assert [t.params["x"] for t in trials if t.state == TrialState.FAIL] == failed
     assert all("its worker died 3 times" in t.user_attrs["error"] for t in trials if t.state == TrialState.FAIL)
     (tmp_path / "peaceful").mkdir()
@@ -106,7 +111,7 @@ def test_a_dask_worker_that_dies_is_replaced_and_its_trial_repeated(
     ]
 
 
-@pytest.mark.parametrize("backend", [pytest.param(name, marks=pytest.mark.real(name)) for name in ("dask", "ray")])
+@pytest.mark.parametrize("backend", CLUSTERS)
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_trial_that_hangs_in_a_cluster_ends_with_its_worker_and_fails_alone(
     backend: str, request: pytest.FixtureRequest, tmp_path: Path
