@@ -65,10 +65,15 @@ class GroupingJournal(JournalFileBackend):
         return get_lock_file(self._group_lock)
 
     def append(self, entries: Sequence[dict[str, Any]], after: int) -> None:
-        """Append entries behind the first `after` ones, which are all there are; the lock must be held."""
+        """Append entries behind the first `after` ones, which are all there are; the lock must be held.
+
+        ValueError when something else stands there, a torn line that another process left: Optuna could not read past.
+        """
         encode = json.JSONEncoder(separators=(",", ":")).encode
         lines = [encode(entry).encode() + b"\n" for entry in entries]
         with open(self._file_path, "ab") as handle:
+            if handle.seek(0, os.SEEK_END) != self._log_number_offset[after]:
+                raise ValueError("another process has left a torn line at the end of the journal")
             handle.writelines(lines)
             handle.flush()
             os.fsync(handle.fileno())

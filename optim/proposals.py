@@ -71,11 +71,11 @@ class Proposer:
             point = self._new_point(trial, {}, rng)
         if point is None:
             point = self._left(trial.params.keys(), rng)
-            if point is None or not trial.params.keys() <= point.keys():
-                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                if point is None:
-                    return None
-                trial = self._study.ask()
+        if point is None or not trial.params.keys() <= point.keys():  # what was suggested cannot be taken back
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            if point is None:
+                return None
+            trial = self._study.ask()
         self._store(trial, point)
         self.remember(point)
         return Proposal(trial, point)

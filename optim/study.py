@@ -30,7 +30,7 @@ from optim.workers import Pool
 STUDY_ATTRS = "optim:study_attrs"
 _LATER_ATTRS = ("optim:", "constraints", "completed_rung")  # of a trial: they come while it is evaluated
 _LONG_SECONDS = 2.0  # a trial that runs longer is shown while it runs
-WRITE_SECONDS = 0.05  # no trial that has ended waits longer for the record; a flush takes longer than a cheap trial
+WRITE_SECONDS = 0.05  # between two writes to the record, while trials come in: a flush takes longer than a cheap one
 
 
 class StopRequested(Exception):  # noqa: N818 - it is no error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +37,10 @@ Call = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 def usable(store: Any) -> bool:
-    """Whether `store` is a server that can be called without MLflow's client: no signed or vendor's login."""
+    """Whether `store` is a server that can be called without MLflow's client: no special login, redirects allowed."""
     if type(store) is not RestStore or not mlflow.__version__.startswith(TESTED_MLFLOW):
+        return False
+    if os.environ.get("MLFLOW_ALLOW_HTTP_REDIRECTS", "true").lower() not in ("true", "1"):
         return False
     creds = store.get_host_creds()
     special = (creds.aws_sigv4, creds.auth, creds.use_databricks_sdk, creds.client_secret, creds.workspace_id)

@@ -116,6 +116,23 @@ def test_a_branch_without_free_points_gives_way_to_the_others(tmp_path: Path) ->
     assert sorted(p["span"] for p in points if "span" in p) == [1, 2, 3, 4, 5]
 
 
+def test_an_enqueued_branch_that_is_used_up_leaves_no_parameter_of_its_own_behind(tmp_path: Path) -> None:
+    table = {
+        "parameters": {
+            "ma_type": {"type": "categorical", "choices": ["sma", "ema"]},
+            "span": {"when": 'ma_type == "ema"', "type": "int", "low": 1, "high": 2},
+            "width": {"when": 'ma_type == "sma"', "type": "int", "low": 1, "high": 50},
+        }
+    }
+    study_table = {"sampler": {"name": "TPESampler"}, "enqueue": [{"ma_type": "ema"}] * 8}
+    spec = load_spec(write_study(tmp_path, study=study_table, strategy={"search_space": table, "fixed": {}}))
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name="s")
+    proposals = [p for p in Proposer(spec, spec.search_space(), study, storage).ask(0, 8) if p is not None]
+    assert [study.trials[p.trial.number].params for p in proposals] == [p.point for p in proposals]
+    assert len({tuple(sorted(p.point.items())) for p in proposals}) == 8
+
+
 def test_uniform_draws_stay_uniform_over_the_feasible_half(tmp_path: Path) -> None:
     table = {"constraints": ["a < b"], "parameters": {n: {"type": "float", "low": 0.0, "high": 1.0} for n in "ab"}}
     spec = load_spec(write_study(tmp_path, strategy={"search_space": table, "fixed": {}}))

@@ -46,6 +46,20 @@ def test_both_storages_hold_the_same(tmp_path: Path) -> None:
     assert rows[0] == rows[1]
 
 
+def test_nothing_is_written_behind_a_torn_line_of_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.journal"
+    storage = GroupingStorage(str(path))
+    study = optuna.create_study(storage=storage, study_name="s")
+    storage.add_trials(study._study_id, [optuna.trial.create_trial(value=1.0)])
+    with path.open("ab") as handle:
+        handle.write(b'{"op_code":4,"worker_id"')
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="torn line"):
+        storage.add_trials(study._study_id, [optuna.trial.create_trial(value=2.0)])
+    assert path.read_bytes() == before
+    assert len(study.trials) == 1
+
+
 @pytest.mark.parametrize("torn", [b'{"op_code":4,"worker_id"', b'{"op_code":4}', b"\x00\x00\n", b"garbage\n"])
 def test_a_torn_tail_is_cut_and_the_study_goes_on(torn: bytes, tmp_path: Path) -> None:
     path = write_study(tmp_path)

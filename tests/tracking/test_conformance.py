@@ -168,9 +168,12 @@ def test_a_refused_row_does_not_take_the_others_with_it(database: Path) -> None:
         {"MLFLOW_TRACKING_AWS_SIGV4": "true"},
         {"MLFLOW_TRACKING_AUTH": "vendor"},
         {"MLFLOW_WORKSPACE": "team"},
+        {"MLFLOW_ALLOW_HTTP_REDIRECTS": "false"},
     ],
 )
-def test_a_special_login_uses_the_public_client(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_special_login_or_setting_uses_the_public_client(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = MlflowClient(tracking_uri="http://127.0.0.1:1")
     assert rest.usable(client._tracking_client.store)
     for name, value in variables.items():
