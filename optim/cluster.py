@@ -11,6 +11,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from typing import Any
 
 import joblib
@@ -35,6 +36,7 @@ class Dask:
         options: dict[str, Any] = {"address": address, "timeout": _CONNECT_SECONDS}
         if address is None:
             options = {"n_workers": n_jobs, "threads_per_worker": 1, "dashboard_address": None}
+        resource_tracker.ensure_running()  # started for the first worker, it would let interrupts through to that one
         try:
             with interrupts_held_back():  # inherited by workers started here: Ctrl-C reaches the whole process group
                 self._client = Client(**options, set_as_default=False)

@@ -162,9 +162,9 @@ class Pool:
         return self.backend == "dask" and bool(running) and max(self._queue[0][2].tries, *running) > 1
 
     def _share(self) -> int:
-        """How many tasks go out together: more of the cheap ones, one of those that killed their worker before."""
+        """How many tasks go out together: more of the cheap ones, one of those that lost their worker before."""
         waiting = len(self._queue)
-        if self._queue[0][2].tries > 1:
+        if self._queue[0][2].tries > 0:  # they come first, so no other task travels with them
             return 1
         if self.backend == "ray":
             return waiting
