@@ -79,7 +79,7 @@ def speed_up(folder: Path) -> list[dict[str, Any]]:
         for n_jobs in (1, 2):
             inner = folder / f"{sampler}{ahead}{n_jobs}"
             inner.mkdir()
-            (inner / "burn.py").write_text(BURN.format(rounds=80))
+            (inner / "burn.py").write_text(BURN.format(rounds=140))
             # one process as well for one job, so that the same thing is compared
             parallel = {
                 "backend": "loky",
