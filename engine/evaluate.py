@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.account import Account
-from engine.arrays import Array
+from engine.arrays import Array, Booleans
 from engine.bars import Bars, slice_bars
 from engine.cells import Cell
 from engine.errors import EngineError
 from engine.jit import kernel
-from engine.metrics import as_metrics, measure
+from engine.metrics import N_METRICS, as_metrics, measure
 from engine.portfolio import make_panel, simulate_portfolio
 from engine.rules import pack_rules, unpack_rules
 from engine.simulate import Run, simulate
@@ -42,10 +42,13 @@ def evaluate(
     """
     try:
         return Outcome(as_metrics(measure_cell(strategy, params, account, instruments, cell, periods_per_year)), "")
-    except EngineError as error:
-        return Outcome({}, str(error))
     except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the trial fails, the study goes on
-        return Outcome({}, f"{strategy.name} raised {type(error).__name__}: {error}")
+        return Outcome({}, reason(strategy, error))
+
+
+def reason(strategy: Strategy, error: Exception) -> str:
+    """One sentence on why a backtest failed."""
+    return str(error) if isinstance(error, EngineError) else f"{strategy.name} raised {type(error).__name__}: {error}"
 
 
 def measure_cell(
@@ -119,3 +122,21 @@ def score(
     )
     run = simulate(traded, target[first:], scale[first:], packed)
     return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)
+
+
+@kernel
+def score_rows(
+    bars: Bars, targets: Array, scales: Array, packed: Array, periods_per_year: float, tails: bool
+) -> tuple[Array, Booleans]:
+    """`score` for every row of targets (k, n_bars), scales (k, n_bars) or (k, 0), and packed (k, n_rules).
+
+    One call for many backtests: threads need not hand the interpreter lock to each other after every one. Returns the
+    metrics, shape (k, n_metrics), and which rows have them, shape (k,).
+    """
+    values, usable = np.empty((len(targets), N_METRICS)), np.zeros(len(targets), np.bool_)
+    for i in range(len(targets)):
+        row = score(bars, 0, targets[i], scales[i], packed[i], periods_per_year, tails)
+        if len(row) > 0:
+            values[i] = row
+            usable[i] = True
+    return values, usable

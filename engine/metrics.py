@@ -13,7 +13,7 @@ from engine.catalogue import METRICS
 from engine.jit import inner, kernel
 from engine.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
 from engine.simulate import Run
-from engine.sums import split_sums, squares_around, sum_of
+from engine.sums import ROOM, split_sums, squares_around, sum_of
 from engine.tails import Tail, alpha_beta, quantiles, ulcer_index
 
 DAYS_PER_YEAR = 365.25
@@ -22,6 +22,7 @@ TAIL_METRICS = frozenset(
     {"ulcer_index", "value_at_risk_95", "conditional_value_at_risk_95", "tail_ratio", "alpha", "beta"}
 )
 NANOSECONDS_PER_DAY = 86_400_000_000_000
+STRIDE = 16  # bars looked at together while under water: one question, seldom answered otherwise than before
 
 
 def metrics_of(bars: Bars, run: Run, initial_cash: float, periods_per_year: float) -> dict[str, float]:
@@ -46,7 +47,7 @@ def measure(
     equity = run.equity
     n = len(equity)
     returns = np.empty(n)
-    m = moments(equity, initial_cash, returns)
+    m = moments(equity, initial_cash, returns, np.empty(ROOM))
     d = drawdowns(equity, initial_cash)
     s = trade_sums(run.trades, n)
     deviation = math.sqrt(m.squares / (n - 1))
@@ -133,16 +134,16 @@ class Moments(NamedTuple):
 
 
 @inner
-def moments(equity: Array, initial_cash: float, returns: Array) -> Moments:
-    """Fill `returns` of shape (n_bars,), the first one from the initial cash, and sum over them."""
+def moments(equity: Array, initial_cash: float, returns: Array, room: Array) -> Moments:
+    """Fill `returns` of shape (n_bars,), the first one from the initial cash, and sum over them; room: (ROOM,)."""
     n = len(equity)
     returns[0] = equity[0] / initial_cash - 1.0
     later, earlier, rest = equity[1:], equity[:-1], returns[1:]
     for i in range(len(rest)):
         rest[i] = later[i] / earlier[i] - 1.0 if earlier[i] > 0.0 else 0.0
-    gains, losses, down = split_sums(returns)
+    gains, losses, down = split_sums(returns, room)
     mean = (gains + losses) / n
-    return Moments(mean, squares_around(returns, mean), down, gains, losses, sum_of(equity))
+    return Moments(mean, squares_around(returns, mean, room), down, gains, losses, sum_of(equity, room))
 
 
 class Drawdowns(NamedTuple):
@@ -157,22 +158,39 @@ class Drawdowns(NamedTuple):
 @inner
 def drawdowns(equity: Array, initial_cash: float) -> Drawdowns:
     """One division a drawdown, at its end, instead of one a bar: the peak is the same throughout."""
-    n = len(equity)
-    peak, trough, deepest = initial_cash, initial_cash, 0.0
-    last, longest, count, under = -1, 0, 0, 0  # last: the bar of the last peak
-    for t in range(n + 1):
-        if t < n and equity[t] < peak:
-            trough = min(trough, equity[t])
+    peak, deepest = initial_cash, 0.0
+    t, longest, count, under = 0, 0, 0, 0
+    while t < len(equity):
+        if equity[t] >= peak:
+            peak = equity[t]
+            t += 1
             continue
-        length = t - last - 1
-        if length > 0:
-            deepest = min(deepest, trough / peak - 1.0)
-            longest = max(longest, length)
-            count += 1
-            under += length
-        if t < n:
-            peak, trough, last = equity[t], equity[t], t
+        stop, trough = under_water(equity, t, peak)
+        deepest = min(deepest, trough / peak - 1.0)
+        longest = max(longest, stop - t)
+        count += 1
+        under += stop - t
+        t = stop
     return Drawdowns(deepest, float(longest), float(count), float(under))
+
+
+@inner
+def under_water(equity: Array, start: int, peak: float) -> tuple[int, float]:
+    """The first bar from `start` on that is back at the peak, n_bars if none is; and the lowest equity before it."""
+    t, trough = start, peak
+    while t + STRIDE <= len(equity):
+        highest, lowest = equity[t], equity[t]
+        for i in range(t + 1, t + STRIDE):
+            highest = max(highest, equity[i])
+            lowest = min(lowest, equity[i])
+        if highest >= peak:
+            break
+        trough = min(trough, lowest)
+        t += STRIDE
+    while t < len(equity) and equity[t] < peak:
+        trough = min(trough, equity[t])
+        t += 1
+    return t, trough
 
 
 class TradeSums(NamedTuple):

@@ -22,13 +22,16 @@ def above(left: Array, right: Array) -> Array:
 def mean_above(values: Array, fast: int, slow: int) -> Array:
     """above(sma(values, fast), sma(values, slow)) in one pass, fast < slow; shape (n_bars,)."""
     n = len(values)
-    target = np.zeros(n)
+    target = np.empty(n)
+    target[: slow - 1] = 0.0
     if n < slow:
         return target
     total, late = 0.0, 0.0  # of the last `slow` and of the last `fast` values
-    for t in range(slow):
+    for t in range(slow - fast):
         total += values[t]
-        late += values[t] - (values[t - fast] if t >= fast else 0.0)
+    for t in range(slow - fast, slow):
+        late += values[t]
+    total += late
     share, late_share = 1.0 / slow, 1.0 / fast
     target[slow - 1] = 1.0 if late * late_share > total * share else 0.0
     new, old, old_late, out = values[slow:], values[: n - slow], values[slow - fast : n - fast], target[slow:]

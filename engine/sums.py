@@ -1,71 +1,80 @@
-"""Sums over long arrays. An addition waits for the one before; several sums side by side do not wait for each other."""
+"""Sums over long arrays, in LANES running sums side by side.
+
+An addition waits for the one before it in its own sum, not for its neighbours': the compiler makes vector instructions
+of the inner loops, several times as fast as one running sum, and the order of the additions is the same everywhere.
+`python -m benchmarks engine_sweep` shows what it brings.
+"""
 
 from __future__ import annotations
 
 from engine.arrays import Array
 from engine.jit import inner
 
+LANES = 64
+ROOM = 3 * LANES  # floats of scratch that every function here is given as `room`
+
 
 @inner
-def sum_of(values: Array) -> float:
+def join(room: Array, first: int) -> float:
+    """The sum of the LANES running sums from room[first] on."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for i in range(first, first + LANES, 4):
+        a += room[i]
+        b += room[i + 1]
+        c += room[i + 2]
+        d += room[i + 3]
+    return (a + b) + (c + d)
+
+
+@inner
+def sum_of(values: Array, room: Array) -> float:
     """The sum of all values."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    whole = len(values) // 4 * 4
-    for t in range(0, whole, 4):
-        a += values[t]
-        b += values[t + 1]
-        c += values[t + 2]
-        d += values[t + 3]
+    for i in range(LANES):
+        room[i] = 0.0
+    whole = len(values) // LANES * LANES
+    for t in range(0, whole, LANES):
+        for i in range(LANES):
+            room[i] += values[t + i]
     for t in range(whole, len(values)):
-        a += values[t]
-    return (a + b) + (c + d)
+        room[t - whole] += values[t]
+    return join(room, 0)
 
 
 @inner
-def squares_around(values: Array, mean: float) -> float:
+def squares_around(values: Array, mean: float, room: Array) -> float:
     """The sum of the squared distances from `mean`."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    whole = len(values) // 4 * 4
-    for t in range(0, whole, 4):
-        a += (values[t] - mean) * (values[t] - mean)
-        b += (values[t + 1] - mean) * (values[t + 1] - mean)
-        c += (values[t + 2] - mean) * (values[t + 2] - mean)
-        d += (values[t + 3] - mean) * (values[t + 3] - mean)
-    for t in range(whole, len(values)):
-        a += (values[t] - mean) * (values[t] - mean)
-    return (a + b) + (c + d)
+    return products_around(values, mean, values, mean, room)
 
 
 @inner
-def split_sums(values: Array) -> tuple[float, float, float]:
+def products_around(left: Array, mean_left: float, right: Array, mean_right: float, room: Array) -> float:
+    """The sum of the products of the distances from the means; the arrays are equally long."""
+    for i in range(LANES):
+        room[i] = 0.0
+    whole = len(left) // LANES * LANES
+    for t in range(0, whole, LANES):
+        for i in range(LANES):
+            room[i] += (left[t + i] - mean_left) * (right[t + i] - mean_right)
+    for t in range(whole, len(left)):
+        room[t - whole] += (left[t] - mean_left) * (right[t] - mean_right)
+    return join(room, 0)
+
+
+@inner
+def split_sums(values: Array, room: Array) -> tuple[float, float, float]:
     """The sum of the positive values, of the negative ones, and of the squares of the negative ones."""
-    gains, losses, squares = 0.0, 0.0, 0.0
-    gains_odd, losses_odd, squares_odd = 0.0, 0.0, 0.0
-    whole = len(values) // 2 * 2
-    for t in range(0, whole, 2):
-        fall, fall_odd = min(values[t], 0.0), min(values[t + 1], 0.0)
-        gains += max(values[t], 0.0)
-        gains_odd += max(values[t + 1], 0.0)
-        losses += fall
-        losses_odd += fall_odd
-        squares += fall * fall
-        squares_odd += fall_odd * fall_odd
+    for i in range(3 * LANES):
+        room[i] = 0.0
+    whole = len(values) // LANES * LANES
+    for t in range(0, whole, LANES):
+        for i in range(LANES):
+            fall = min(values[t + i], 0.0)
+            room[i] += max(values[t + i], 0.0)
+            room[LANES + i] += fall
+            room[2 * LANES + i] += fall * fall
     for t in range(whole, len(values)):
         fall = min(values[t], 0.0)
-        gains += max(values[t], 0.0)
-        losses += fall
-        squares += fall * fall
-    return gains + gains_odd, losses + losses_odd, squares + squares_odd
-
-
-@inner
-def products_around(left: Array, mean_left: float, right: Array, mean_right: float) -> float:
-    """The sum of the products of the distances from the means."""
-    even, odd = 0.0, 0.0
-    whole = len(left) // 2 * 2
-    for t in range(0, whole, 2):
-        even += (left[t] - mean_left) * (right[t] - mean_right)
-        odd += (left[t + 1] - mean_left) * (right[t + 1] - mean_right)
-    for t in range(whole, len(left)):
-        even += (left[t] - mean_left) * (right[t] - mean_right)
-    return even + odd
+        room[t - whole] += max(values[t], 0.0)
+        room[t - whole + LANES] += fall
+        room[t - whole + 2 * LANES] += fall * fall
+    return join(room, 0), join(room, LANES), join(room, 2 * LANES)

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.jit import inner, kernel
-from engine.sums import products_around, squares_around, sum_of
+from engine.sums import ROOM, products_around, squares_around, sum_of
 
 TAIL = 0.05  # share of the returns
 
@@ -105,14 +105,14 @@ def _select(values: Array, left: int, right: int, k: int) -> None:
 def alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[float, float]:
     """Regression on the close-to-close returns of the instrument, from the second bar on (empyrical's convention)."""
     n = len(close) - 1
-    own, market, later, earlier = returns[1:], np.empty(n), close[1:], close[:-1]
+    own, market, later, earlier, room = returns[1:], np.empty(n), close[1:], close[:-1], np.empty(ROOM)
     for i in range(n):
         market[i] = later[i] / earlier[i] - 1.0
-    mean_market, mean_own = sum_of(market) / n, sum_of(own) / n
-    variance = squares_around(market, mean_market)
+    mean_market, mean_own = sum_of(market, room) / n, sum_of(own, room) / n
+    variance = squares_around(market, mean_market, room)
     if variance == 0.0:
         return math.nan, math.nan
-    beta = products_around(market, mean_market, own, mean_own) / variance
+    beta = products_around(market, mean_market, own, mean_own, room) / variance
     daily = 1.0 + mean_own - beta * mean_market
     return math.exp(math.log(daily) * periods_per_year) - 1.0 if daily > 0.0 else math.nan, beta
 

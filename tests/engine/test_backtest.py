@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -15,14 +16,15 @@ import pandas as pd
 import pytest
 
 from engine import BacktestEngine, load_bars, sweep
-from engine.account import Account
+from engine.account import Account, make_account
+from engine.backtest import as_strategy
 from engine.bars import slice_bars
 from engine.catalogue import METRICS
 from engine.cells import Cell
 from engine.check import random_bars
 from engine.data import to_frame
 from engine.errors import DataError, EngineError, ParameterError, StrategyError
-from engine.evaluate import evaluate
+from engine.evaluate import Outcome, evaluate
 from engine.portfolio import align
 from engine.strategy import load_strategy
 
@@ -202,6 +204,40 @@ def test_sweep_keeps_going_and_says_why_a_row_failed(capsys):
 
     assert sweep(BARS, bad, [{}])["error"][0] == "bad raised RuntimeError: no luck"
     assert len(sweep(BARS, "ma_crossover", TABLE[:0])) == 0
+
+
+@pytest.mark.parametrize("n_bars", [400, 60])
+@pytest.mark.parametrize("group_bars", [0, 900, 10**6])
+def test_a_group_of_rows_is_what_each_row_is_alone(monkeypatch, group_bars, n_bars):
+    monkeypatch.setattr("engine.sweeps.GROUP_BARS", group_bars)
+    bars = slice_bars(BARS, 0, n_bars)
+    rows = [
+        {"level": 1.0},
+        {"level": math.nan},
+        {"level": 0.5, "volatility_target": 0.2},
+        {"level": -2.0},
+        {"level": -1.0, "fee_bps": 3.0},
+        {"level": 1.0, "fee_bps": -1.0},
+        {"level": "high"},
+        {"level": 0.7},
+    ]
+
+    def moody(df, params):
+        return params["level"] * (df["close"] > df["close"].rolling(3).mean())
+
+    swept = sweep(bars, moody, rows, n_jobs=1)
+    for row, found in zip(rows, swept.to_dict("records"), strict=True):
+        rules = {name: value for name, value in row.items() if name != "level"}
+        try:
+            expected = evaluate(
+                as_strategy(moody), {"level": row["level"]}, make_account(rules), (bars,), Cell(0, 0, n_bars), 252.0
+            )
+        except ParameterError as error:
+            expected = Outcome({}, str(error))
+        assert found["error"] == expected.error
+        metrics = list(expected.metrics.values()) or [math.nan] * len(METRICS)
+        np.testing.assert_array_equal([found[name] for name in METRICS], metrics)
+    assert [bool(error) for error in swept["error"]] == [False, True, False, True, False, True, True, False]
 
 
 def test_sweep_over_a_portfolio():

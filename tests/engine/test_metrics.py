@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from engine.backtest import BacktestEngine, BacktestResult
 from engine.catalogue import METRICS
 from engine.data import load_bars
-from engine.metrics import N_METRICS, as_metrics, measure
+from engine.jit import kernel
+from engine.metrics import N_METRICS, as_metrics, drawdowns, measure
 from engine.orders import EXIT_REASON, N_TRADE, OPEN, PNL
 from engine.simulate import Run
+from engine.sums import ROOM, products_around, split_sums, squares_around, sum_of
 from engine.tails import quantiles
 
 IBM = Path(__file__).parents[2] / "studies" / "data" / "ibm_1d.csv"
@@ -186,3 +188,44 @@ def test_quantiles_of_a_long_series(n):
         low, high = quantiles(array)
         assert low.edge == pytest.approx(np.quantile(array, 0.05), rel=1e-12, abs=1e-15)
         assert high.edge == pytest.approx(np.quantile(array, 0.95), rel=1e-12, abs=1e-15)
+
+
+@kernel
+def all_sums(left, right, mean):
+    room = np.full(ROOM, 1e300)  # scratch: what it holds before must not matter
+    pairs = products_around(left, mean, right, -mean, room)
+    return sum_of(left, room), squares_around(left, mean, room), pairs, split_sums(left, room)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 400), st.integers(0, 2**32 - 1))
+def test_sums_equal_the_exact_ones(n, seed):
+    rng = np.random.default_rng(seed)
+    left, right, mean = rng.normal(size=n), rng.normal(size=n), rng.normal()
+    total, squares, pairs, (gains, losses, down) = all_sums(left, right, mean)
+    for found, terms in (
+        (total, left),
+        (squares, (left - mean) ** 2),
+        (pairs, (left - mean) * (right + mean)),
+        (gains, left[left > 0]),
+        (losses, left[left < 0]),
+        (down, left[left < 0] ** 2),
+    ):
+        assert found == pytest.approx(math.fsum(terms), rel=1e-13, abs=1e-13 * np.abs(terms).sum())
+
+
+@kernel
+def all_drawdowns(equity, cash):
+    return drawdowns(equity, cash)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=120), st.integers(1, 12))
+def test_drawdowns_equal_pandas(levels, cash):
+    equity = np.array(levels, float)
+    peaks = pd.Series(np.concatenate([[cash], equity])).cummax()[1:]
+    depth = equity / peaks - 1
+    lengths = (depth < 0).groupby((depth >= 0).cumsum()).sum()
+    found = all_drawdowns(equity, float(cash))
+    assert found.deepest == depth.min()
+    assert (found.longest, found.n, found.bars_under) == (lengths.max(), (lengths > 0).sum(), (depth < 0).sum())

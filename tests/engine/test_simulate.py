@@ -29,7 +29,7 @@ from engine.orders import (
     Books,
 )
 from engine.rules import pack_rules, unpack_rules
-from engine.simulate import Run, count_changes, is_plain, play, play_plain, simulate
+from engine.simulate import Run, is_plain, note_turns, play, play_plain, simulate
 from engine.sizing import volatility_scale
 from tests.naive import Simulator
 
@@ -150,14 +150,14 @@ def played(
     bars: Bars, target: Array, scale: Array, packed: Array, plainly: bool
 ) -> tuple[bool, int, Array, Array, Array]:
     rules = unpack_rules(packed)
-    equity = np.zeros(len(target))
-    books = Books(np.zeros(N_STATE), np.zeros((count_changes(target), N_TRADE)))
+    equity, turns = np.zeros(len(target)), np.zeros(len(target), np.int64)
+    books = Books(np.zeros(N_STATE), np.zeros((note_turns(target, turns) + 1, N_TRADE)))
     books.state[CASH] = rules.initial_cash
     if plainly:
-        n = play_plain(bars, target, scale, rules, equity, books)
+        n = play_plain(bars, target, turns, scale, rules, equity, books)
     else:
         n = play(bars, target, scale, rules, equity, books)
-    return is_plain(rules), n, equity, books.state, books.trades
+    return is_plain(rules), n, equity[:n], books.state, books.trades
 
 
 @settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck))
