@@ -13,7 +13,7 @@ from engine.catalogue import METRICS
 from engine.jit import inner, kernel
 from engine.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
 from engine.simulate import Run
-from engine.sums import ROOM, split_sums, squares_around, sum_of
+from engine.sums import ROOM, squares_around, sum_returns
 from engine.tails import Tail, alpha_beta, quantiles, ulcer_index
 
 DAYS_PER_YEAR = 365.25
@@ -136,14 +136,10 @@ class Moments(NamedTuple):
 @inner
 def moments(equity: Array, initial_cash: float, returns: Array, room: Array) -> Moments:
     """Fill `returns` of shape (n_bars,), the first one from the initial cash, and sum over them; room: (ROOM,)."""
-    n = len(equity)
     returns[0] = equity[0] / initial_cash - 1.0
-    later, earlier, rest = equity[1:], equity[:-1], returns[1:]
-    for i in range(len(rest)):
-        rest[i] = later[i] / earlier[i] - 1.0 if earlier[i] > 0.0 else 0.0
-    gains, losses, down = split_sums(returns, room)
-    mean = (gains + losses) / n
-    return Moments(mean, squares_around(returns, mean, room), down, gains, losses, sum_of(equity, room))
+    total, gains, losses, down = sum_returns(equity, returns, room)
+    mean = (gains + losses) / len(equity)
+    return Moments(mean, squares_around(returns, mean, room), down, gains, losses, total)
 
 
 class Drawdowns(NamedTuple):

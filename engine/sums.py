@@ -11,7 +11,7 @@ from engine.arrays import Array
 from engine.jit import inner
 
 LANES = 64
-ROOM = 3 * LANES  # floats of scratch that every function here is given as `room`
+ROOM = 4 * LANES  # floats of scratch that every function here is given as `room`
 
 
 @inner
@@ -61,20 +61,35 @@ def products_around(left: Array, mean_left: float, right: Array, mean_right: flo
 
 
 @inner
-def split_sums(values: Array, room: Array) -> tuple[float, float, float]:
-    """The sum of the positive values, of the negative ones, and of the squares of the negative ones."""
-    for i in range(3 * LANES):
+def sum_returns(equity: Array, returns: Array, room: Array) -> tuple[float, float, float, float]:
+    """Fill returns[1:] from equity, both of shape (n_bars,); 0 once nothing is left. In one pass: memory is slow.
+
+    Returns the sums of the equity, of the positive returns, of the negative ones, and of the squares of the negative
+    ones, returns[0] included.
+    """
+    for i in range(4 * LANES):
         room[i] = 0.0
-    whole = len(values) // LANES * LANES
+    room[0] = equity[0]
+    room[LANES] = max(returns[0], 0.0)
+    room[2 * LANES] = min(returns[0], 0.0)
+    room[3 * LANES] = room[2 * LANES] * room[2 * LANES]
+    later, earlier, changes = equity[1:], equity[:-1], returns[1:]
+    whole = len(changes) // LANES * LANES
     for t in range(0, whole, LANES):
         for i in range(LANES):
-            fall = min(values[t + i], 0.0)
-            room[i] += max(values[t + i], 0.0)
-            room[LANES + i] += fall
-            room[2 * LANES + i] += fall * fall
-    for t in range(whole, len(values)):
-        fall = min(values[t], 0.0)
-        room[t - whole] += max(values[t], 0.0)
-        room[t - whole + LANES] += fall
-        room[t - whole + 2 * LANES] += fall * fall
-    return join(room, 0), join(room, LANES), join(room, 2 * LANES)
+            before = earlier[t + i]
+            changes[t + i] = later[t + i] / before - 1.0 if before > 0.0 else 0.0
+        for i in range(LANES):
+            fall = min(changes[t + i], 0.0)
+            room[i] += later[t + i]
+            room[LANES + i] += max(changes[t + i], 0.0)
+            room[2 * LANES + i] += fall
+            room[3 * LANES + i] += fall * fall
+    for t in range(whole, len(changes)):
+        changes[t] = later[t] / earlier[t] - 1.0 if earlier[t] > 0.0 else 0.0
+        fall = min(changes[t], 0.0)
+        room[t - whole] += later[t]
+        room[t - whole + LANES] += max(changes[t], 0.0)
+        room[t - whole + 2 * LANES] += fall
+        room[t - whole + 3 * LANES] += fall * fall
+    return join(room, 0), join(room, LANES), join(room, 2 * LANES), join(room, 3 * LANES)
