@@ -42,7 +42,7 @@ def measure(
     """Metrics in the order of the catalogue, shape (n_metrics,).
 
     market: price of buying and holding, (n_bars,). periods_per_year: bars in a year. tails: False leaves what
-    engine/tails.py computes NaN, at a third of the cost.
+    engine/tails.py computes NaN, at a quarter of the cost.
     """
     equity = run.equity
     n = len(equity)

@@ -22,6 +22,7 @@ from engine.cells import Cell
 from engine.data import load_bars
 from engine.errors import EngineError, ParameterError
 from engine.evaluate import measure_cell, reason, score_rows
+from engine.memory import keep_freed_memory
 from engine.metrics import N_METRICS, TAIL_METRICS
 from engine.rules import pack_rules
 from engine.sizing import volatility_scale
@@ -62,9 +63,9 @@ def sweep(
     bars: one instrument, or several Bars with the same timestamps for a portfolio. params_table: a DataFrame, or any
     iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
     engine.catalogue.METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
-    ulcer_index, alpha and beta a row costs about half. n_jobs: threads, -1 for all cores; a plain Python strategy holds
-    the interpreter and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in all or
-    None).
+    ulcer_index, alpha and beta a row costs less than half. n_jobs: threads, -1 for all cores; a plain Python strategy
+    holds the interpreter and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in
+    all or None).
 
     A row that fails has NaN metrics and its reason in `error`. Raises ParameterError on an unknown metric or rule.
     """
@@ -80,6 +81,7 @@ def sweep(
     tails = not TAIL_METRICS.isdisjoint(names)
     work = Work(as_strategy(strategy), make_account(account), instruments, cell, float(periods_per_year), tails)
 
+    keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None
     rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))
     chunk = max(1, CHUNK_BARS // (cell.stop * len(instruments)))

@@ -23,6 +23,7 @@ from engine.bars import Bars, slice_bars
 from engine.cells import Cell
 from engine.errors import EngineError
 from engine.evaluate import Outcome, evaluate
+from engine.memory import keep_freed_memory
 from engine.strategy import Strategy, load_strategy
 
 
@@ -55,6 +56,7 @@ class Result(NamedTuple):
 def run_task(job: Job, task: Task) -> Result:
     """Evaluate one candidate; the cells after a failed one are left out."""
     started = time.time()
+    keep_freed_memory()
     strategy = load_strategy(job.strategy, Path(job.folder))
     outcomes: list[Outcome] = []
     for cell in task.cells:

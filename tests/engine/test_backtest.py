@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pickle
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.check import random_bars
 from engine.data import to_frame
 from engine.errors import DataError, EngineError, ParameterError, StrategyError
 from engine.evaluate import Outcome, evaluate
+from engine.jit import config
 from engine.portfolio import align
 from engine.strategy import load_strategy
 
@@ -341,3 +343,24 @@ def test_the_sample_data_loads():
     bars = [load_bars(ROOT / "studies" / "data" / f"{name}_1d.csv") for name in ("ibm", "aapl", "msft")]
     assert {len(one.close) for one in bars} == {3270}
     assert len(align(bars)) == 3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc's allocator")
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="a million bars take minutes without the compiler")
+def test_long_backtests_do_not_page_their_memory_in_again():
+    code = (
+        "import resource, numpy as np\n"
+        "from engine import sweep\n"
+        "from engine.check import random_bars\n"
+        "bars = random_bars(np.random.default_rng(0), 1_000_000)\n"
+        "rows = [{'fast_window': 5, 'slow_window': 40 + i} for i in range(20)]\n"
+        "def faults(rows):\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    sweep(bars, 'ma_crossover', rows, metrics=['sharpe_ratio'], n_jobs=1)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults(rows)\n"
+        "print(faults(rows))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pages_of_one_array = 8_000_000 // os.sysconf("SC_PAGE_SIZE")
+    assert int(done.stdout) < pages_of_one_array  # of four arrays in each of 20 rows

@@ -20,7 +20,7 @@ from engine.jit import kernel
 from engine.metrics import N_METRICS, as_metrics, drawdowns, measure
 from engine.orders import EXIT_REASON, N_TRADE, OPEN, PNL
 from engine.simulate import Run
-from engine.sums import ROOM, products_around, split_sums, squares_around, sum_of
+from engine.sums import ROOM, products_around, squares_around, sum_of, sum_returns
 from engine.tails import quantiles
 
 IBM = Path(__file__).parents[2] / "studies" / "data" / "ibm_1d.csv"
@@ -194,7 +194,7 @@ def test_quantiles_of_a_long_series(n):
 def all_sums(left, right, mean):
     room = np.full(ROOM, 1e300)  # scratch: what it holds before must not matter
     pairs = products_around(left, mean, right, -mean, room)
-    return sum_of(left, room), squares_around(left, mean, room), pairs, split_sums(left, room)
+    return sum_of(left, room), squares_around(left, mean, room), pairs
 
 
 @settings(deadline=None)
@@ -202,16 +202,33 @@ def all_sums(left, right, mean):
 def test_sums_equal_the_exact_ones(n, seed):
     rng = np.random.default_rng(seed)
     left, right, mean = rng.normal(size=n), rng.normal(size=n), rng.normal()
-    total, squares, pairs, (gains, losses, down) = all_sums(left, right, mean)
-    for found, terms in (
-        (total, left),
-        (squares, (left - mean) ** 2),
-        (pairs, (left - mean) * (right + mean)),
-        (gains, left[left > 0]),
-        (losses, left[left < 0]),
-        (down, left[left < 0] ** 2),
-    ):
-        assert found == pytest.approx(math.fsum(terms), rel=1e-13, abs=1e-13 * np.abs(terms).sum())
+    terms = left, (left - mean) ** 2, (left - mean) * (right + mean)
+    for found, exact in zip(all_sums(left, right, mean), terms, strict=True):
+        assert found == pytest.approx(math.fsum(exact), rel=1e-13, abs=1e-13 * np.abs(exact).sum())
+
+
+@kernel
+def returns_and_sums(equity, first):
+    returns = np.empty(len(equity))
+    returns[0] = first
+    return returns, sum_returns(equity, returns, np.full(ROOM, 1e300))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.integers(0, 2**32 - 1), st.booleans())
+def test_returns_and_their_sums_equal_the_exact_ones(n, seed, ruined):
+    rng = np.random.default_rng(seed)
+    equity = rng.uniform(1, 2, n)
+    if ruined:
+        equity[rng.integers(n) :] = 0.0
+    first = rng.normal()
+    returns, sums = returns_and_sums(equity, first)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.where(equity[:-1] > 0, equity[1:] / equity[:-1] - 1, 0.0)
+    np.testing.assert_array_equal(returns, [first, *expected])
+    gains, losses = returns[returns > 0], returns[returns < 0]
+    for found, exact in zip(sums, (equity, gains, losses, losses**2), strict=True):
+        assert found == pytest.approx(math.fsum(exact), rel=1e-13)
 
 
 @kernel
