@@ -54,12 +54,16 @@ class Proposer:
         """Take a point as evaluated: it is not proposed again."""
         self._seen.add(_key(point))
 
-    def ask(self, batch: int, size: int) -> list[Proposal | None]:
-        """The candidates of a batch, in slot order; None for a slot for which no free feasible point is left."""
+    def ask(self, batch: int, size: int) -> Iterator[Proposal | None]:
+        """The candidates of a batch, in slot order; None for a slot for which no free feasible point is left.
+
+        One at a time, as they are taken: the first ones can be evaluated while the others are asked for.
+        """
         self._study.sampler = make_sampler(self._spec, batch)
         rng = np.random.default_rng([self._spec.study.seed, batch])
         first = batch * self._spec.parallel.batch_size
-        return [self._ask_one(first + slot, rng) for slot in range(size)]
+        for slot in range(size):
+            yield self._ask_one(first + slot, rng)
 
     def _ask_one(self, index: int, rng: np.random.Generator) -> Proposal | None:
         forced = self._forced[index] if index < len(self._forced) else {}

@@ -160,11 +160,13 @@ class Search:
         return ""
 
     def _ask(self, size: int) -> _Batch:
+        """Ask for a batch; each candidate begins while the next ones are asked for."""
         number, before = self._next, self._study_attrs()
         known = self._recorded.pop(number, {})
-        proposals = [(slot, p) for slot, p in enumerate(self._proposer.ask(number, size)) if p is not None]
         batch = _Batch(number, [], before, [])
-        for slot, proposal in proposals:
+        for slot, proposal in enumerate(self._proposer.ask(number, size)):
+            if proposal is None:
+                continue
             candidate = Candidate(self._asked + len(batch.candidates), slot, proposal.trial, proposal.point)
             candidate.recorded = known.get(slot)
             if candidate.recorded is not None and candidate.recorded.params != proposal.point:
@@ -174,10 +176,13 @@ class Search:
                     "versions of optim and Optuna that began the study, or give [study] another name (--new-name NAME)"
                 )
             batch.candidates.append(candidate)
+            if not known:
+                self._start(candidate, number)
         if len(known) == len(batch.candidates):
             batch.frozen.extend(known[slot] for slot in sorted(known))
-        for candidate in batch.candidates[len(batch.frozen) :]:
-            self._start(candidate, number)
+        elif known:
+            for candidate in batch.candidates:
+                self._start(candidate, number)
         return batch
 
     def _start(self, candidate: Candidate, batch: int) -> None:

@@ -7,13 +7,15 @@ order of the tasks.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
+import queue
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +24,12 @@ import joblib
 from engine.evaluate import Outcome
 from engine.strategy import load_strategy
 from optim.cluster import Dask, Ray
-from optim.executors import Executor, Processes, Threads
+from optim.executors import Executor, Processes, Threads, choose_backend
 from optim.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
 
 _INLINE_SECONDS = 0.005  # less work than this costs more to hand out than to do here
-_CHUNK_SECONDS = 0.025  # cheaper tasks are handed out together: a worker waits about 2 ms for its next ones
+_CHUNK_SECONDS = 0.01  # cheaper tasks are handed out together: a round trip takes a worker process about 2 ms
+_DEPTH = 2  # what a worker process is given at a time: the next tasks are there before it has ended the first
 _REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
 _COMPILE_SECONDS = 5.0  # a first call may be this slow for compiling alone: it says nothing about the second
 _TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again
@@ -59,14 +62,17 @@ class Pool:
         self._timeout = timeout
         self.n_jobs = n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
         compiled = load_strategy(job.strategy, Path(job.folder)).compiled
-        self.backend, self.reason = _choose(compiled, backend, self.n_jobs, timeout)
+        self._tame = compiled and timeout is None  # plain Python may do anything: not in the coordinator's process
+        self.backend, self.reason = choose_backend(compiled, backend, self.n_jobs, timeout)
         self._executor = self._make_executor(address)
         # Something compiled costs little once it is compiled: find out here. All else goes to the workers at once.
-        self._unmeasured = 2 if compiled and timeout is None and self.backend in ("threading", "loky") else 0
+        self._unmeasured = 2 if self._tame and self.backend in ("threading", "loky") else 0
         self._seconds_per_cell = 0.0  # moving average; 0 = not known yet
         self._queue: list[tuple[int, int, _Entry]] = []  # a heap
         self._count = 0
         self._flights: dict[Future[Any], _Flight] = {}
+        self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()  # of the flights, as they end
+        self._landed: list[tuple[Any, Result]] = []  # taken from them, not collected yet
         self._folder: Path | None = None
 
     def __enter__(self) -> Pool:
@@ -86,9 +92,15 @@ class Pool:
             self._folder = None
 
     def submit(self, tag: Any, task: Task, *, order: int = 0, spent: float = 0.0) -> None:
-        """Queue a task, lower orders first. `spent`: seconds of the trial's time limit that are used up."""
+        """Queue a task, lower orders first. `spent`: seconds of the trial's time limit that are used up.
+
+        An idle worker gets a long one at once, so that it works while more is being asked for.
+        """
         limit = None if self._timeout is None else max(self._timeout - spent, 0.001)
         self._push(_Entry(tag, task, limit), order)
+        if self._seconds_per_cell * len(task.cells) >= _INLINE_SECONDS and self.backend != "ray":
+            self._take_done(0.0)
+            self._hand_out()
 
     def collect(self, seconds: float = 0.1) -> list[tuple[Any, Result]]:
         """Results that have come in, each with its task's tag; an empty list if there is none after `seconds`."""
@@ -100,8 +112,19 @@ class Pool:
                 self._unmeasured = 0
             return [(entry.tag, self._learn(result))]
         self._hand_out()
-        done, _ = wait(self._flights, seconds, FIRST_COMPLETED)
-        return [pair for future in [*done, *self._overdue()] for pair in self._land(future)]
+        self._take_done(seconds)
+        landed, self._landed = self._landed, []
+        return landed
+
+    def _take_done(self, seconds: float) -> None:
+        """Land the flights that have ended; wait for one if there is none to collect yet."""
+        with contextlib.suppress(queue.Empty):
+            if self._flights and not self._landed and seconds > 0.0:
+                self._land(self._done.get(timeout=seconds))
+            while True:
+                self._land(self._done.get_nowait())
+        for future in self._overdue():
+            self._land(future)
 
     def run(self, tasks: Sequence[Task]) -> list[Result]:
         """The result of every task, in order."""
@@ -120,7 +143,7 @@ class Pool:
         if self.backend == "threading":
             return Threads(self.n_jobs)
         if self.backend == "loky":
-            return Processes(self.n_jobs)
+            return Processes(self.n_jobs, 1 if self._timeout is not None else _DEPTH)
         if self.backend in ("dask", "ray"):
             cluster = (Dask if self.backend == "dask" else Ray)(address, self.n_jobs, self._job)
             self.n_jobs = cluster.n_workers
@@ -132,8 +155,8 @@ class Pool:
             return False
         if self._executor is None or self._unmeasured > 0:
             return True
-        if self._timeout is not None or self._seconds_per_cell == 0.0:
-            return False
+        if not self._tame or self._seconds_per_cell == 0.0 or self._queue[0][2].tries > 0:
+            return False  # one that took its worker down before would be first in the queue
         return self._seconds_per_cell * sum(len(entry.task.cells) for _, _, entry in self._queue) < _INLINE_SECONDS
 
     def _learn(self, result: Result) -> Result:
@@ -146,6 +169,9 @@ class Pool:
     def _hand_out(self) -> None:
         executor = self._executor
         while self._queue and executor is not None and executor.free and not self._isolating():
+            lost_before = self._queue[0][2].tries > 0
+            if lost_before and isinstance(executor, Processes) and not executor.idle:
+                return
             entries = tuple(heapq.heappop(self._queue)[2] for _ in range(self._share()))
             work = [(entry.task, entry.limit) for entry in entries]
             if isinstance(executor, Dask | Ray):
@@ -155,6 +181,9 @@ class Pool:
             else:
                 future = executor.submit(run_from_disk, self._on_disk(), work)
             self._flights[future] = _Flight(entries, time.monotonic())
+            if lost_before and isinstance(executor, Processes):
+                executor.fill(future)  # whatever it does to the worker, it does it to nothing else
+            future.add_done_callback(self._done.put)
 
     def _isolating(self) -> bool:
         """Whether a task that was lost twice runs, or is to run, by itself: Dask blames all that a worker was given."""
@@ -172,7 +201,7 @@ class Pool:
             return 1
         worth = _REMOTE_CHUNK_SECONDS if self.backend == "dask" else _CHUNK_SECONDS
         fitting = math.ceil(worth / self._seconds_per_cell)
-        return max(1, min(fitting, math.ceil(waiting / self.n_jobs)))
+        return max(1, min(fitting, math.ceil(waiting / (_DEPTH * self.n_jobs))))
 
     def _overdue(self) -> list[Future[Any]]:
         """Flights whose workers should have ended by themselves long ago."""
@@ -186,27 +215,26 @@ class Pool:
             and now - started > entries[0].limit + _GRACE_SECONDS
         ]
 
-    def _land(self, future: Future[Any]) -> list[tuple[Any, Result]]:
+    def _land(self, future: Future[Any]) -> None:
         """Take a flight's results; what was lost with a worker is queued again, or has failed."""
-        assert self._executor is not None
-        flight = self._flights.pop(future)
+        flight = self._flights.pop(future, None)
+        if flight is None or self._executor is None:
+            return  # it was overdue: its worker has been killed
         stuck = not future.done()
         self._executor.release(future, kill=stuck)
         error = None if stuck else future.exception()
         if error is None and not stuck:
-            return [
-                (entry.tag, self._learn(result)) for entry, result in zip(flight.entries, future.result(), strict=True)
-            ]
+            for entry, result in zip(flight.entries, future.result(), strict=True):
+                self._landed.append((entry.tag, self._learn(result)))
+            return
         elapsed = time.monotonic() - flight.started
-        ended: list[tuple[Any, Result]] = []
         for entry in flight.entries:
             reason = self._verdict(entry, elapsed, len(flight.entries) == 1)
             if reason:
                 now = time.time()
-                ended.append((entry.tag, Result((Outcome({}, reason),), now - elapsed, now)))
+                self._landed.append((entry.tag, Result((Outcome({}, reason),), now - elapsed, now)))
             else:
                 self._push(entry._replace(tries=entry.tries + 1), -1)
-        return ended
 
     def _verdict(self, entry: _Entry, elapsed: float, alone: bool) -> str:
         """Why a task whose worker was lost is given up; empty while it may be tried again."""
@@ -222,16 +250,3 @@ class Pool:
             self._folder = Path(tempfile.mkdtemp(prefix="optim-"))
             joblib.dump(tuple(self._job), self._folder / "job.joblib")
         return str(self._folder / "job.joblib")
-
-
-def _choose(compiled: bool, backend: str, n_jobs: int, timeout: float | None) -> tuple[str, str]:
-    """The backend that is used, and why."""
-    if timeout is not None and backend in ("auto", "loky"):
-        return "loky", "trial_timeout needs worker processes: a thread cannot be stopped"
-    if backend == "sequential" or (n_jobs == 1 and backend in ("auto", "loky", "threading")):
-        return "sequential", "one worker"
-    if backend != "auto":
-        return backend, "as asked for"
-    if compiled:
-        return "threading", "the strategy is compiled and releases the interpreter lock"
-    return "loky", "the strategy is plain Python, which only worker processes run in parallel"

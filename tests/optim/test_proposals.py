@@ -33,7 +33,7 @@ def batches(folder: Path, name: str, n_batches: int, **changes: Any) -> list[lis
     proposer = Proposer(spec, spec.search_space(), study, storage)
     asked = []
     for batch in range(n_batches):
-        proposals = proposer.ask(batch, 8)
+        proposals = list(proposer.ask(batch, 8))
         for proposal in proposals:
             if proposal is not None:
                 study.tell(proposal.trial, float(proposal.point["slow_window"]))

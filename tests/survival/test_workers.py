@@ -109,6 +109,31 @@ def test_a_trial_that_takes_its_worker_down_fails_alone(
     assert [essence(trials)[i] for i in others] == [essence(peaceful)[i] for i in others]
 
 
+def test_a_cheap_plain_strategy_stays_out_of_the_coordinators_process(tmp_path: Path) -> None:
+    trials = run_mine(tmp_path, ALWAYS.replace("== 3", "== 9"), batch_size=1)  # the last, when the others were cheap
+    assert [t.state for t in trials].count(TrialState.FAIL) == 1
+    assert "its worker died 3 times" in trials[-1].user_attrs["error"]
+
+
+def test_a_worker_is_given_its_next_call_in_advance_but_none_behind_a_dangerous_one() -> None:
+    processes = Processes(2, depth=2)
+    try:
+        assert (processes.free, processes.idle) == (4, 2)
+        first = [processes.submit(os.getpid) for _ in range(3)]
+        assert (processes.free, processes.idle) == (1, 0)
+        assert len({future.result() for future in first}) == 2
+        for future in first:
+            processes.release(future)
+        dangerous = processes.submit(os.getpid)
+        processes.fill(dangerous)
+        assert (processes.free, processes.idle) == (2, 1)
+        others = [processes.submit(os.getpid) for _ in range(2)]
+        assert processes.free == 0
+        assert dangerous.result() not in {future.result() for future in others}
+    finally:
+        processes.close()
+
+
 def test_a_trial_that_hangs_is_ended_with_its_worker(tmp_path: Path, peaceful: list[FrozenTrial]) -> None:
     trials = run_mine(tmp_path, HANGS, trial_timeout=5)
     assert trials[1].user_attrs["error"] == "cell 0: the trial took longer than trial_timeout = 5 s"
