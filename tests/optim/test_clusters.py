@@ -122,9 +122,9 @@ def test_a_trial_that_hangs_in_a_cluster_ends_with_its_worker_and_fails_alone(
     assert failed == [(3, "cell 0: the trial took longer than trial_timeout = 5 s")]
 
 
-@pytest.mark.real("dask")
-def test_an_interrupted_study_leaves_dask_at_once_and_keeps_what_has_ended(tmp_path: Path) -> None:
-    path = gated_study(tmp_path, "dask")
+@pytest.mark.parametrize("backend", CLUSTERS)
+def test_an_interrupted_study_leaves_its_cluster_at_once_and_keeps_what_has_ended(backend: str, tmp_path: Path) -> None:
+    path = gated_study(tmp_path, backend, 8 if backend == "dask" else 4)  # Ray gives a whole round of trials at once
     log = tmp_path / "log"
     with servers.process([sys.executable, "-m", "optim", "run", str(path)], log, cwd=ROOT, env=ENVIRONMENT) as run:
         journal = tmp_path / "optuna.journal"

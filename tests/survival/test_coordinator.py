@@ -95,7 +95,7 @@ def test_a_second_coordinator_on_a_database_server_is_refused_by_name(
         pass
 
 
-def gated_study(folder: Path, backend: str = "loky") -> Path:
+def gated_study(folder: Path, backend: str = "loky", batch_size: int = 8) -> Path:
     (folder / "gated.py").write_text(GATED)
     space = {"parameters": {"x": {"type": "int", "low": 1, "high": 8}}}
     return write_study(
@@ -103,7 +103,8 @@ def gated_study(folder: Path, backend: str = "loky") -> Path:
         study={"enqueue": [{"x": x} for x in range(1, 9)], "pruner": {"name": "NopPruner"}, "n_trials": 8, **TPE},
         strategy={"name": "gated.py:gated", "search_space": space, "fixed": {}},
         evaluation={"folds": 1},
-        parallel={"backend": backend, "n_jobs": 2, "trial_timeout": 600},  # with a limit, tasks travel one by one
+        # with a limit, tasks travel one by one
+        parallel={"backend": backend, "n_jobs": 2, "trial_timeout": 600, "batch_size": batch_size},
     )
 
 
