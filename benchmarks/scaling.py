@@ -18,11 +18,12 @@ from typing import Any
 
 from engine.evaluate import Outcome
 from optim.executors import Executor, Processes, Threads
+from optim.listener import Listener
 from optim.plan import make_plan
 from optim.record import open_record
 from optim.run import make_pool
 from optim.spec import load_spec
-from optim.study import Listener, Search
+from optim.study import Search
 from optim.tasks import Result, run_task
 from optim.workers import Pool
 from tests.optim.studies import write_study

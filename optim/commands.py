@@ -10,7 +10,8 @@ import optuna
 from rich.console import Console
 
 from optim.errors import OptimError, SpecError, TrackingError
-from optim.plan import Plan, make_plan, resolve_storage, versions
+from optim.plan import Plan, make_plan, resolve_storage
+from optim.provenance import versions
 from optim.record import VERSIONS, Record, differences, load_record, study_names
 from optim.replay import replay as replay_trials
 from optim.report.console import print_commands, print_summary

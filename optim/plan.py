@@ -5,15 +5,9 @@ Everything that can be wrong is found here, before anything is written.
 
 from __future__ import annotations
 
-import hashlib
-import platform
-import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import engine.strategies
 from engine.account import Account, make_account
 from engine.bars import Bars
 from engine.cells import Cell, split
@@ -23,6 +17,7 @@ from engine.strategy import Strategy, load_strategy
 from optim.errors import SpecError
 from optim.expressions import suggestion
 from optim.objective import Objective, build_objective
+from optim.provenance import code_hash
 from optim.record import is_url
 from optim.secrets import expand
 from optim.sections import ENUMERATING
@@ -123,42 +118,6 @@ def resolve_tracking(spec: StudySpec) -> str:
         return ""
     uri = expand(spec.tracking.mlflow.tracking_uri, f"{spec.path}: [tracking.mlflow] tracking_uri")
     return absolute_uri(uri, spec.folder)
-
-
-def code_hash(strategy: Strategy) -> str:
-    """SHA-256 of the strategy's source file."""
-    file, _, _ = strategy.reference.rpartition(":")
-    source = Path(file) if file else Path(engine.strategies.__path__[0]) / f"{strategy.name}.py"
-    return hashlib.sha256(source.read_bytes()).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """The versions a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in ("optim", "numba", "numpy", "optuna"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def git_state(folder: Path) -> dict[str, str]:
-    """The commit of the repository the study file is in and whether it has uncommitted changes; empty outside one."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5
-        )
-        return done.stdout.strip()
-
-    try:
-        return {
-            "git_commit": git("rev-parse", "HEAD"),
-            "git_dirty": str(bool(git("status", "--porcelain", "-uno"))).lower(),
-        }
-    except (OSError, subprocess.SubprocessError):
-        return {}
 
 
 def _load_strategy(spec: StudySpec) -> Strategy:

@@ -14,13 +14,15 @@ from rich.console import Console
 
 from optim.errors import SpecError
 from optim.guard import owner, sole_writer
-from optim.plan import Plan, git_state, make_plan, versions
+from optim.listener import Listener
+from optim.plan import Plan, make_plan
+from optim.provenance import git_state, versions
 from optim.record import Record, differences, open_record
 from optim.report.console import Live, as_json, print_commands, print_summary
 from optim.secrets import mask
 from optim.showcase import backtests
 from optim.spec import StudySpec
-from optim.study import Listener, Search
+from optim.study import Search
 from optim.summary import Summary, best_params_toml, summarise
 from optim.sweep import Sweep, sweeps
 from optim.tracking.info import MirrorReport, Scalar, StudyInfo, StudyResult

@@ -1,16 +1,16 @@
 """The loop: ask a batch, evaluate it cell by cell, prune, tell, record, mirror.
 
-The result depends on (spec, data, seed, batch_size) only. Everything that decides happens in an order of its own: ask
-batch k, settle batch k - ahead, ask batch k + 1 ... Within a batch a trial goes on to its next cell as soon as it may;
-its siblings are told to the study together, in slot order, when all have ended. The record gets them in slot order too,
-each as soon as it and those before it have ended.
+The result depends on (spec, data, seed, batch_size, ahead) only. Everything that decides happens in an order of its
+own: ask batch k, settle batch k - ahead, ask batch k + 1 ... Within a batch a trial goes on to its next cell as soon as
+it may; its siblings are told to the study together, in slot order, when all have ended. The record gets them in slot
+order too, each as soon as it and those before it have ended.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from optim.candidate import Candidate, resumed, tell
 from optim.errors import RecordError
+from optim.listener import Listener, StopRequested
 from optim.patience import Patience
 from optim.plan import Plan
 from optim.proposals import Proposer
@@ -31,18 +32,6 @@ STUDY_ATTRS = "optim:study_attrs"
 _LATER_ATTRS = ("optim:", "constraints", "completed_rung")  # of a trial: they come while it is evaluated
 _LONG_SECONDS = 2.0  # a trial that runs longer is shown while it runs
 WRITE_SECONDS = 0.05  # between two writes to the record, while trials come in: a flush takes longer than a cheap one
-
-
-class StopRequested(Exception):  # noqa: N818 - it is no error
-    """The user or a signal asked to stop; trials that have not ended are dropped."""
-
-
-class Listener(NamedTuple):
-    """Who is told what happens: all calls come from the coordinator's own thread."""
-
-    finished: Callable[[Sequence[FrozenTrial]], None]  # after they are in the record
-    running: Callable[[LiveTrial], None]
-    should_stop: Callable[[], bool]  # asked several times a second
 
 
 class _Batch(NamedTuple):

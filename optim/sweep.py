@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
+from optim.listener import Listener
 from optim.objective import Objective
 from optim.plan import Plan
 from optim.record import BATCH, SLOT, Record
@@ -26,9 +26,6 @@ from optim.spec import StudySpec
 from optim.tasks import Result
 from optim.verdict import Scored, Verdict, judge, score_cell
 from optim.workers import Pool
-
-if TYPE_CHECKING:
-    from optim.study import Listener
 
 BATCH_SIZE = 512  # trials that go to the record together, at the most
 _WRITE_SECONDS = 0.5  # and no trial that has ended waits longer than this

@@ -13,11 +13,12 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from optim.listener import Listener
 from optim.plan import make_plan
 from optim.record import open_record
 from optim.run import make_pool
 from optim.spec import load_spec
-from optim.study import Listener, Search
+from optim.study import Search
 from optim.sweep import Sweep, sweeps
 
 ROOT = Path(__file__).parents[2]

@@ -22,11 +22,12 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from optim.guard import sole_writer
+from optim.listener import Listener
 from optim.plan import Plan, make_plan
 from optim.record import load_record, open_record
 from optim.run import make_pool
 from optim.spec import load_spec
-from optim.study import Listener, Search
+from optim.study import Search
 from tests.optim.studies import essence, run_here, write_study
 
 STUDY: dict[str, Any] = {

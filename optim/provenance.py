@@ -1,0 +1,48 @@
+"""What results were made with: the strategy's code, versions, the commit of the study's repository."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import engine.strategies
+from engine.strategy import Strategy
+
+
+def code_hash(strategy: Strategy) -> str:
+    """SHA-256 of the strategy's source file."""
+    file, _, _ = strategy.reference.rpartition(":")
+    source = Path(file) if file else Path(engine.strategies.__path__[0]) / f"{strategy.name}.py"
+    return hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("optim", "numba", "numpy", "optuna"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def git_state(folder: Path) -> dict[str, str]:
+    """The commit of the repository the study file is in and whether it has uncommitted changes; empty outside one."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5
+        )
+        return done.stdout.strip()
+
+    try:
+        return {
+            "git_commit": git("rev-parse", "HEAD"),
+            "git_dirty": str(bool(git("status", "--porcelain", "-uno"))).lower(),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}
