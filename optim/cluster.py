@@ -109,7 +109,10 @@ class Ray:
             try:
                 ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-                raise SpecError(f"[parallel] address = {address!r}: no Ray cluster answers ({error})") from None
+                raise SpecError(
+                    f"[parallel] address = {address!r}: no Ray cluster answers ({error}); one that was started where "
+                    "~/.ray/auth_token exists answers only to RAY_AUTH_MODE=token"
+                ) from None
         self._shared = SharedRef(ray.put(value))
         self._thread = ThreadPoolExecutor(1)
         self._open = contextlib.ExitStack()
