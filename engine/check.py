@@ -13,8 +13,8 @@ from engine.account import Account
 from engine.arrays import Array
 from engine.bars import Bars, make_bars, slice_bars
 from engine.cells import Cell
-from engine.errors import ParameterError, StrategyError
-from engine.evaluate import evaluate
+from engine.errors import EngineError, ParameterError, StrategyError
+from engine.evaluate import evaluate, reason
 from engine.strategy import Strategy, load_strategy
 
 HOUR = 3_600_000_000_000
@@ -47,7 +47,14 @@ def check_strategy(
     instruments = tuple(random_bars(rng) for _ in range(strategy.n_instruments or 2))
     for one in drawn:
         for check in CHECKS:
-            check(strategy, one, instruments, rng)
+            try:
+                check(strategy, one, instruments, rng)
+            except EngineError:
+                raise
+            except Exception as error:
+                where = f"search_spaces/{strategy.name}.toml beside its file"
+                hint = "" if one else f"; it was called without parameters: write those it takes to {where}"
+                raise StrategyError(f"{reason(strategy, error)} for {dict(one)}{hint}") from error
     return Report(strategy.name, tuple((check.__doc__ or "").rstrip(".") for check in CHECKS), len(drawn))
 
 

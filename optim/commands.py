@@ -170,7 +170,7 @@ def check_strategy(reference: str) -> int:
         report = run_suite(reference)
     except EngineError as error:
         raise SpecError(str(error)) from None
-    Console().print(str(report), highlight=False, markup=False)
+    Console().print(str(report), highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -38,7 +38,7 @@ def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> li
             if best is None or (value < best if info.directions[0] == "minimize" else value > best):
                 best = value
                 moment = milliseconds(trial.datetime_complete or info.start)
-                points.append(Point(f"best/{info.objectives[0]}", value, moment, trial.number))
+                points.append(Point(f"best/{fit_key(info.objectives[0])}", value, moment, trial.number))
     return points
 
 
@@ -71,9 +71,9 @@ def trials_view(info: StudyInfo, parent_id: str, trials: Sequence[FrozenTrial]) 
     """
     best = ranked(info, trials)[:1]
     names = [p.key for t in best for p in trial_row(info, parent_id, t).points if not p.key.startswith("cell/")]
-    metrics = dict.fromkeys([*info.objectives, *names][:COLUMNS])
+    metrics = dict.fromkeys([*map(fit_key, info.objectives), *names][:COLUMNS])
     columns = [f"metrics.`{name}`" for name in metrics]
     columns += [f"params.`{fit_key(name)}`" for trial in best for name in list(trial.params)[:COLUMNS]]
     minimise = info.directions[0] == "minimize"
-    prefix, view = shared_view(parent_id, info.objectives[0], columns, ascending=minimise)
+    prefix, view = shared_view(parent_id, fit_key(info.objectives[0]), columns, ascending=minimise)
     return prefix + view_key(info.study_id), view

@@ -112,6 +112,9 @@ def eager(bars, p: Params):
 def pandas_peeks(df, params):
     return (df["close"].shift(-1) > df["close"]).astype(float)
 
+def pandas_needs(df, params):
+    return (df["close"] > df["close"].rolling(params["window"]).mean()).astype(float)
+
 def pandas_fine(df, params):
     return (df["close"] > df["close"].rolling(5).mean()).astype(float)
 """
@@ -130,6 +133,7 @@ def pandas_fine(df, params):
         ("scribbles", r"scribbles\(\{'shift': 1\}\) changes the bars"),
         ("eager", r"eager: target at bar 0 is 2.0, must be in \[-1, 1\]"),
         ("pandas_peeks", "looks ahead"),
+        ("pandas_needs", r"raised KeyError: 'window' for {}; it was called without parameters: write those it takes"),
     ],
 )
 def test_the_suite_catches_bad_strategies(tmp_path, function, sentence):
@@ -140,7 +144,7 @@ def test_the_suite_catches_bad_strategies(tmp_path, function, sentence):
 
 def test_frozen_bars_cannot_be_written_to(tmp_path):
     (tmp_path / "bad.py").write_text(BAD)
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(StrategyError, match="writes raised ValueError: .*read-only"):
         check_strategy("bad.py:writes", base=tmp_path)
 
 

@@ -189,6 +189,19 @@ def test_several_objectives(settings: MLflowSettings) -> None:
     assert run.data.metrics["objective/sharpe_ratio"] == 0.5
 
 
+def test_an_expression_as_objective_has_names_that_mlflow_takes(settings: MLflowSettings) -> None:
+    info = study_info(objectives=("sharpe_ratio - 2 * abs(max_drawdown)",))
+    report = sync(info, settings, make_trials(12), RESULT)
+    assert report.complete, report.error
+    client = open_client(settings)
+    parent = client.get_run(report.parent_run_id)
+    key = "sharpe_ratio - 2 _ abs_max_drawdown_"
+    assert parent.data.metrics[f"best/{key}"] == 0.11
+    assert key in children(settings)[9].data.metrics
+    tags = client.get_experiment(parent.info.experiment_id).tags
+    assert any(f"metrics.`{key}`" in text and "abs(" not in text for text in tags.values())
+
+
 def test_only_the_best_trials_get_a_run_and_the_table_holds_all(settings: MLflowSettings) -> None:
     """Of forty trials the best are 39, 38, 37; 35 failed, so it is none of them."""
     trials = make_trials(40)
