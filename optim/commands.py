@@ -10,7 +10,7 @@ import optuna
 from rich.console import Console
 
 from optim.errors import OptimError, SpecError, TrackingError
-from optim.plan import Plan, make_plan, resolve_storage
+from optim.plan import Plan, feasible_point, make_plan, resolve_storage
 from optim.provenance import versions
 from optim.record import VERSIONS, Record, differences, load_record, study_names
 from optim.replay import replay as replay_trials
@@ -127,15 +127,8 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
 
 def check(spec: StudySpec) -> int:
     """Say what a study would do and how long it would take, from a probe of one trial; nothing is written."""
-    import numpy as np
-
     plan = make_plan(spec)
-    rng = np.random.default_rng(spec.study.seed)
-    points = (point for _ in range(100_000) if plan.space.feasible(point := plan.space.sample(rng)))
-    first = next(points, None)
-    if first is None:
-        raise SpecError(f"{spec.path}: the constraints of the search space leave no point")
-    task = plan.task(first, plan.cells)
+    task = plan.task(feasible_point(plan), plan.cells)
     run_task(plan.job, task)  # compiles
     started = time.perf_counter()
     result = run_task(plan.job, task)

@@ -119,7 +119,8 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
             f"the record {mask(storage)} needs a driver ({error}): pip install 'optim[postgres]' or 'optim[mysql]'"
         ) from None
     except SQLAlchemyError as error:
-        raise RecordError(f"the record {mask(storage)} cannot be opened: {mask(str(error))}") from error
+        said = " ".join(str(getattr(error, "orig", None) or error).split())  # one line, without SQLAlchemy's own links
+        raise RecordError(f"the record {mask(storage)} cannot be opened: {mask(said, storage)}") from error
     with connection:
         session = _take(connection, dialect, f"{engine.url.database}/{name}")
         if session is None:

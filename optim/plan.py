@@ -21,11 +21,13 @@ from optim.provenance import code_hash
 from optim.record import is_url
 from optim.secrets import expand
 from optim.sections import ENUMERATING
-from optim.space import Parameter, SearchSpace
+from optim.space import Parameter, Point, SearchSpace
 from optim.spec import StudySpec
 from optim.tasks import Job, Task
 from optim.tracking.info import Dataset, Scalar
 from optim.tracking.settings import absolute_uri
+
+_DRAWS, _ENUMERABLE = 20_000, 1_000_000  # how long a point is looked for
 
 
 class Plan(NamedTuple):
@@ -102,6 +104,23 @@ def make_plan(spec: StudySpec) -> Plan:
     )
     _check_sampling(plan)
     return plan
+
+
+def feasible_point(plan: Plan) -> Point:
+    """A point of the search space, the same for the same seed; SpecError when no draw satisfies the constraints."""
+    import numpy as np
+
+    rng = np.random.default_rng(plan.spec.study.seed)
+    for _ in range(_DRAWS):
+        if plan.space.feasible(point := plan.space.sample(rng)):
+            return point
+    if plan.space.size() <= _ENUMERABLE and (found := next(plan.space.grid(), None)) is not None:
+        return found
+    texts = ", ".join(repr(constraint.text) for constraint in plan.space.constraints)
+    raise SpecError(
+        f"{plan.spec.path}: the constraints of the search space leave no point: none of {_DRAWS} drawn satisfies "
+        f"{texts}; loosen them or widen the ranges"
+    )
 
 
 def resolve_storage(spec: StudySpec) -> str:
@@ -195,6 +214,7 @@ def _check_sampling(plan: Plan) -> None:
     spec = plan.spec
     make_sampler(spec, 0)
     make_pruner(spec, len(plan.cells))
+    feasible_point(plan)
     if spec.study.sampler.name in ENUMERATING:
         for parameter in plan.space.parameters:
             if parameter.size() == float("inf"):

@@ -150,14 +150,12 @@ class Proposer:
 
 
 def _suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
+    name, low, high, log = parameter.name, parameter.low, parameter.high, parameter.log
     if parameter.type == "categorical":
-        return trial.suggest_categorical(parameter.name, parameter.choices)  # type: ignore[return-value]
+        return trial.suggest_categorical(name, parameter.choices)  # type: ignore[return-value]
     if parameter.type == "int":
-        step = int(parameter.step or 1)
-        return trial.suggest_int(parameter.name, int(parameter.low), int(parameter.high), step=step, log=parameter.log)
-    return trial.suggest_float(
-        parameter.name, parameter.low, parameter.high, step=parameter.step or None, log=parameter.log
-    )
+        return trial.suggest_int(name, int(low), int(high), step=int(parameter.step or 1), log=log)
+    return parameter.snap(trial.suggest_float(name, low, high, step=parameter.step or None, log=log))
 
 
 def _near(parameter: Parameter, value: Value, width: float, rng: np.random.Generator) -> Value:

@@ -157,9 +157,9 @@ def _open_storage(storage: str) -> BaseStorage:
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
         return GroupingStorage(storage)
     except Exception as error:
-        raise RecordError(
-            f"the record {mask(storage)} cannot be opened: {type(error).__name__}: {mask(str(error))}"
-        ) from error
+        cause = getattr(error, "orig", None) or error  # without SQLAlchemy's own links
+        said = mask(" ".join(str(cause).split()), storage)
+        raise RecordError(f"the record {mask(storage)} cannot be opened: {type(cause).__name__}: {said}") from error
 
 
 def repair_tail(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from optim.errors import SpecError
@@ -55,7 +56,7 @@ class Parameter(NamedTuple):
         step = self.step or (1 if self.type == "int" else 0)
         if step == 0:
             return 1 if self.low == self.high else math.inf
-        return math.floor((self.high - self.low) / step + 1e-9) + 1
+        return round((self.high - self.low) / step) + 1  # high is on the grid
 
     def at(self, unit: float) -> Value:
         """The value at a place in [0, 1).
@@ -78,8 +79,15 @@ class Parameter(NamedTuple):
         """The value at a position of a discrete parameter's grid."""
         if self.type == "categorical":
             return self.choices[index]
-        value = self.low + index * (self.step or 1)
-        return int(value) if self.type == "int" else float(min(value, self.high))
+        if self.type == "int":
+            return int(self.low + index * (self.step or 1))
+        return float(_decimal(self.low) + index * _decimal(self.step))
+
+    def snap(self, value: Value) -> Value:
+        """The value of the grid that `value` stands for: 0.06, where low + 2 * step gives 0.060000000000000005."""
+        if self.type != "float" or self.step == 0:
+            return value
+        return self.nth(round((float(value) - self.low) / self.step))
 
     def unit(self, value: Value) -> float:
         """Where `value` lies in [0, 1]: the inverse of `at`, for distances."""
@@ -194,10 +202,16 @@ def _parse_parameter(name: str, row: Any, known: list[str], where: str) -> Param
     if log and (low <= 0 or "step" in row):
         raise SpecError(f"{where}: log = true needs low > 0 and no step, but low = {low}, step = {row.get('step')}")
     if step and kind == "float":
-        high = low + math.floor((high - low) / step + 1e-9) * step  # the last value the step reaches
+        steps = (_decimal(high) - _decimal(low)) // _decimal(step)
+        high = float(_decimal(low) + steps * _decimal(step))  # the last value the step reaches
     if step and kind == "int":
         high = low + (high - low) // step * step
     return Parameter(name, kind, low, high, step, log, when=when)
+
+
+def _decimal(value: float) -> Decimal:
+    """The number as it is written: ten steps of 0.02 are 0.2, as the user means it and Optuna has it."""
+    return Decimal(repr(value))
 
 
 def _parse_choices(row: Mapping[str, Any], where: str) -> tuple[Value, ...]:

@@ -22,6 +22,7 @@ from optim.tasks import run_task
 from optim.verdict import is_feasible
 
 TOP = 5
+REASONS = 3
 
 
 class Summary(NamedTuple):
@@ -32,6 +33,8 @@ class Summary(NamedTuple):
     objectives: tuple[str, ...]
     directions: tuple[str, ...]
     counts: Mapping[str, int]  # complete, pruned, failed, infeasible
+    failures: Mapping[str, int]  # why trials failed and how many did, the most frequent reasons first
+    obstacles: Mapping[str, int]  # likewise, why trials were infeasible
     top: tuple[FrozenTrial, ...]  # best first; the Pareto front when there are several objectives
     metrics: tuple[str, ...]
     cells: str  # how the in-sample metrics came about, e.g. "mean of 5 cells"
@@ -70,6 +73,8 @@ def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str) -> Summary
         tuple(goal.name for goal in plan.objective.goals),
         directions,
         count(trials),
+        reasons(trials, "error"),
+        reasons(trials, "infeasible"),
         top,
         tuple(METRICS),
         f"{plan.spec.evaluation.aggregate} of {len(plan.cells)} cells" if len(plan.cells) > 1 else "1 cell",
@@ -96,6 +101,12 @@ def pareto(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> tuple[Fr
         for trial, mine in zip(ranked, losses, strict=True)
         if not any(other != mine and all(o <= m for o, m in zip(other, mine, strict=True)) for other in losses)
     )
+
+
+def reasons(trials: Sequence[FrozenTrial], attribute: str) -> dict[str, int]:
+    """The most frequent reasons in a user attribute of the trials, and how many have each."""
+    found = Counter(str(trial.user_attrs[attribute]) for trial in trials if trial.user_attrs.get(attribute))
+    return dict(found.most_common(REASONS))
 
 
 def count(trials: Sequence[FrozenTrial]) -> dict[str, int]:

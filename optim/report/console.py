@@ -81,6 +81,13 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
         highlight=False,
         markup=False,
     )
+    obstacles = {} if summary.best is not None else summary.obstacles
+    for kind, found in (("failed", summary.failures), ("infeasible", obstacles)):
+        for reason, number in found.items():
+            console.print(f"  {number} {kind}: {reason}", highlight=False, markup=False, soft_wrap=True)
+    if summary.best is None and counts["failed"] == sum(counts[k] for k in ("complete", "pruned", "failed")):
+        console.print("Every trial failed: mend the strategy; `optim check strategy FILE.py:function` helps.")
+        return
     if summary.best is None:
         console.print("No trial is feasible: loosen the constraints, widen the search space or raise n_trials.")
         return
@@ -124,6 +131,7 @@ def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:
         "metrics": {"in_sample": _plain(summary.in_sample()), "holdout": _plain(summary.holdout)},
         "top": [{"number": t.number, "values": list(t.values), "params": t.params} for t in summary.top],
         "counts": dict(summary.counts),
+        "failures": dict(summary.failures),
         "paths": dict(summary.paths),
         "commands": dict(summary.commands),
         "mlflow": None if report is None else report._asdict(),

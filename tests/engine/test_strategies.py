@@ -144,7 +144,7 @@ def test_the_suite_catches_bad_strategies(tmp_path, function, sentence):
 
 def test_frozen_bars_cannot_be_written_to(tmp_path):
     (tmp_path / "bad.py").write_text(BAD)
-    with pytest.raises(StrategyError, match="writes raised ValueError: .*read-only"):
+    with pytest.raises(StrategyError, match=r"writes raised ValueError: .*read-only"):
         check_strategy("bad.py:writes", base=tmp_path)
 
 

@@ -17,6 +17,7 @@ from optim.cli import main
 from tests.optim.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
 
 INT = {"type": "int", "low": 1, "high": 2}
+WINDOWS = {"fast_window": INT, "slow_window": INT}
 
 
 def test_a_run_prints_the_winner_and_how_to_look_at_it(tmp_path: Path) -> None:
@@ -91,6 +92,10 @@ def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
             {"strategy": {"search_space": {"parameters": {"fast_window": {"type": "int", "low": 9, "high": 2}}}}},
             "low <= high must hold, but low = 9 and high = 2",
         ),
+        (
+            {"strategy": {"search_space": {"parameters": {**WINDOWS}, "constraints": ["fast_window > 9000"]}}},
+            r"leave no point: none of \d+ drawn satisfies 'fast_window > 9000'",
+        ),
         ({"strategy": {"search_space": "none.toml"}}, "no such file"),
         ({"backtest": {"fee_bsp": 3.0}}, "did you mean 'fee_bps'"),
         ({"backtest": {"fee_bps": "ten"}}, "must be a number"),
@@ -112,6 +117,22 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     assert errors.count("\n") == 1
     assert output == ""
     assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_why_trials_failed_is_said_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def mine(df, params):\n    raise RuntimeError('no luck')\n")
+    path = write_study(tmp_path, study={"n_trials": 8}, strategy={"name": "mine.py:mine", "fixed": {}})
+    printed = command("run", path).stdout
+    assert "  8 failed: cell 0: mine raised RuntimeError: no luck\nEvery trial failed: mend the strategy" in printed
+    assert json.loads(command("run", path, "--json").stdout)["failures"] == {
+        "cell 0: mine raised RuntimeError: no luck": 8
+    }
+
+
+def test_why_no_trial_is_feasible_is_said_at_the_end(tmp_path: Path) -> None:
+    path = write_study(tmp_path, study={"n_trials": 8}, evaluation={"constraints": ["n_trades >= 9000"]})
+    printed = command("run", path).stdout
+    assert "infeasible: n_trades >= 9000\nNo trial is feasible" in printed
 
 
 def test_broken_toml_and_missing_files_are_one_sentence(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def mine(df, params):
         raise ValueError(f"a worker has imported {found}")
     return (df["close"] > df["close"].rolling(params["fast_window"]).mean()).astype(float)
 """
-# Without a token: a Ray cluster that a study starts for itself would leave one in ~/.ray, and every later head ask for it.
+# Without a token: a Ray cluster that a study starts for itself would leave one in ~/.ray, and later heads ask for it.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
 
 

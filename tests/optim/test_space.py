@@ -126,3 +126,23 @@ def test_a_bad_parameter_is_refused_in_one_sentence(row: Any, message: str) -> N
 def test_a_bad_table_is_refused(table: Any) -> None:
     with pytest.raises(SpecError, match="here"):
         parse_space(table, {}, "here")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "values"),
+    [
+        (0.02, 0.2, 0.02, [0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2]),
+        (0.1, 0.75, 0.2, [0.1, 0.3, 0.5, 0.7]),
+        (1e-5, 3e-5, 1e-5, [1e-5, 2e-5, 3e-5]),
+        (-0.3, 0.3, 0.3, [-0.3, 0.0, 0.3]),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_stepped_float_takes_the_numbers_as_they_are_written(low, high, step, values):
+    row = {"type": "float", "low": low, "high": high, "step": step}
+    (parameter,) = parse_space({"parameters": {"p": row}}, {}, "f").parameters
+    assert [parameter.nth(i) for i in range(int(parameter.size()))] == values
+    assert [parameter.snap(low + i * step) for i in range(len(values))] == values
+    distribution = parameter.distribution()  # Optuna does not warn, and leaves nothing out
+    assert (distribution.low, distribution.high) == (values[0], values[-1])
+    assert all(distribution._contains(value) for value in values)
