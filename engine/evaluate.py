@@ -110,7 +110,7 @@ def score(
 
     packed: from pack_rules. Empty when first_unusable finds a bar.
     """
-    if first_unusable(target) >= 0:
+    if first_unusable(target[:first]) >= 0:
         return np.empty(0)
     traded = Bars(
         bars.timestamp[first:],
@@ -121,6 +121,8 @@ def score(
         bars.volume[first:],
     )
     run = simulate(traded, target[first:], scale[first:], packed)
+    if len(run.equity) == 0:
+        return np.empty(0)
     return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)
 
 

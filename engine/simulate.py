@@ -55,13 +55,15 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Run:
     """Trade a target exposure of shape (n_bars,), each in [-1, 1].
 
     scale: exposure per unit of target, (n_bars,), or empty for 1. target[t] and scale[t] are known at the close of t.
-    packed: the account's rules, from engine.rules.pack_rules.
+    packed: the account's rules, from engine.rules.pack_rules. The equity is empty when a target is NaN or outside.
     """
     rules = unpack_rules(packed)
     n = len(bars.close)
     equity = np.empty(n)
     turns = np.empty(n, np.int64)
     n_turns = note_turns(target, turns)
+    if n_turns < 0:
+        return Run(np.empty(0), np.empty((0, N_TRADE)), 1, 0.0, 0.0, 0.0)
     books = Books(np.zeros(N_STATE), np.empty((n_turns + 1, N_TRADE)))  # each trade begins with a turn of the target
     books.state[CASH] = rules.initial_cash
     if is_plain(rules):
@@ -79,15 +81,20 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Run:
 
 @inner
 def note_turns(target: Array, turns: Integers) -> int:
-    """Fill `turns` with the bars that have another target than the one before, then n_bars; returns how many."""
+    """Fill `turns` with the bars that have another target than the one before, then n_bars.
+
+    Returns how many turns there are, -1 when a target is NaN or outside [-1, 1].
+    """
     found, before = 0, target[0]
+    n_usable = 1 if abs(before) <= 1.0 else 0
     for t in range(1, len(target)):
         turns[found] = t  # kept only if it is one: nothing to mispredict
         now = target[t]
         found += now != before
+        n_usable += abs(now) <= 1.0
         before = now
     turns[found] = len(target)
-    return found
+    return found if n_usable == len(target) else -1
 
 
 @inner
