@@ -28,7 +28,7 @@ BATCH = 8
 NAMES = [f"parameter_{number}" for number in range(10)]
 METRICS = [f"metric_{number}" for number in range(11)]
 TAGS = {f"tag_{number}": "value" for number in range(5)}
-RESULT = StudyResult(0, None, None, "", "")
+RESULT = StudyResult(0, (), (), "", "")
 
 
 def main(trials: int = 1000, guide_trials: int = 100) -> dict[str, Any]:

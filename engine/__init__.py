@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.strategy import load_strategy as load_strategy
     from engine.sweeps import sweep as sweep
 
-_HOME = {
+HOME = {
     "Account": "engine.account",
     "BacktestEngine": "engine.backtest",
     "BacktestResult": "engine.backtest",
@@ -25,10 +25,10 @@ _HOME = {
     "load_strategy": "engine.strategy",
     "sweep": "engine.sweeps",
 }
-__all__ = sorted(_HOME)
+__all__ = sorted(HOME)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in HOME:
         raise AttributeError(f"module 'engine' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(HOME[name]), name)

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.account import Account, make_account
 from engine.bars import Bars, slice_bars
+from engine.clock import periods_per_year_of
 from engine.data import content_hash, load_bars
 from engine.evaluate import run_portfolio, warmup_start
 from engine.metrics import as_metrics, measure
@@ -47,6 +48,7 @@ class BacktestResult(NamedTuple):
     trades: pd.DataFrame  # one row per round trip; exit_reason "open" for a position still held
     market: pd.Series[float]  # price of buying and holding, 1.0 at the first bar
     config: dict[str, Any]  # what the result depends on: strategy, params, account, clock, data
+    instrument: str = ""  # what was traded, where a reader needs to be told
 
     @property
     def returns(self) -> pd.Series[float]:
@@ -80,11 +82,14 @@ class BacktestResult(NamedTuple):
 class BacktestEngine:
     """Backtests under one set of account rules, each given by name: BacktestEngine(fee_bps=10, stop_pct=0.02).
 
-    periods_per_year: bars in a year, 252 for daily bars of shares. tracker: logs config, metrics, plots and trades.
+    periods_per_year: bars in a year; inferred from the bars when None (engine.clock). tracker: logs config, metrics,
+    plots and trades.
     Raises ParameterError on an unknown rule or a value out of range.
     """
 
-    def __init__(self, *, periods_per_year: float = 252.0, tracker: Tracker | None = None, **account: Any) -> None:
+    def __init__(
+        self, *, periods_per_year: float | None = None, tracker: Tracker | None = None, **account: Any
+    ) -> None:
         self.account = make_account(account)
         self.periods_per_year = periods_per_year
         self.tracker = tracker
@@ -108,9 +113,10 @@ class BacktestEngine:
         instruments = _instruments(df)
         warm = warmup_start(strategy.warmup_bars(bound), self.account, start)
         seen = tuple(slice_bars(bars, warm, len(bars.close)) for bars in instruments)
-        run, market = self._simulate(strategy, bound, seen, start - warm, portfolio=_is_portfolio(df))
+        rate = periods_per_year_of(instruments[0].timestamp, self.periods_per_year)
+        run, market = self._simulate(strategy, bound, seen, start - warm, rate, portfolio=_is_portfolio(df))
         timestamp = seen[0].timestamp[start - warm :]
-        values = measure(timestamp, market, run, float(self.account.initial_cash), float(self.periods_per_year), True)
+        values = measure(timestamp, market, run, float(self.account.initial_cash), rate, True)
         used = dict(bound._asdict() if hasattr(bound, "_asdict") else bound)
         result = BacktestResult(
             strategy.name,
@@ -118,31 +124,31 @@ class BacktestEngine:
             self.account,
             as_metrics(values),
             *_tables(timestamp, run, market),
-            self._config(strategy, used, seen, timestamp),
+            self._config(strategy, used, seen, timestamp, rate),
         )
         if self.tracker is not None:
             log(result, self.tracker)
         return result
 
     def _simulate(
-        self, strategy: Strategy, bound: Any, seen: tuple[Bars, ...], first: int, *, portfolio: bool
+        self, strategy: Strategy, bound: Any, seen: tuple[Bars, ...], first: int, rate: float, *, portfolio: bool
     ) -> tuple[Run, Any]:
         if portfolio:
-            return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, self.periods_per_year)
+            return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, rate)
         bars = seen[0]
-        scale = volatility_scale(bars.close, self.account, self.periods_per_year)
+        scale = volatility_scale(bars.close, self.account, rate)
         traded = slice_bars(bars, first, len(bars.close))
         target = strategy.target(bars, bound)
         return simulate(traded, target[first:], scale[first:], pack_rules(self.account)), traded.close
 
     def _config(
-        self, strategy: Strategy, used: dict[str, Any], seen: tuple[Bars, ...], timestamp: Any
+        self, strategy: Strategy, used: dict[str, Any], seen: tuple[Bars, ...], timestamp: Any, rate: float
     ) -> dict[str, Any]:
         return {
             "strategy": strategy.name,
             "params": used,
             "account": self.account._asdict(),
-            "periods_per_year": self.periods_per_year,
+            "periods_per_year": rate,
             "data_sha256": [content_hash(bars) for bars in seen],
             "data_start": str(timestamp[0].astype("datetime64[ns]").astype("datetime64[s]")),
             "data_end": str(timestamp[-1].astype("datetime64[ns]").astype("datetime64[s]")),

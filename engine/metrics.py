@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine import catalogue
 from engine.arrays import Array, Integers
 from engine.bars import Bars
 from engine.catalogue import METRICS
@@ -22,6 +23,7 @@ TAIL_METRICS = frozenset(
     {"ulcer_index", "value_at_risk_95", "conditional_value_at_risk_95", "tail_ratio", "alpha", "beta"}
 )
 NANOSECONDS_PER_DAY = 86_400_000_000_000
+bounded = inner(catalogue.bounded)
 STRIDE = 16  # bars looked at together while under water: one question, seldom answered otherwise than before
 
 
@@ -54,7 +56,7 @@ def measure(
     yearly = math.sqrt(periods_per_year)
     growth = equity[n - 1] / initial_cash
     cagr = annual_growth(growth, (timestamp[n - 1] - timestamp[0]) / (NANOSECONDS_PER_DAY * DAYS_PER_YEAR))
-    payoff = ratio(ratio(s.gains, s.wins), ratio(-s.losses, s.n - s.wins))
+    payoff = payoff_of(s.gains, s.wins, s.losses, s.n)
     win_rate = ratio(s.wins, s.n)
     mean_pnl = ratio(s.pnl, s.n)
     trade_deviation = math.sqrt(s.squares / (s.n - 1)) if s.n > 1 else math.nan
@@ -64,9 +66,9 @@ def measure(
         low, high = quantiles(returns)
         alpha, beta = alpha_beta(returns, market, periods_per_year)
     values = (
-        ratio(m.mean, deviation) * yearly,
-        ratio(m.mean, math.sqrt(m.down_squares / n)) * yearly,
-        ratio(cagr, -d.deepest),
+        bounded(m.mean * yearly, deviation),
+        bounded(m.mean * yearly, math.sqrt(m.down_squares / n)),
+        bounded(cagr, -d.deepest),
         growth - 1.0,
         cagr,
         deviation * yearly,
@@ -74,16 +76,18 @@ def measure(
         d.longest,
         ratio(d.bars_under, d.n),
         ulcer,
-        ratio(m.gains, -m.losses),
-        ratio(growth - 1.0, -d.deepest),
+        bounded(m.gains, -m.losses),
+        bounded(growth - 1.0, -d.deepest),
         s.n,
         win_rate,
-        ratio(s.gains, -s.losses),
+        bounded(s.gains, -s.losses),
+        s.gains,
+        s.losses,
         payoff,
         mean_pnl,
         (1.0 + payoff) * win_rate - 1.0,
-        win_rate - ratio(1.0 - win_rate, payoff),
-        math.sqrt(s.n) * ratio(mean_pnl, trade_deviation),
+        win_rate - bounded(1.0 - win_rate, payoff),
+        bounded(math.sqrt(s.n) * mean_pnl, trade_deviation),
         ratio(s.returns, s.n),
         s.best,
         s.worst,
@@ -96,7 +100,7 @@ def measure(
         run.financing,
         low.edge,
         low.beyond,
-        ratio(abs(high.edge), abs(low.edge)),
+        bounded(abs(high.edge), abs(low.edge)),
         market[n - 1] / market[0] - 1.0,
         alpha,
         beta,
@@ -110,6 +114,16 @@ def measure(
 @inner
 def ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator != 0.0 else math.nan
+
+
+@inner
+def payoff_of(gains: float, wins: float, losses: float, n: float) -> float:
+    """Mean winning P&L / |mean losing P&L| of n trades; 0 without a winner, NaN without a trade."""
+    if n == 0.0:
+        return math.nan
+    if wins == 0.0:
+        return 0.0
+    return bounded(gains / wins, -losses / (n - wins) if wins < n else 0.0)
 
 
 @inner

@@ -26,8 +26,9 @@ SECTIONS = {
     ),
     "Risk-adjusted": ("sharpe_ratio", "sortino_ratio", "calmar_ratio", "omega_ratio", "recovery_factor"),
     "Trades": (
-        "n_trades", "win_rate", "profit_factor", "payoff_ratio", "expectancy", "expectancy_ratio", "kelly", "sqn",
-        "avg_trade_return", "avg_holding_bars", "max_consecutive_wins", "max_consecutive_losses",
+        "n_trades", "win_rate", "profit_factor", "gross_profit", "gross_loss", "payoff_ratio", "expectancy",
+        "expectancy_ratio", "kelly", "sqn", "avg_trade_return", "avg_holding_bars", "max_consecutive_wins",
+        "max_consecutive_losses",
     ),
     "Activity": ("exposure", "turnover", "fees_paid", "financing_paid"),
 }  # fmt: skip
@@ -75,7 +76,7 @@ def text_report(result: BacktestResult) -> str:
         if value != type(result.account)._field_defaults[name] or name == "initial_cash"
     )
     lines = [
-        f"{result.strategy}  ({params})",
+        " ".join(filter(None, (result.instrument, result.strategy, f" ({params})"))),
         f"{result.equity.index[0]:%Y-%m-%d} to {result.equity.index[-1]:%Y-%m-%d}, {len(result.equity)} bars",
         f"account: {rules}",
     ]
@@ -197,7 +198,8 @@ def _figure(result: BacktestResult, rows: int) -> tuple[Figure, list[Axes]]:
     params = ", ".join(
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in result.params.items()
     )
-    axes[0].set_title(f"{result.strategy}  {params}", loc="left", fontsize=11, color=INK)
+    title = "  ".join(filter(None, (result.instrument, result.strategy, params)))
+    axes[0].set_title(title, loc="left", fontsize=11, color=INK)
     return figure, list(axes)
 
 

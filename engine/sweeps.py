@@ -19,6 +19,7 @@ from engine.backtest import StrategyLike, as_strategy
 from engine.bars import Bars
 from engine.catalogue import METRICS
 from engine.cells import Cell
+from engine.clock import periods_per_year_of
 from engine.data import load_bars
 from engine.errors import EngineError, ParameterError
 from engine.evaluate import measure_cell, reason, score_rows
@@ -53,7 +54,7 @@ def sweep(
     params_table: pd.DataFrame | Iterable[Mapping[str, Any]],
     *,
     metrics: Sequence[str] | None = None,
-    periods_per_year: float = 252.0,
+    periods_per_year: float | None = None,
     n_jobs: int = -1,
     progress: bool | Progress = False,
     **account: Any,
@@ -63,7 +64,8 @@ def sweep(
     bars: one instrument, or several Bars with the same timestamps for a portfolio. params_table: a DataFrame, or any
     iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
     engine.catalogue.METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
-    ulcer_index, alpha and beta a row costs less than half. n_jobs: threads, -1 for all cores; a plain Python strategy
+    ulcer_index, alpha and beta a row costs less than half. periods_per_year: bars in a year; inferred from the bars
+    when None (engine.clock). n_jobs: threads, -1 for all cores; a plain Python strategy
     holds the interpreter and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in
     all or None).
 
@@ -79,7 +81,8 @@ def sweep(
     instruments = tuple(one if isinstance(one, Bars) else load_bars(one) for one in given)
     cell = Cell(-1 if several else 0, 0, len(instruments[0].close))
     tails = not TAIL_METRICS.isdisjoint(names)
-    work = Work(as_strategy(strategy), make_account(account), instruments, cell, float(periods_per_year), tails)
+    rate = periods_per_year_of(instruments[0].timestamp, periods_per_year)
+    work = Work(as_strategy(strategy), make_account(account), instruments, cell, rate, tails)
 
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from optim.objective import Objective
-from optim.record import BATCH, SLOT
+from optim.record import ASKED, BATCH, SLOT
 from optim.space import Point
 from optim.tasks import Result, Task
 from optim.verdict import Scored, judge, score_cell
@@ -67,7 +67,7 @@ class Candidate:
         if self.undefined:
             return
         if reports:
-            self.trial.report(scores[0] if reports == "raw" else objective.values(self.scores)[0], step)
+            self.trial.report(scores[0] if reports == "raw" else objective.values(self.cells, self.scores)[0], step)
 
     def freeze(self, objective: Objective, batch: int) -> FrozenTrial:
         """The finished trial as it goes into the record."""
@@ -85,6 +85,8 @@ class Candidate:
         frozen.values = values
         frozen.user_attrs = attrs
         frozen.system_attrs = {**frozen.system_attrs, BATCH: batch, SLOT: self.slot}
+        if self.trial.number != self.number:
+            frozen.system_attrs[ASKED] = self.trial.number
         frozen.datetime_start = datetime.fromtimestamp(self.started)
         frozen.datetime_complete = datetime.fromtimestamp(self.ended)
         return frozen

@@ -44,7 +44,9 @@ def sync(spec: StudySpec) -> int:
     from optim.tracking import sync as bring_up_to_date
 
     trials = record.trials()
-    summary = summarise(plan, trials, "as recorded" if len(trials) >= spec.study.n_trials else "interrupted")
+    with make_pool(plan, here=True) as pool:
+        ended = "as recorded" if len(trials) >= spec.study.n_trials else "interrupted"
+        summary = summarise(plan, trials, ended, pool)
     info, settings = study_info(plan, record), tracking_settings(plan)
     with console.status(f"Comparing {len(trials)} trials with MLflow ..."):
         report = bring_up_to_date(info, settings, trials, study_result(plan, summary))
@@ -67,7 +69,8 @@ def ui(spec: StudySpec) -> int:
 def show(spec: StudySpec) -> int:
     """Print the result of what is recorded so far."""
     plan, record = open_study(spec)
-    summary = summarise(plan, record.trials(), "as recorded")
+    with make_pool(plan, here=True) as pool:
+        summary = summarise(plan, record.trials(), "as recorded", pool)
     console = Console()
     print_summary(console, summary, best_params_toml(plan, summary))
     print_commands(console, summary, None)
@@ -112,7 +115,8 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
             raise SpecError(f"--trial {number}: the record has trials 0 to {len(trials) - 1}")
         trials = [trials[number]]
     inputs = list(differences(record.spec, plan.fingerprint()))
-    wrong = [again for again in replay_trials(plan, trials) if again.differences]
+    with make_pool(plan, here=True) as pool:
+        wrong = [again for again in replay_trials(plan, trials, pool) if again.differences]
     for again in wrong[:10]:
         console.print(f"trial {again.number}: {'; '.join(again.differences[:5])}", highlight=False, markup=False)
     if not wrong and not inputs:

@@ -2,6 +2,7 @@
 
 OptimError
 ├── SpecError      a study file, search space or flag that breaks a rule: file, key, value, rule, remedy
+├── CodeChangedError  a file of the strategy was edited while the study ran
 ├── RecordError    the persistent record cannot be read, written or belongs to another study
 ├── TrackingError  MLflow cannot be reached or refused
 """
@@ -13,6 +14,10 @@ class OptimError(Exception):
 
 class SpecError(OptimError):
     """Bad input from a study file, a search space or the command line."""
+
+
+class CodeChangedError(OptimError):
+    """The strategy's code is not what the study began with."""
 
 
 class RecordError(OptimError):

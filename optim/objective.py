@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from engine.catalogue import METRICS
+from engine.pooling import Aggregate, combine, over_cells
 from optim.errors import SpecError
 from optim.expressions import Expression, ExpressionError, parse, violation
 from optim.spec import StudySpec
@@ -24,35 +24,37 @@ class Goal(NamedTuple):
     name: str
     direction: Direction
     score: Callable[[Metrics], Any]
+    metric: bool = False  # of the catalogue: it knows what it is over several cells
 
 
 class Objective(NamedTuple):
     """Everything that turns cell metrics into a judgement."""
 
     goals: tuple[Goal, ...]
-    aggregate: str  # mean | median | min, the last meaning the worst cell
+    aggregate: Aggregate
     constraints: tuple[Expression, ...]
 
     def scores(self, metrics: Metrics) -> tuple[float, ...]:
         """The raw score of one cell for every goal; NaN where it is undefined."""
         return tuple(_number(goal.score, metrics) for goal in self.goals)
 
-    def values(self, scores: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-        """The aggregate over the cells judged so far, one number a goal."""
+    def values(self, cells: Sequence[Metrics], scores: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+        """The value over the cells judged so far, one number a goal: a metric's by its own rule, what `metrics` has.
+
+        The scores of an expression or function are aggregated.
+        """
         return tuple(
-            combine([score[i] for score in scores], self.aggregate, goal.direction) for i, goal in enumerate(self.goals)
+            over_cells(goal.name, cells, self.aggregate)
+            if goal.metric
+            else combine([score[i] for score in scores], self.aggregate, goal.direction)
+            for i, goal in enumerate(self.goals)
         )
 
     def metrics(self, cells: Sequence[Metrics]) -> dict[str, float]:
-        """Every metric over all cells: counts and amounts are summed, all else is aggregated."""
-        if len(cells) == 1:
-            return dict(cells[0])
-        table: dict[str, float] = {}
-        for name in cells[0]:
-            column = [cell[name] for cell in cells]
-            metric = METRICS[name]
-            table[name] = math.fsum(column) if metric.total else combine(column, self.aggregate, metric.direction)
-        return table
+        """Every metric over all cells, each by its own rule."""
+        return (
+            dict(cells[0]) if len(cells) == 1 else {name: over_cells(name, cells, self.aggregate) for name in METRICS}
+        )
 
     def violations(self, metrics: Metrics) -> dict[str, float]:
         """Distance to each constraint over the metrics of the whole trial:
@@ -60,19 +62,6 @@ class Objective(NamedTuple):
         feasible where <= 0 (Optuna's convention).
         """
         return {constraint.text: _violated(constraint, metrics) for constraint in self.constraints}
-
-
-def combine(values: Sequence[float], how: str, direction: str) -> float:
-    """Mean, median or worst of the cells; one undefined cell makes the whole undefined."""
-    if len(values) == 1:
-        return values[0]
-    if how == "mean":
-        return math.fsum(values) / len(values)  # NaN if one of them is
-    if any(map(math.isnan, values)):
-        return math.nan
-    if how == "median":
-        return statistics.median(values)
-    return min(values) if direction == "maximize" else max(values)
 
 
 def build_objective(spec: StudySpec) -> Objective:
@@ -95,7 +84,7 @@ def build_objective(spec: StudySpec) -> Objective:
 
 def _goal(name: str, direction: Direction | None, spec: StudySpec, where: str) -> Goal:
     if name in METRICS:
-        return Goal(name, direction or METRICS[name].direction, lambda metrics: metrics[name])
+        return Goal(name, direction or METRICS[name].direction, lambda metrics: metrics[name], metric=True)
     if direction is None:
         _ = _function(name, spec.folder, where) if ".py:" in name else _parse(name, where)
         raise SpecError(

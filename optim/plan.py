@@ -5,19 +5,22 @@ Everything that can be wrong is found here, before anything is written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.account import Account, make_account
 from engine.bars import Bars
 from engine.cells import Cell, split
+from engine.clock import check_periods_per_year, infer_periods_per_year
 from engine.data import content_hash, load_bars
 from engine.errors import EngineError
+from engine.source import ENGINE, code_hashes
 from engine.strategy import Strategy, load_strategy
 from optim.errors import SpecError
 from optim.expressions import suggestion
 from optim.objective import Objective, build_objective
-from optim.provenance import code_hash
 from optim.record import is_url
 from optim.secrets import expand
 from optim.sections import ENUMERATING
@@ -44,6 +47,15 @@ class Plan(NamedTuple):
     holdouts: tuple[Cell, ...]
     storage: str  # absolute path or URL, secrets in the clear
     tracking_uri: str  # absolute, secrets in the clear
+    code: Mapping[str, str]  # what the results depend on, by file (engine.source)
+
+    @property
+    def searched(self) -> tuple[Cell, ...]:
+        """The searched bars of each instrument, or of the portfolio, in one piece."""
+        return tuple(
+            Cell(i, 0, max(cell.stop for cell in self.cells if cell.instrument == i))
+            for i in dict.fromkeys(cell.instrument for cell in self.cells)
+        )
 
     def task(self, point: Mapping[str, Scalar], cells: tuple[Cell, ...]) -> Task:
         """One point on some cells; parameters named like an account rule replace the rule."""
@@ -63,9 +75,11 @@ class Plan(NamedTuple):
                 "sampler": spec.study.sampler.model_dump(),
                 "pruner": spec.study.pruner.model_dump(),
                 "enqueue": spec.study.enqueue,
+                "points": "swept in one sequence" if spec.sweeps else "asked in batches",
             },
-            "data": {"sha256": [d.digest for d in self.datasets], "periods_per_year": spec.data.periods_per_year},
-            "strategy": {"name": spec.strategy.name, "code": code_hash(self.strategy), "fixed": spec.strategy.fixed},
+            "data": {"bars": [d.digest for d in self.datasets], "periods_per_year": self.job.periods_per_year},
+            "strategy": {"name": spec.strategy.name, "fixed": spec.strategy.fixed},
+            "code": {_shown(name, spec.folder): digest for name, digest in self.code.items()},
             "search_space": {
                 **{p.name: _plain(p) for p in self.space.parameters},
                 "constraints": [c.text for c in self.space.constraints],
@@ -88,7 +102,9 @@ def make_plan(spec: StudySpec) -> Plan:
         raise SpecError(f"{spec.path}: [backtest] {error}") from None
     instruments, datasets = _load_data(spec)
     cells, holdouts = _make_cells(spec, instruments)
-    job = Job(strategy.reference, str(spec.folder), instruments, spec.data.periods_per_year)
+    code = code_hashes(_code_files(spec, strategy))
+    rate = _periods_per_year(spec, instruments)
+    job = Job(strategy.reference, str(spec.folder), instruments, rate, tuple(code.items()))
     plan = Plan(
         spec,
         space,
@@ -101,6 +117,7 @@ def make_plan(spec: StudySpec) -> Plan:
         holdouts,
         resolve_storage(spec),
         resolve_tracking(spec),
+        code,
     )
     _check_sampling(plan)
     return plan
@@ -146,6 +163,21 @@ def _load_strategy(spec: StudySpec) -> Strategy:
         raise SpecError(f"{spec.path}: [strategy] name = {spec.strategy.name!r}: {error}") from None
 
 
+def _code_files(spec: StudySpec, strategy: Strategy) -> list[Path]:
+    """Where a backtest's code begins: strategy, objectives of the user's own, engine."""
+    file, _, _ = strategy.reference.rpartition(":")
+    own = [spec.folder / name.rpartition(":")[0] for name in spec.study.objectives if ".py:" in name]
+    return [Path(file) if file else ENGINE / "strategies" / f"{strategy.name}.py", ENGINE / "evaluate.py", *own]
+
+
+def _shown(name: str, folder: Path) -> str:
+    """A file as a record names it: relative to the study's folder, so that both may move together."""
+    try:
+        return name if name == "engine" else Path(os.path.relpath(name, folder)).as_posix()
+    except ValueError:  # another drive of Windows
+        return Path(name).name
+
+
 def _check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) -> None:
     searched = [p.name for p in space.parameters]
     for name in searched:
@@ -184,6 +216,23 @@ def _load_data(spec: StudySpec) -> tuple[tuple[Bars, ...], tuple[Dataset, ...]]:
         instruments.append(bars)
         datasets.append(Dataset(file.stem, given, content_hash(bars), len(bars.timestamp), first, last))
     return tuple(instruments), tuple(datasets)
+
+
+def _periods_per_year(spec: StudySpec, instruments: tuple[Bars, ...]) -> float:
+    """The study's one clock: as given, if the bars agree, else inferred from them."""
+    rates = [infer_periods_per_year(bars.timestamp) for bars in instruments]
+    given = spec.data.periods_per_year
+    if spec.data.clock is not None:
+        if given is None:
+            raise SpecError(f"{spec.path}: [data] clock = 'as given' needs periods_per_year; give it, or remove clock")
+        return given
+    try:
+        for rate in rates:
+            check_periods_per_year(rates[0] if given is None else given, rate)
+    except EngineError as error:
+        several = "the instruments tick differently: " if given is None else ""
+        raise SpecError(f"{spec.path}: [data] {several}{error}") from None
+    return rates[0] if given is None else given
 
 
 def _make_cells(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:

@@ -22,6 +22,7 @@ from optim.spec import StudySpec
 _BLIND = (optuna.samplers.RandomSampler, optuna.samplers.QMCSampler)
 _ATTEMPTS = 400  # draws for a replacement; each of a neighbour goes this much farther than the one before
 _NEAREST, _FARTHER = 0.02, 1.1  # shares of a parameter's range
+_DRAWS = 10_000  # in a space too large to search through
 _ENUMERABLE = 100_000  # a space this small is searched through for a point that is still free
 
 
@@ -95,9 +96,9 @@ class Proposer:
         return replacement
 
     def _left(self, names: Collection[str], rng: np.random.Generator) -> Point | None:
-        """Any point of a small space that is still free, if possible with these parameters."""
-        if self._space.size() > _ENUMERABLE:
-            return None
+        """Any point that is still free: of a small space if possible with these parameters, of a large one if found."""
+        if self._space.size() > _ENUMERABLE:  # a used-up branch is left for another one
+            return next((p for p in (self._space.sample(rng) for _ in range(_DRAWS)) if self._free(p)), None)
         free = [point for point in self._space.grid() if self._free(point)]
         like = [point for point in free if point.keys() == set(names)] or free
         return like[rng.integers(len(like))] if like else None

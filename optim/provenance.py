@@ -1,22 +1,11 @@
-"""What results were made with: the strategy's code, versions, the commit of the study's repository."""
+"""What results were made with: versions, the commit of the study's repository."""
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import engine.strategies
-from engine.strategy import Strategy
-
-
-def code_hash(strategy: Strategy) -> str:
-    """SHA-256 of the strategy's source file."""
-    file, _, _ = strategy.reference.rpartition(":")
-    source = Path(file) if file else Path(engine.strategies.__path__[0]) / f"{strategy.name}.py"
-    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def versions() -> dict[str, str]:

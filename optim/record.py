@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from optim.tracking.settings import with_driver
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
 OWNER = "optim:owner"  # in a database: who writes, as another coordinator is told
 BATCH, SLOT = "optim:batch", "optim:slot"
+ASKED = "optim:asked"  # a trial's number in the memory of the search, where that is another one than in the record
 
 
 class Record:
@@ -87,24 +89,30 @@ def open_record(
 ) -> Record:
     """The study called `name` in `storage`, created when it is not there yet.
 
-    `fingerprint` is stored at creation; comparing it is the caller's business. RecordError when the storage cannot be
-    opened or holds a study of that name that optim did not make.
+    `fingerprint` is stored at creation, and anew while there is no trial: nothing depends on it yet. Comparing it is
+    the caller's business. RecordError when the storage cannot be opened or holds a study of that name that optim did
+    not make.
     """
     backend = _open_storage(storage)
     try:
         study = optuna.create_study(storage=backend, study_name=name, directions=list(directions), load_if_exists=True)
+        known = study.user_attrs.get(ID)
+        begun = bool(study.get_trials(deepcopy=False))
+        if begun and known is None:
+            raise RecordError(
+                f"{mask(storage)} has a study named {name!r} that was not made by optim; give [study] another name"
+            )
+        if known is not None and not begun and any(differences(study.user_attrs.get(SPEC, {}), fingerprint)):
+            optuna.delete_study(study_name=name, storage=backend)
+            study = optuna.create_study(storage=backend, study_name=name, directions=list(directions))
         if ID not in study.user_attrs:
-            if study.get_trials(deepcopy=False):
-                raise RecordError(
-                    f"{mask(storage)} has a study named {name!r} that was not made by optim; give [study] another name"
-                )
             if len(metrics) > 1:  # with one, trials_dataframe() keeps its column `value`, as Optuna's users know it
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     study.set_metric_names(list(metrics))
             study.set_user_attr(SPEC, dict(fingerprint))
             study.set_user_attr(VERSIONS, dict(versions))
-            study.set_user_attr(ID, uuid.uuid4().hex)
+            study.set_user_attr(ID, known or uuid.uuid4().hex)
     except RecordError:
         raise
     except Exception as error:
@@ -144,8 +152,26 @@ def _differences(then: Any, now: Any, place: str) -> Iterator[str]:
         for key in sorted(then.keys() | now.keys()):
             inner = f"[{key}]" if not place else f"{place} {key}" if place.endswith("]") else f"{place}.{key}"
             yield from _differences(then.get(key), now.get(key), inner)
+    elif isinstance(then, list) and isinstance(now, list) and any(map(_is_digest, then)) and len(then) == len(now):
+        for number, (one, other) in enumerate(zip(then, now, strict=True), start=1):
+            yield from _differences(one, other, f"{place} of file {number}")
     elif then != now:
-        yield f"{place} was {then!r}, is {now!r}"
+        if _is_digest(then) and _is_digest(now):
+            yield f"{place} has changed"
+        elif _is_digest(then) or _is_digest(now):
+            yield f"{place} is {'used no more' if now is None else 'used now, and was not'}"
+        else:
+            yield f"{place} was {_short(then)}, is {_short(now)}"
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _short(value: Any) -> str:
+    """A value of a fingerprint as a sentence can hold it."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _open_storage(storage: str) -> BaseStorage:

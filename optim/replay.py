@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
+from engine.evaluate import Outcome
 from optim.plan import Plan
-from optim.tasks import run_task
+from optim.workers import Pool
 
 
 class Replay(NamedTuple):
@@ -18,9 +19,13 @@ class Replay(NamedTuple):
     differences: tuple[str, ...]
 
 
-def replay(plan: Plan, trials: Sequence[FrozenTrial]) -> Iterator[Replay]:
-    """Every trial again, in order, from its recorded parameters alone."""
-    return (Replay(trial.number, tuple(_differences(plan, trial))) for trial in trials)
+def replay(plan: Plan, trials: Sequence[FrozenTrial], pool: Pool) -> list[Replay]:
+    """Every trial again, in order, from its recorded parameters alone, where `pool` runs the study's trials."""
+    tasks = [plan.task(trial.params, plan.cells[: cells_run(trial, len(plan.cells))]) for trial in trials]
+    return [
+        Replay(trial.number, tuple(_differences(plan, trial, result.outcomes)))
+        for trial, result in zip(trials, pool.run(tasks), strict=True)
+    ]
 
 
 def cells_run(trial: FrozenTrial, n_cells: int) -> int:
@@ -31,9 +36,7 @@ def cells_run(trial: FrozenTrial, n_cells: int) -> int:
     return judged if trial.state == TrialState.PRUNED and "infeasible" not in trial.user_attrs else judged + 1
 
 
-def _differences(plan: Plan, trial: FrozenTrial) -> Iterator[str]:
-    cells = plan.cells[: cells_run(trial, len(plan.cells))]
-    outcomes = run_task(plan.job, plan.task(trial.params, cells)).outcomes
+def _differences(plan: Plan, trial: FrozenTrial, outcomes: Sequence[Outcome]) -> Iterator[str]:
     error = next((f"cell {i}: {outcome.error}" for i, outcome in enumerate(outcomes) if outcome.error), "")
     recorded_error = trial.user_attrs.get("error", "")
     if error != recorded_error:
@@ -48,6 +51,6 @@ def _differences(plan: Plan, trial: FrozenTrial) -> Iterator[str]:
         if recorded is not None and recorded != value:
             yield f"{name} was {recorded!r}, is {value!r}"
     if trial.state == TrialState.COMPLETE:
-        values = plan.objective.values([plan.objective.scores(metrics) for metrics in good])
+        values = plan.objective.values(good, [plan.objective.scores(metrics) for metrics in good])
         if tuple(trial.values) != values:
             yield f"value was {trial.values!r}, is {list(values)!r}"

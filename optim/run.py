@@ -20,11 +20,10 @@ from optim.provenance import git_state, versions
 from optim.record import Record, differences, open_record
 from optim.report.console import Live, as_json, print_commands, print_summary
 from optim.secrets import mask
-from optim.showcase import backtests
 from optim.spec import StudySpec
 from optim.study import Search
 from optim.summary import Summary, best_params_toml, summarise
-from optim.sweep import Sweep, sweeps
+from optim.sweep import Sweep
 from optim.tracking.info import MirrorReport, Scalar, StudyInfo, StudyResult
 from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
 from optim.tracking.settings import MLflowSettings
@@ -59,8 +58,9 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
             console.print(text, highlight=False, markup=False)
         mirror = make_mirror(plan, record)
         mirror.finished(done)
-        reason = search(plan, record, mirror, console)
-        summary = summarise(plan, record.trials(), reason)
+        with make_pool(plan) as pool:
+            reason = search(plan, record, mirror, console, pool)
+            summary = summarise(plan, record.trials(), reason, pool)
         params_toml = best_params_toml(plan, summary)
         if not as_object:
             print_summary(console, summary, params_toml)
@@ -72,29 +72,24 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     return EXIT_INTERRUPTED if reason == "interrupted" else 0
 
 
-def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console) -> str:
+def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console, pool: Pool) -> str:
     """The search itself, under a progress bar and a signal handler; why it ended."""
-    with (
-        _stop_flag() as stop,
-        Live(console, plan, record.trials()) as live,
-        make_pool(plan) as pool,
-    ):
+    with _stop_flag() as stop, Live(console, plan, record.trials()) as live:
 
         def finished(trials: Sequence[FrozenTrial]) -> None:
             mirror.finished(trials)
             live.finished(trials)
 
         listener = Listener(finished, mirror.running, lambda: bool(stop))
-        search_or_sweep = Sweep if sweeps(plan.spec) else Search
+        search_or_sweep = Sweep if plan.spec.sweeps else Search
         return search_or_sweep(plan, record, pool, listener).run()
 
 
-def make_pool(plan: Plan) -> Pool:
-    """The workers of [parallel]."""
+def make_pool(plan: Plan, *, here: bool = False) -> Pool:
+    """The workers of [parallel]; `here`: on this machine although the study's are elsewhere."""
     given = plan.spec.parallel
-    return Pool(
-        plan.job, n_jobs=given.n_jobs, backend=given.backend, timeout=given.trial_timeout, address=given.address
-    )
+    backend = "auto" if here and given.backend in ("dask", "ray") else given.backend
+    return Pool(plan.job, n_jobs=given.n_jobs, backend=backend, timeout=given.trial_timeout, address=given.address)
 
 
 def check_fingerprint(plan: Plan, record: Record) -> None:
@@ -139,7 +134,7 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
         "folds": spec.evaluation.folds,
         "holdout": spec.evaluation.holdout,
         "aggregate": spec.evaluation.aggregate,
-        "periods_per_year": spec.data.periods_per_year,
+        "periods_per_year": plan.job.periods_per_year,
         "data_sha256": " ".join(d.digest for d in plan.datasets),
         "data_start": min(d.start for d in plan.datasets),
         "data_end": max(d.end for d in plan.datasets),
@@ -168,9 +163,9 @@ def study_result(plan: Plan, summary: Summary) -> StudyResult:
     best = summary.best
     status = "interrupted" if summary.reason in UNFINISHED else "finished"
     if best is None:
-        return StudyResult(None, None, None, "", _markdown(summary), status)
-    shown = backtests(plan, best.params)
-    return StudyResult(best.number, *shown, best_params_toml(plan, summary), _markdown(summary), status)
+        return StudyResult(None, (), (), "", _markdown(summary), status)
+    searched, _, holdout = (window.backtests if window else () for window in summary.winner)
+    return StudyResult(best.number, searched, holdout, best_params_toml(plan, summary), _markdown(summary), status)
 
 
 def close_mirror(mirror: StudyMirror, result: StudyResult, console: Console) -> MirrorReport:

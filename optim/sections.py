@@ -88,7 +88,8 @@ class DataSection(Section):
     paths: list[str] = []
     start: str | None = None
     end: str | None = None
-    periods_per_year: float = Field(default=252.0, gt=0)
+    periods_per_year: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # None: inferred from the bars
+    clock: Literal["as given"] | None = None  # periods_per_year holds although the bars say otherwise
 
     @field_validator("start", "end", mode="before")
     @classmethod

@@ -1,45 +1,80 @@
-"""The winner's backtests for a reader: one over all searched bars, one over the hold-out, with equity and trades."""
+"""The winner on whole stretches of bars: the searched ones in one run, beside buying and holding, and the hold-out.
+
+The one place that evaluates a winner: terminal, JSON, MLflow and files all show what is computed here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
-
-from engine.bars import Bars, slice_bars
+from engine.account import Account
+from engine.cells import Cell
 from optim.plan import Plan
+from optim.space import Value
+from optim.tasks import Result, Task
+from optim.workers import Pool
 
 if TYPE_CHECKING:
     from engine.backtest import BacktestResult
 
-
-def backtests(plan: Plan, params: Mapping[str, Any]) -> tuple[BacktestResult | None, BacktestResult | None]:
-    """The searched bars and the hold-out, each from fresh capital; None where there is nothing to show.
-
-    With several instruments the first is shown; a portfolio is not.
-    """
-    if plan.spec.portfolio:
-        return None, None
-    bars = plan.job.instruments[0]
-    n_bars = len(bars.close)
-    stop = plan.holdouts[0].start if plan.holdouts else n_bars
-    searched = _backtest(plan, params, bars, (0, stop))
-    return searched, _backtest(plan, params, bars, (stop, n_bars)) if stop < n_bars else None
+COSTS = ("initial_cash", "trade_on", "fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
+SHORT_DAYS = 90  # of fewer, a figure for a whole year means little
 
 
-def _backtest(plan: Plan, params: Mapping[str, Any], bars: Bars, window: tuple[int, int]) -> BacktestResult:
-    """One window; its signal has seen the bars before it, as in a cell of the search."""
-    from engine.backtest import BacktestEngine
+class Window(NamedTuple):
+    """One stretch of bars: each instrument, or the portfolio, from fresh capital in one run."""
 
-    start, stop = window
-    task = plan.task(params, ())
-    seen = slice_bars(bars, 0, stop)
-    target = plan.strategy.target(seen, plan.strategy.bind(task.params))[start:]
+    metrics: Mapping[str, float]  # over all instruments, each metric by its own rule; empty when it failed
+    backtests: tuple[BacktestResult, ...]  # one an instrument, named after it
+    error: str
+    days: float  # from its first bar to its last, of the shortest instrument
 
-    def signal(frame: pd.DataFrame, _: Mapping[str, Any]) -> Any:
-        return pd.Series(target, index=frame.index)
+    @property
+    def short(self) -> bool:
+        """Whether its annualised figures mean little."""
+        return self.days < SHORT_DAYS
 
-    signal.__name__ = plan.strategy.name
-    engine = BacktestEngine(periods_per_year=plan.job.periods_per_year, **task.account._asdict())
-    return engine.run_realistic(slice_bars(bars, start, stop), signal, task.params)
+
+class Showcase(NamedTuple):
+    """What a reader sees of the winner; None where there are no such bars."""
+
+    searched: Window | None = None
+    benchmark: Window | None = None  # buying and holding over the searched bars, at the account's costs
+    holdout: Window | None = None
+
+
+def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool) -> Showcase:
+    """Backtest a point where `pool` runs the study's trials: one that takes its process down takes a worker's."""
+    wanted = {"searched": plan.task(params, plan.searched)._replace(keep=True)}
+    wanted["benchmark"] = wanted["searched"]._replace(
+        strategy="buy_and_hold", params={}, account=Account(**{name: getattr(plan.account, name) for name in COSTS})
+    )
+    if plan.holdouts:
+        wanted["holdout"] = wanted["searched"]._replace(cells=plan.holdouts)
+    results = pool.run(list(wanted.values()))
+    return Showcase(**{
+        name: _window(plan, task, result) for (name, task), result in zip(wanted.items(), results, strict=True)
+    })  # fmt: skip
+
+
+def cell_days(plan: Plan, cell: Cell) -> float:
+    """The days from a cell's first bar to its last."""
+    times = plan.job.instruments[max(cell.instrument, 0)].timestamp
+    return float(times[cell.stop - 1] - times[cell.start]) / 86_400e9
+
+
+def _window(plan: Plan, task: Task, result: Result) -> Window:
+    days = min(cell_days(plan, cell) for cell in task.cells)
+    if error := next((outcome.error for outcome in result.outcomes if outcome.error), ""):
+        return Window({}, (), error, days)
+    names = ["portfolio"] if plan.spec.portfolio else _distinct([data.name for data in plan.datasets])
+    backtests = tuple(
+        backtest._replace(instrument=name) for backtest, name in zip(result.backtests, names, strict=True)
+    )
+    return Window(plan.objective.metrics([outcome.metrics for outcome in result.outcomes]), backtests, "", days)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names, numbered where two files of different folders have the same."""
+    return [name if names.count(name) == 1 else f"{name}_{k}" for k, name in enumerate(names, start=1)]

@@ -15,6 +15,7 @@ from engine.account import Account
 from optim.errors import SpecError
 from optim.expressions import suggestion
 from optim.sections import (
+    BLIND,
     DataSection,
     EvaluationSection,
     ParallelSection,
@@ -51,6 +52,17 @@ class StudySpec(Section):
     def portfolio(self) -> bool:
         """Whether all instruments share one account."""
         return bool(self.backtest.get("portfolio", False))
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether the points are one sequence: the sampler needs no feedback and nothing else does."""
+        return (
+            self.study.sampler.name in BLIND
+            and self.study.pruner.name == "NopPruner"
+            and not self.study.enqueue
+            and self.study.patience is None
+            and self.parallel.trial_timeout is None
+        )
 
     def account(self) -> Account:
         """The account rules that are the same for every trial."""

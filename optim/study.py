@@ -23,7 +23,7 @@ from optim.listener import Listener, StopRequested
 from optim.patience import Patience
 from optim.plan import Plan
 from optim.proposals import Proposer
-from optim.record import BATCH, SLOT, Record
+from optim.record import ASKED, BATCH, SLOT, Record
 from optim.samplers import looks_at_siblings, make_pruner
 from optim.tracking.info import LiveTrial
 from optim.workers import Pool
@@ -114,20 +114,32 @@ class Search:
             for trial in rows:
                 self._proposer.remember(trial.params)
             self._asked += len(rows)
+            self._catch_up(rows[0].system_attrs.get(STUDY_ATTRS, {}).get(ASKED, 0))
             if number < last - self._plan.spec.parallel.ahead:
-                self._study.add_trials(rows)
+                for row in rows:
+                    self._catch_up(row.system_attrs.get(ASKED, 0))
+                    self._study.add_trial(row)
                 self._patience.see(rows)
             else:
                 self._open.append(self._rerun(number, rows))
         self._recorded = {last: batches.get(last, {})}
         for trial in self._recorded[last].values():
             for name, value in trial.system_attrs.get(STUDY_ATTRS, {}).items():
-                self._storage.set_study_system_attr(self._study_id, name, value)
+                if name == ASKED:
+                    self._catch_up(value)
+                else:
+                    self._storage.set_study_system_attr(self._study_id, name, value)
+
+    def _catch_up(self, count: int) -> None:
+        """Let the memory hold `count` trials: a proposal that was thrown away took a number, and pruners count them."""
+        for _ in range(count - len(self._study.get_trials(deepcopy=False))):
+            self._study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
 
     def _rerun(self, number: int, rows: Sequence[FrozenTrial]) -> _Batch:
         self._study.sampler = optuna.samplers.RandomSampler()
         candidates = []
         for row in rows:
+            self._catch_up(row.system_attrs.get(ASKED, 0))
             keep = [name for name in row.system_attrs if not name.startswith(_LATER_ATTRS)]
             trial = resumed(self._study, row, keep)
             candidates.append(Candidate(row.number, row.system_attrs[SLOT], trial, row.params))
@@ -259,6 +271,10 @@ class Search:
             self._listener.running(LiveTrial(candidate.number, candidate.point, start, scores))
 
     def _study_attrs(self) -> dict[str, Any]:
-        """What a sampler keeps with the study (the position in a QMC sequence): a resumed study needs it."""
+        """What a sampler keeps with the study (the position in a QMC sequence), and how many trials the memory holds
+        if the record has fewer: a resumed study needs both.
+        """
         attrs = self._storage.get_study_system_attrs(self._study_id)
-        return {name: value for name, value in attrs.items() if isinstance(value, int | float | str)}
+        kept = {name: value for name, value in attrs.items() if isinstance(value, int | float | str)}
+        in_memory = len(self._study.get_trials(deepcopy=False))
+        return kept if in_memory == self._asked else {**kept, ASKED: in_memory}

@@ -18,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 from optim.plan import Plan
 from optim.record import is_url
 from optim.secrets import mask
-from optim.tasks import run_task
+from optim.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
 from optim.verdict import is_feasible
+from optim.workers import Pool
 
 TOP = 5
 REASONS = 3
@@ -37,9 +38,10 @@ class Summary(NamedTuple):
     obstacles: Mapping[str, int]  # likewise, why trials were infeasible
     top: tuple[FrozenTrial, ...]  # best first; the Pareto front when there are several objectives
     metrics: tuple[str, ...]
-    cells: str  # how the in-sample metrics came about, e.g. "mean of 5 cells"
-    holdout: Mapping[str, float]  # metrics of the best on the locked bars; empty without a hold-out
-    holdout_error: str
+    cells: str  # how the in-sample metrics came about, e.g. "over 5 cells"
+    short_cells: bool  # one of them is too short for annualised figures
+    clock: str  # bars in a year, and whether that was given
+    winner: Showcase  # the best on whole stretches of bars
     commands: Mapping[str, str]
     paths: Mapping[str, str]
 
@@ -54,19 +56,13 @@ class Summary(NamedTuple):
         return {name: attrs[name] for name in self.metrics if name in attrs}
 
 
-def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str) -> Summary:
-    """Rank the record and open the hold-out for the winner."""
+def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str, pool: Pool) -> Summary:
+    """Rank the record, show the winner on all searched bars and open the hold-out for it; `pool` backtests."""
     from engine.catalogue import METRICS
 
     directions = tuple(goal.direction for goal in plan.objective.goals)
     top = rank(trials, directions)[:TOP] if len(directions) == 1 else pareto(trials, directions)
-    holdout: Mapping[str, float] = {}
-    error = ""
-    if top and plan.holdouts:
-        result = run_task(plan.job, plan.task(top[0].params, plan.holdouts))
-        error = next((outcome.error for outcome in result.outcomes if outcome.error), "")
-        if not error:
-            holdout = plan.objective.metrics([outcome.metrics for outcome in result.outcomes])
+    inferred = " (inferred from the bars)" if plan.spec.data.periods_per_year is None else ""
     return Summary(
         plan.spec.study.name,
         reason,
@@ -77,12 +73,20 @@ def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str) -> Summary
         reasons(trials, "infeasible"),
         top,
         tuple(METRICS),
-        f"{plan.spec.evaluation.aggregate} of {len(plan.cells)} cells" if len(plan.cells) > 1 else "1 cell",
-        holdout,
-        error,
+        _cells_text(plan),
+        min(cell_days(plan, cell) for cell in plan.cells) < SHORT_DAYS,
+        f"{plan.job.periods_per_year:g} bars a year{inferred}",
+        show_winner(plan, top[0].params, pool) if top else Showcase(),
         commands(plan),
         {"study": str(plan.spec.path), "record": mask(plan.storage), "mlflow": mask(plan.tracking_uri)},
     )
+
+
+def _cells_text(plan: Plan) -> str:
+    if len(plan.cells) == 1:
+        return "1 cell"
+    how = {"mean": "over", "median": "median of", "min": "worst of"}[plan.spec.evaluation.aggregate]
+    return f"{how} {len(plan.cells)} cells"
 
 
 def rank(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> tuple[FrozenTrial, ...]:

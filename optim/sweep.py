@@ -20,7 +20,7 @@ from optim.listener import Listener
 from optim.objective import Objective
 from optim.plan import Plan
 from optim.record import BATCH, SLOT, Record
-from optim.sections import BLIND, ENUMERATING
+from optim.sections import ENUMERATING
 from optim.space import Point, SearchSpace
 from optim.spec import StudySpec
 from optim.tasks import Result
@@ -93,17 +93,6 @@ class Sweep:
     def _freeze(self, number: int, point: Point, result: Result) -> FrozenTrial:
         verdict = judge(self._plan.objective, scored(self._plan.objective, result))
         return freeze(number, point, self._distributions, verdict, result)
-
-
-def sweeps(spec: StudySpec) -> bool:
-    """Whether a study is a sweep: its sampler needs no feedback and nothing else does."""
-    return (
-        spec.study.sampler.name in BLIND
-        and spec.study.pruner.name == "NopPruner"
-        and not spec.study.enqueue
-        and spec.study.patience is None
-        and spec.parallel.trial_timeout is None
-    )
 
 
 def sweep_points(spec: StudySpec, space: SearchSpace) -> Iterator[Point]:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import joblib
 import numpy as np
@@ -22,9 +22,14 @@ from engine.account import Account
 from engine.bars import Bars, slice_bars
 from engine.cells import Cell
 from engine.errors import EngineError
-from engine.evaluate import Outcome, evaluate
+from engine.evaluate import Outcome, evaluate, reason
 from engine.memory import keep_freed_memory
+from engine.source import changed_file
 from engine.strategy import Strategy, load_strategy
+from optim.errors import CodeChangedError
+
+if TYPE_CHECKING:
+    from engine.backtest import BacktestResult
 
 
 class Job(NamedTuple):
@@ -34,6 +39,7 @@ class Job(NamedTuple):
     folder: str  # what a relative reference is relative to
     instruments: tuple[Bars, ...]
     periods_per_year: float
+    code: tuple[tuple[str, str], ...] = ()  # own files the strategy was made of, and their hashes (engine.source)
 
 
 class Task(NamedTuple):
@@ -42,6 +48,8 @@ class Task(NamedTuple):
     params: Mapping[str, Any]
     account: Account
     cells: tuple[Cell, ...]
+    keep: bool = False  # the backtests themselves are wanted, with equity and trades
+    strategy: str = ""  # another one than the job's, by its reference
 
 
 class Result(NamedTuple):
@@ -51,19 +59,54 @@ class Result(NamedTuple):
     started: float
     ended: float
     worker: int = 0
+    backtests: tuple[BacktestResult, ...] = ()  # one a cell, where the task wants them
 
 
 def run_task(job: Job, task: Task) -> Result:
     """Evaluate one candidate; the cells after a failed one are left out."""
     started = time.time()
     keep_freed_memory()
-    strategy = load_strategy(job.strategy, Path(job.folder))
+    strategy = _strategy(task.strategy or job.strategy, job.folder, job.code)
     outcomes: list[Outcome] = []
+    kept: list[BacktestResult] = []
     for cell in task.cells:
-        outcomes.append(evaluate(strategy, task.params, task.account, job.instruments, cell, job.periods_per_year))
+        if task.keep:
+            outcomes.append(_backtest(job, task, strategy, cell, kept))
+        else:
+            outcomes.append(evaluate(strategy, task.params, task.account, job.instruments, cell, job.periods_per_year))
         if outcomes[-1].error:
             break
-    return Result(tuple(outcomes), started, time.time(), threading.get_native_id())
+    return Result(tuple(outcomes), started, time.time(), threading.get_native_id(), tuple(kept))
+
+
+@functools.lru_cache(maxsize=64)
+def _strategy(reference: str, folder: str, code: tuple[tuple[str, str], ...]) -> Strategy:
+    """The strategy as it was when the study began: a process that has loaded it keeps it, whatever is edited since.
+
+    Raises CodeChangedError when it was edited before it could be loaded here.
+    """
+    if file := changed_file(dict(code)):
+        raise CodeChangedError(
+            f"{file} was edited while the study ran; every trial that has ended is safe: undo the edit and run the "
+            "same command to resume, or give [study] another name (--new-name NAME)"
+        )
+    return load_strategy(reference, Path(folder))
+
+
+def _backtest(job: Job, task: Task, strategy: Strategy, cell: Cell, kept: list[BacktestResult]) -> Outcome:
+    """What `evaluate` gives for a cell, and its backtest appended to `kept`."""
+    from engine.backtest import BacktestEngine
+
+    bars = job.instruments if cell.instrument < 0 else job.instruments[cell.instrument : cell.instrument + 1]
+    seen = [slice_bars(one, 0, cell.stop) for one in bars]
+    engine = BacktestEngine(periods_per_year=job.periods_per_year, **task.account._asdict())
+    try:
+        kept.append(
+            engine.run_realistic(seen if cell.instrument < 0 else seen[0], strategy, task.params, start=cell.start)
+        )
+    except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything
+        return Outcome({}, reason(strategy, error))
+    return Outcome(kept[-1].metrics, "")
 
 
 class Shared(Protocol):

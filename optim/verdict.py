@@ -54,7 +54,7 @@ def judge(objective: Objective, scored: Scored, *, pruned: bool = False) -> Verd
         attrs["infeasible"] = scored.undefined
         constraints[DEFINED] = 1.0
     elif not pruned:
-        state, values = TrialState.COMPLETE, objective.values(scored.scores)
+        state, values = TrialState.COMPLETE, objective.values(scored.cells, scored.scores)
     if scored.cells:
         metrics = objective.metrics(scored.cells)
         attrs |= {name: value for name, value in metrics.items() if value == value}

@@ -24,6 +24,7 @@ import joblib
 from engine.evaluate import Outcome
 from engine.strategy import load_strategy
 from optim.cluster import Dask, Ray
+from optim.errors import OptimError
 from optim.executors import Executor, Processes, Threads, choose_backend
 from optim.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
 
@@ -223,6 +224,8 @@ class Pool:
         stuck = not future.done()
         self._executor.release(future, kill=stuck)
         error = None if stuck else future.exception()
+        if isinstance(error, OptimError):
+            raise error
         if error is None and not stuck:
             for entry, result in zip(flight.entries, future.result(), strict=True):
                 self._landed.append((entry.tag, self._learn(result)))

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.catalogue import METRICS
 from optim.plan import Plan
+from optim.showcase import SHORT_DAYS
 from optim.summary import Summary
 from optim.tracking.info import MirrorReport
 from optim.verdict import is_feasible
@@ -93,8 +95,10 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
         return
     console.print(_top_table(summary))
     console.print(_metrics_table(summary))
-    if summary.holdout_error:
-        console.print(f"hold-out: {summary.holdout_error}", highlight=False, markup=False)
+    for name, window in (("searched bars in one run", summary.winner.searched), ("hold-out", summary.winner.holdout)):
+        if window and window.error:
+            console.print(f"{name}: {window.error}", highlight=False, markup=False, soft_wrap=True)
+    _print_notes(console, summary)
     console.print(f"[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
     console.print(params_toml, highlight=False, markup=False)
 
@@ -128,7 +132,11 @@ def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:
             "values": dict(zip(summary.objectives, best.values, strict=True)),
             "params": best.params,
         },
-        "metrics": {"in_sample": _plain(summary.in_sample()), "holdout": _plain(summary.holdout)},
+        "metrics": {
+            "in_sample": _plain(summary.in_sample()),
+            **{name: _plain(window.metrics if window else {}) for name, window in summary.winner._asdict().items()},
+        },
+        "clock": summary.clock,
         "top": [{"number": t.number, "values": list(t.values), "params": t.params} for t in summary.top],
         "counts": dict(summary.counts),
         "failures": dict(summary.failures),
@@ -154,20 +162,40 @@ def _top_table(summary: Summary) -> Table:
 
 
 def _metrics_table(summary: Summary) -> Table:
-    in_sample = summary.in_sample()
     table = Table(title=f"Trial {summary.best.number if summary.best else ''}", title_justify="left")
-    for heading in ("metric", f"in-sample ({summary.cells})", "hold-out"):
-        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    columns: list[tuple[str, Mapping[str, float], bool]] = [
+        (f"in-sample\n{summary.cells}", summary.in_sample(), summary.short_cells)
+    ]
+    headings = ("in-sample\nin one run", "buy and hold\nin one run", "hold-out")
+    for heading, window in zip(headings, summary.winner, strict=True):
+        if window is not None:
+            columns.append((heading, window.metrics, window.short))
+    table.add_column("metric")
+    for heading, _, _ in columns:
+        table.add_column(heading, justify="right")
     for name in dict.fromkeys((*(o for o in summary.objectives if o in summary.metrics), *SHOWN)):
         if name in summary.metrics:
-            table.add_row(name, metric_text(name, in_sample.get(name)), metric_text(name, summary.holdout.get(name)))
+            table.add_row(name, *(metric_text(name, found.get(name), short=short) for _, found, short in columns))
     return table
 
 
-def metric_text(name: str, value: float | None) -> str:
-    """A metric for a person: percentages where the field has them, a dash where it is undefined."""
+def _print_notes(console: Console, summary: Summary) -> None:
+    """What a reader of the table must know."""
+    console.print(f"Annualised with {summary.clock}.", highlight=False, markup=False)
+    if summary.short_cells or any(window and window.short for window in summary.winner):
+        text = f"(In brackets: fewer than {SHORT_DAYS} days made into a year; says nothing about a year.)"
+        console.print(text, highlight=False, markup=False)
+
+
+def metric_text(name: str, value: float | None, *, short: bool = False) -> str:
+    """A metric for a person: percentages where the field has them, a dash where it is undefined.
+
+    short: of too few days for a whole year.
+    """
     if value is None or math.isnan(value):
         return "–"
+    if short and METRICS[name].annualised:
+        return f"({metric_text(name, value)})"
     if name in _PERCENT:
         return f"{value:.2%}"
     return f"{value:,.0f}" if name == "n_trades" else f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.2f}"

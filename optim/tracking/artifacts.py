@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,8 @@ from optim.tracking.info import StudyInfo, StudyResult
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+    from engine.backtest import BacktestResult
 
 
 def log_config(client: Any, run_id: str, info: StudyInfo) -> None:
@@ -34,22 +37,30 @@ def log_reports(
 
 def log_backtests(client: Any, parent_id: str, best_id: str | None, result: StudyResult) -> None:
     """The best trial's backtest (plots/ reports/ config/) on its own run, plots and tables on the parent too; the
-    hold-out's under `holdout/` on the parent."""
+    hold-out's under `holdout/` on the parent. Of several instruments each has a folder in these.
+    """
     with TemporaryDirectory() as name:
-        if result.best is not None:
-            folder = Path(name) / "best"
-            folder.mkdir()
-            result.best.save(folder)
+        folder = Path(name) / "best"
+        for part in _save(result.best, folder):
             if best_id:
-                client.log_artifacts(best_id, str(folder))
-            for part in ("plots", "reports"):
-                if (folder / part).is_dir():
-                    client.log_artifacts(parent_id, str(folder / part), part)
-        if result.holdout is not None:
-            folder = Path(name) / "holdout"
-            folder.mkdir()
-            result.holdout.save(folder)
+                client.log_artifacts(best_id, str(folder / part), part)
+            if part != "config":
+                client.log_artifacts(parent_id, str(folder / part), part)
+        folder = Path(name) / "holdout"
+        if _save(result.holdout, folder):
             client.log_artifacts(parent_id, str(folder), "holdout")
+
+
+def _save(backtests: Sequence[BacktestResult], folder: Path) -> list[str]:
+    """Write the files of all backtests below `folder`, by their kind; returns the kinds."""
+    for backtest in backtests:
+        with TemporaryDirectory() as name:
+            for path in backtest.save(name):
+                kind, _, file = path.relative_to(name).as_posix().partition("/")
+                target = folder / kind / (backtest.instrument if len(backtests) > 1 else "") / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, target)
+    return sorted(part.name for part in folder.iterdir()) if backtests else []
 
 
 def log_datasets(client: Any, run_id: str, info: StudyInfo) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,8 +53,8 @@ class StudyResult(NamedTuple):
     """What is known once the search has ended."""
 
     best_number: int | None
-    best: BacktestResult | None  # in-sample
-    holdout: BacktestResult | None
+    best: Sequence[BacktestResult]  # over the searched bars, one an instrument
+    holdout: Sequence[BacktestResult]
     best_params_toml: str
     summary: str  # Markdown
     status: str = "finished"  # or "interrupted": the budget is not spent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import pytest
 from optim.tracking import MLflowSettings, StudyResult, sync
 from optim.tracking.links import study_link
 from optim.ui import Study, mlflow_links, open_dashboards
-from tests.tracking.builders import make_trials, study_info
+from tests.tracking.builders import backtest, make_trials, study_info
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -21,18 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 MANY = 10_000
-
-
-class Backtest:
-    """Stands for an engine result."""
-
-    def save(self, folder: Path) -> None:
-        for name in ("plots", "reports"):
-            (folder / name).mkdir()
-        (folder / "plots" / "equity_curve.png").write_bytes(base64.b64decode(PIXEL))
-        (folder / "reports" / "backtest_report.txt").write_text("Sharpe ratio 0.39")
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +29,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dashboards")
     settings = MLflowSettings(f"sqlite:///{folder}/mlflow.db", "browser")
     trials = make_trials(40)
-    result = StudyResult(39, Backtest(), None, "fast_window = 44\n", "Best: **0.39**")
+    result = StudyResult(39, [backtest()], [], "fast_window = 44\n", "Best: **0.39**")
     assert sync(study_info(), settings, trials, result).complete
     many = study_info(study_id="a11", name="many")
     assert sync(
-        many, settings._replace(experiment_name="many"), make_trials(MANY), StudyResult(MANY - 1, None, None, "", "")
+        many, settings._replace(experiment_name="many"), make_trials(MANY), StudyResult(MANY - 1, (), (), "", "")
     ).complete
     backend = optuna.storages.journal.JournalFileBackend(str(folder / "optuna.journal"))
     record = optuna.create_study(
@@ -125,7 +113,7 @@ def test_artifacts_are_previewed(page: Page, links: dict[str, str]) -> None:
     page.get_by_text("equity_curve.png", exact=True).click()
     image = page.get_by_role("img", name="plots/equity_curve.png")
     image.wait_for(state="attached")
-    page.wait_for_function("document.querySelector('img[alt=\"plots/equity_curve.png\"]').naturalWidth == 1")
+    page.wait_for_function("document.querySelector('img[alt=\"plots/equity_curve.png\"]').naturalWidth > 500")
     page.get_by_text("reports", exact=True).click()
     page.get_by_text("backtest_report.txt", exact=True).click()
     page.get_by_text("Sharpe ratio 0.39").wait_for()

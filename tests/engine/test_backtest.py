@@ -33,6 +33,7 @@ from engine.strategy import load_strategy
 ROOT = Path(__file__).parents[2]
 PARAMS = {"fast_window": 5, "slow_window": 20}
 RNG = np.random.default_rng(11)
+HOURLY = 8760.0  # the clock that is inferred for bars of every hour
 BARS, OTHER = random_bars(RNG, 400), random_bars(RNG, 400)
 
 
@@ -71,13 +72,13 @@ def test_a_dataframe_bars_and_evaluate_give_one_result():
     engine = BacktestEngine(fee_bps=10, stop_pct=0.03)
     one = engine.run_realistic(to_frame(BARS), "ma_crossover", PARAMS)
     two = engine.run_realistic(BARS, load_strategy("ma_crossover"), PARAMS)
-    outcome = evaluate(load_strategy("ma_crossover"), PARAMS, engine.account, (BARS,), Cell(0, 0, 400), 252.0)
+    outcome = evaluate(load_strategy("ma_crossover"), PARAMS, engine.account, (BARS,), Cell(0, 0, 400), HOURLY)
     assert one.metrics == two.metrics == outcome.metrics
     pd.testing.assert_series_equal(one.equity, two.equity)
     late = engine.run_realistic(BARS, "ma_crossover", PARAMS, start=150)
     assert (
         late.metrics
-        == evaluate(load_strategy("ma_crossover"), PARAMS, engine.account, (BARS,), Cell(0, 150, 400), 252.0).metrics
+        == evaluate(load_strategy("ma_crossover"), PARAMS, engine.account, (BARS,), Cell(0, 150, 400), HOURLY).metrics
     )
     assert len(late.equity) == 250
 
@@ -152,7 +153,7 @@ def test_a_portfolio_runs_through_the_engine(tmp_path):
     assert set(result.trades["instrument"]) == {0, 1}
     assert {path.relative_to(tmp_path).as_posix() for path in result.save(tmp_path)} == FILES
     cell = evaluate(
-        load_strategy("zscore_pairs"), result.params, Account(fee_bps=5), (BARS, OTHER), Cell(-1, 0, 400), 252.0
+        load_strategy("zscore_pairs"), result.params, Account(fee_bps=5), (BARS, OTHER), Cell(-1, 0, 400), HOURLY
     )
     assert cell.metrics == result.metrics
 
@@ -177,7 +178,7 @@ def test_sweep_equals_evaluate_row_by_row(n_jobs):
     strategy, account = load_strategy("ma_crossover"), Account(fee_bps=10, stop_pct=0.02)
     for row in swept.to_dict("records"):
         params = {name: row[name] for name in TABLE.columns}
-        expected = evaluate(strategy, params, account, (BARS,), Cell(0, 0, 400), 252.0).metrics
+        expected = evaluate(strategy, params, account, (BARS,), Cell(0, 0, 400), HOURLY).metrics
         np.testing.assert_array_equal([row[name] for name in METRICS], list(expected.values()))
 
 
@@ -232,7 +233,7 @@ def test_a_group_of_rows_is_what_each_row_is_alone(monkeypatch, group_bars, n_ba
         rules = {name: value for name, value in row.items() if name != "level"}
         try:
             expected = evaluate(
-                as_strategy(moody), {"level": row["level"]}, make_account(rules), (bars,), Cell(0, 0, n_bars), 252.0
+                as_strategy(moody), {"level": row["level"]}, make_account(rules), (bars,), Cell(0, 0, n_bars), HOURLY
             )
         except ParameterError as error:
             expected = Outcome({}, str(error))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.backtest import BacktestEngine, BacktestResult
-from engine.catalogue import METRICS
+from engine.catalogue import METRICS, RATIO_LIMIT
 from engine.data import load_bars
 from engine.jit import kernel
 from engine.metrics import N_METRICS, as_metrics, drawdowns, measure
@@ -141,12 +141,11 @@ def test_what_is_undefined_is_nan_and_not_zero():
         assert m[name] == 0.0, name
 
 
-def test_only_winners_have_no_profit_factor():
+def test_only_winners_have_the_highest_profit_factor():
     m = metrics_for([100, 101, 102, 103], [{PNL: 1.0}, {PNL: 2.0}, {PNL: -9.0, EXIT_REASON: OPEN}])
     assert m["n_trades"] == 2
     assert m["win_rate"] == 1.0
-    assert math.isnan(m["profit_factor"])
-    assert math.isnan(m["payoff_ratio"])
+    assert m["profit_factor"] == m["payoff_ratio"] == RATIO_LIMIT
     assert m["max_consecutive_losses"] == 0
     assert m["expectancy"] == 1.5
 

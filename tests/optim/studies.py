@@ -19,7 +19,7 @@ from optim.record import open_record
 from optim.run import make_pool
 from optim.spec import load_spec
 from optim.study import Search
-from optim.sweep import Sweep, sweeps
+from optim.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
 IBM = ROOT / "studies" / "data" / "ibm_1d.csv"
@@ -92,15 +92,24 @@ def run_here(path: Path, stop_after: int | None = None) -> tuple[str, list[Froze
         return stop_after is not None and rounds >= stop_after
 
     with make_pool(plan) as pool:
-        kind = Sweep if sweeps(plan.spec) else Search
+        kind = Sweep if plan.spec.sweeps else Search
         reason = kind(plan, record, pool, Listener(lambda _: None, lambda _: None, should_stop)).run()
     return reason, record.trials()
 
 
 def essence(trials: list[FrozenTrial]) -> list[tuple[Any, ...]]:
-    """All of the trials that must repeat to the last digit: everything but the times."""
+    """All of the trials that must repeat to the last digit: everything but the times, and the random state that Optuna
+    pickles with a CMA-ES optimiser and draws no number from.
+    """
+
+    def kept(attrs: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: ... if name.startswith("cma:optimizer") else value for name, value in attrs.items()}
+
     return [
-        (t.number, t.state, t.values, t.params, t.intermediate_values, t.user_attrs, t.system_attrs, t.distributions)
+        (
+            *(t.number, t.state, t.values, t.params, t.intermediate_values, t.user_attrs),
+            *(kept(t.system_attrs), t.distributions),
+        )
         for t in trials
     ]
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.catalogue import METRICS
+from engine.pooling import combine
 from optim.errors import SpecError
-from optim.objective import build_objective, combine
+from optim.objective import build_objective
 from optim.spec import load_spec
 from tests.optim.studies import write_study
 
@@ -37,6 +38,15 @@ def test_counts_are_summed_and_ratios_averaged(tmp_path: Path) -> None:
     )
     assert table["sharpe_ratio"] == 1.5
     assert table["n_trades"] == 7.0
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("aggregate", ["mean", "median", "min"])
+def test_an_objective_has_the_value_its_metric_has(tmp_path: Path, name: str, aggregate: str) -> None:
+    """One name, one number: max_drawdown as objective is what the tables call max_drawdown."""
+    made = objective(tmp_path, study={"objective": name}, evaluation={"aggregate": aggregate})
+    cells = [dict.fromkeys(METRICS, 0.5 + k) | {"win_rate": 0.5, "n_trades": 4.0} for k in range(3)]
+    assert made.values(cells, [made.scores(cell) for cell in cells]) == (made.metrics(cells)[name],)
 
 
 def test_a_metric_knows_its_direction(tmp_path: Path) -> None:

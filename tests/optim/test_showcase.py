@@ -4,21 +4,61 @@ from pathlib import Path
 import pytest
 
 from optim.plan import make_plan
-from optim.showcase import backtests
+from optim.run import make_pool
+from optim.showcase import Showcase, show_winner
 from optim.spec import load_spec
 from optim.tasks import run_task
-from tests.optim.studies import write_study
+from tests.optim.studies import IBM, write_study
+
+POINT = {"fast_window": 14, "slow_window": 153}
+RULES = (
+    {},
+    {"volatility_target": 0.2},
+    {"volatility_target": 0.2, "max_leverage": 2.0, "stop_pct": 0.05},
+    {"risk_per_trade": 0.01, "trailing_stop_pct": 0.08, "trade_on": "close"},
+)
 
 
-def test_what_is_shown_is_what_was_judged(tmp_path: Path) -> None:
-    plan = make_plan(load_spec(write_study(tmp_path, evaluation={"folds": 1, "holdout": 0.25})))
-    point = {"fast_window": 14, "slow_window": 153}
-    searched, holdout = backtests(plan, point)
-    assert searched is not None
-    assert holdout is not None
-    for cells, shown in ((plan.cells, searched), (plan.holdouts, holdout)):
-        judged = run_task(plan.job, plan.task(point, cells)).outcomes[0].metrics
-        assert shown.metrics == pytest.approx(judged, nan_ok=True)
-        assert len(shown.equity) == cells[0].stop - cells[0].start
-    assert searched.strategy == "ma_crossover"
-    assert pickle.loads(pickle.dumps(holdout)).metrics.keys() == holdout.metrics.keys()
+def show(path: Path, point: dict[str, int]) -> tuple[Showcase, list[list[dict[str, float]]]]:
+    """What is shown of a point, and the metrics a trial of the search would have on the same bars."""
+    plan = make_plan(load_spec(path))
+    with make_pool(plan) as pool:
+        shown = show_winner(plan, point, pool)
+    cells = (plan.searched, plan.holdouts)
+    return shown, [[o.metrics for o in run_task(plan.job, plan.task(point, part)).outcomes] for part in cells]
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("files", [1, 2])
+@pytest.mark.parametrize("portfolio", [False, True])
+def test_what_is_shown_saved_and_judged_is_one_backtest(
+    tmp_path: Path, rules: dict[str, float], files: int, portfolio: bool
+) -> None:
+    paths = []
+    for number in range(files):
+        paths.append(str(tmp_path / f"share{number}.csv"))
+        Path(paths[-1]).write_bytes(IBM.read_bytes())
+    backtest = {**rules, "portfolio": portfolio}
+    path = write_study(tmp_path, data={"path": None, "paths": paths}, evaluation={"holdout": 0.25}, backtest=backtest)
+    shown, judged = show(path, POINT)
+    for window, metrics in zip((shown.searched, shown.holdout), judged, strict=True):
+        assert window is not None
+        assert [dict(b.metrics) for b in window.backtests] == [pytest.approx(m, nan_ok=True) for m in metrics]
+        if len(metrics) == 1:
+            assert window.metrics == pytest.approx(metrics[0], nan_ok=True)
+        names = ["portfolio"] if portfolio else [f"share{number}" for number in range(files)]
+        assert [b.instrument for b in window.backtests] == names
+    assert pickle.loads(pickle.dumps(shown)).holdout.metrics.keys() == shown.holdout.metrics.keys()
+
+
+def test_the_benchmark_buys_once_at_the_first_open_and_holds(tmp_path: Path) -> None:
+    path = write_study(tmp_path, evaluation={"holdout": 0.25}, backtest={"fee_bps": 10.0, "stop_pct": 0.01})
+    shown, _ = show(path, POINT)
+    assert shown.benchmark is not None
+    (held,) = shown.benchmark.backtests
+    bars = make_plan(load_spec(path)).job.instruments[0]
+    stop = len(held.equity)
+    units = 10_000 / (bars.open[1] * 1.001)  # the fee is paid out of the same cash
+    assert held.equity.iloc[-1] == pytest.approx(units * bars.close[stop - 1])
+    assert shown.searched is not None
+    assert list(shown.searched.backtests[0].equity.index) == list(held.equity.index)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from optim.spec import load_spec
-from optim.sweep import sweep_points, sweeps
+from optim.spec import StudySpec, load_spec
+from optim.sweep import sweep_points
 from tests.optim.studies import essence, run_here, write_study
 
 NONE = {"pruner": None}
@@ -27,7 +27,7 @@ def test_a_sweep_finds_what_the_loop_finds(name: str, tmp_path: Path, monkeypatc
     for folder in ("sweep", "loop"):
         (tmp_path / folder).mkdir()
     path = write_study(tmp_path / "sweep", study={**NONE, "sampler": sampler}, strategy={"search_space": SMALL})
-    assert sweeps(load_spec(path))
+    assert load_spec(path).sweeps
     _, swept = run_here(path)
     points = [dict(trial.params) for trial in swept]
     assert points == [
@@ -37,9 +37,9 @@ def test_a_sweep_finds_what_the_loop_finds(name: str, tmp_path: Path, monkeypatc
         tmp_path / "loop", study={**NONE, "sampler": sampler, "enqueue": points}, strategy={"search_space": SMALL}
     )
     if name == "GridSampler":
-        monkeypatch.setattr("tests.optim.studies.sweeps", lambda spec: False)
+        monkeypatch.setattr(StudySpec, "sweeps", False)
     else:
-        assert not sweeps(load_spec(path))
+        assert not load_spec(path).sweeps
     _, looped = run_here(path)
     for one, other in zip(swept, looped, strict=True):
         assert (one.number, one.params, one.state, one.values) == (
@@ -88,6 +88,6 @@ def test_a_grid_knows_its_size_and_random_points_do_not_repeat(tmp_path: Path) -
 
 
 def test_a_pruner_makes_it_a_search(tmp_path: Path) -> None:
-    assert not sweeps(load_spec(write_study(tmp_path)))
-    assert sweeps(load_spec(write_study(tmp_path, study=NONE)))
-    assert not sweeps(load_spec(write_study(tmp_path, study={**NONE, "sampler": {"name": "TPESampler"}})))
+    assert not load_spec(write_study(tmp_path)).sweeps
+    assert load_spec(write_study(tmp_path, study=NONE)).sweeps
+    assert not load_spec(write_study(tmp_path, study={**NONE, "sampler": {"name": "TPESampler"}})).sweeps

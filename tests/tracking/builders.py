@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from engine.backtest import BacktestEngine, BacktestResult
+from engine.check import random_bars
 from optim.tracking import Dataset, StudyInfo
 
 T = TypeVar("T")
+WINDOWS = {"fast_window": 5, "slow_window": 20}
 START = datetime(2026, 1, 2, 3, 4, 5)
 SPACE = {
     "fast_window": IntDistribution(5, 50),
@@ -55,6 +60,14 @@ def make_trial(number: int, state: TrialState = TrialState.COMPLETE, **attribute
     trial.datetime_start = START + timedelta(seconds=number)
     trial.datetime_complete = trial.datetime_start + timedelta(milliseconds=300)
     return trial
+
+
+@functools.cache
+def backtest(instrument: str = "") -> BacktestResult:
+    """A backtest as the product makes it."""
+    engine = BacktestEngine(fee_bps=10)
+    result = engine.run_realistic(random_bars(np.random.default_rng(1), 300), "ma_crossover", WINDOWS)
+    return result._replace(instrument=instrument)
 
 
 def make_trials(count: int) -> list[FrozenTrial]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -16,16 +15,7 @@ from tests.tracking.builders import poll
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 
 
-class Backtest:
-    """Stands for an engine result: anything with `save(folder)`."""
-
-    def save(self, folder: Path) -> None:
-        for name in ("plots/equity_curve.png", "reports/metrics.json", "config/config_snapshot.json"):
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(name)
-
-
-RESULT = StudyResult(9, None, None, "fast_window = 14\n", "Best: **0.09**")
+RESULT = StudyResult(9, (), (), "fast_window = 14\n", "Best: **0.09**")
 
 
 def open_client(settings: MLflowSettings) -> MlflowClient:

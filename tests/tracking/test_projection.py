@@ -11,11 +11,10 @@ from optuna.trial import TrialState
 
 from optim.tracking import LiveTrial, Mirror, MLflowSettings, NullMirror, sync
 from optim.tracking.rows import milliseconds, run_name
-from tests.tracking.builders import START, make_trial, make_trials, study_info
+from tests.tracking.builders import START, backtest, make_trial, make_trials, study_info
 from tests.tracking.mlflow_side import (
     RESULT,
     STATUS,
-    Backtest,
     artifacts,
     children,
     open_client,
@@ -57,8 +56,11 @@ def test_mirror_projects_every_trial_with_its_state_and_true_times(settings: MLf
     assert [(point.step, point.value) for point in history] == [(step, 0.09 + step) for step in range(5)]
 
 
+PLOTS = {f"plots/{name}.png" for name in ("drawdown", "equity_curve", "monthly_returns", "trades_distribution")}
+
+
 def test_parent_carries_the_study(settings: MLflowSettings) -> None:
-    result = RESULT._replace(best=Backtest(), holdout=Backtest())
+    result = RESULT._replace(best=[backtest()], holdout=[backtest()])
     report = sync(study_info(), settings, make_trials(12), result)
     assert report.complete
     parent = open_client(settings).get_run(report.parent_run_id)
@@ -78,9 +80,9 @@ def test_parent_carries_the_study(settings: MLflowSettings) -> None:
     assert "ab" * 32 in dataset.profile
     assert artifacts(settings, parent.info.run_id, "config") == {"config/study.toml"}
     assert artifacts(settings, parent.info.run_id, "reports") >= {"reports/trials.parquet", "reports/best_params.toml"}
-    assert artifacts(settings, parent.info.run_id, "holdout/plots") == {"holdout/plots/equity_curve.png"}
+    assert artifacts(settings, parent.info.run_id, "holdout/plots") == {f"holdout/{plot}" for plot in PLOTS}
     assert artifacts(settings, best.info.run_id, "config") == {"config/config_snapshot.json"}
-    assert artifacts(settings, parent.info.run_id, "plots") == {"plots/equity_curve.png"}
+    assert artifacts(settings, parent.info.run_id, "plots") == PLOTS
 
 
 def test_the_guides_filter_finds_trials(settings: MLflowSettings) -> None:
@@ -268,3 +270,14 @@ def test_times_are_of_the_trial_even_when_it_has_no_end() -> None:
     trial.datetime_complete = None
     row = trial_row(study_info(), "p", trial)
     assert row.start == row.end == milliseconds(START + timedelta(seconds=3))
+
+
+def test_several_instruments_have_a_folder_each(settings: MLflowSettings) -> None:
+    both = [backtest("ibm"), backtest("msft")]
+    report = sync(study_info(), settings, make_trials(12), RESULT._replace(best=both, holdout=both))
+    for instrument in ("ibm", "msft"):
+        for folder in ("plots", "holdout/plots"):
+            found = artifacts(settings, report.parent_run_id, f"{folder}/{instrument}")
+            assert found == {f"{folder}/{instrument}/{plot.removeprefix('plots/')}" for plot in PLOTS}
+        trades = artifacts(settings, report.parent_run_id, f"reports/{instrument}")
+        assert f"reports/{instrument}/trades.csv.gz" in trades
