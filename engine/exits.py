@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from engine.account import Rules
 from engine.arrays import Array
@@ -27,55 +28,69 @@ from engine.orders import (
     market_price,
     record_trade,
 )
+from engine.tolerance import TOLERANCE, exceeds
+
+
+class Levels(NamedTuple):
+    """Where a position is closed inside a bar. Off is 0 below and infinity above.
+
+    A low at or below `lower`, or a high at or above `upper`, touches a level: these two are the levels widened by the
+    tolerance, so that 110 touches 100 * 1.1, which is 110.00000000000001 as a float.
+    """
+
+    lower: float
+    upper: float
+    stop: float  # the levels themselves, where the fills are
+    take: float
+    reason: float  # why at the stop
 
 
 @inner
-def exit_levels(state: Array, margin: float, rules: Rules) -> tuple[float, float, float]:
-    """The prices at or beyond which the position is closed, and why at the stop: (lower, upper, stop reason).
+def exit_levels(state: Array, margin: float, rules: Rules) -> Levels:
+    """The levels of the position that is held. margin: the maintenance margin, 0 where it is judged elsewhere.
 
-    margin: the maintenance margin, 0 where it is judged elsewhere.
-    Off is 0 below and infinity above. For a long position the stop is the lower level, for a short one the upper.
+    For a long position the stop is the lower level, for a short one the upper.
     """
     quantity = state[QUANTITY]
     if quantity == 0.0:
-        return 0.0, math.inf, STOP
+        return Levels(0.0, math.inf, 0.0, math.inf, STOP)
     entry = state[ENTRY_VALUE] / abs(state[ENTRY_QUANTITY])
     side = 1.0 if quantity > 0.0 else -1.0
     stop, reason = (0.0, STOP) if side > 0.0 else (math.inf, STOP)
+    take = math.inf if side > 0.0 else 0.0
     if rules.stop > 0.0:
         stop = entry * (1.0 - side * rules.stop)
     if rules.trail > 0.0:
         level = state[EXTREME] * (1.0 - side * rules.trail)
-        if (level - stop) * side > 0.0:
+        if exceeds(level * side, stop * side, level):
             stop, reason = level, TRAIL
     if margin > 0.0:
         level = -state[CASH] / (quantity * (1.0 - side * margin))
-        if (level - stop) * side > 0.0:
+        if exceeds(level * side, stop * side, level):
             stop, reason = level, MARGIN
-    if side > 0.0:
-        return stop, entry * (1.0 + rules.take_profit) if rules.take_profit > 0.0 else math.inf, reason
-    return entry * (1.0 - rules.take_profit) if rules.take_profit > 0.0 else 0.0, stop, reason
+    if rules.take_profit > 0.0:
+        take = entry * (1.0 + side * rules.take_profit)
+    lower, upper = (stop, take) if side > 0.0 else (take, stop)
+    return Levels(lower * (1.0 + TOLERANCE), upper * (1.0 - TOLERANCE), stop, take, reason)
 
 
 @inner
-def leave(t: int, open_: float, worst: float, levels: tuple[float, float, float], books: Books, rules: Rules) -> None:
-    """Close a position whose bar reached one of its levels: gaps at the open, the stop before the take-profit.
+def leave(t: int, open_: float, worst: float, levels: Levels, books: Books, rules: Rules) -> None:
+    """Close a position whose bar touched one of its levels: gaps at the open, the stop before the take-profit.
 
-    worst: the low of the bar for a long position, the high for a short one. levels: see exit_levels.
+    worst: the low of the bar for a long position, the high for a short one.
     A stop is a market order; a take-profit is a limit order and pays neither slippage nor spread.
     """
     quantity = books.state[QUANTITY]
     long = quantity > 0.0
-    lower, upper, reason = levels
-    stop, take = (lower, upper) if long else (upper, lower)
-    if (open_ <= stop) if long else (open_ >= stop):
-        close_position(t, market_price(-quantity, open_, rules), reason, books, rules)
-    elif (open_ >= take) if long else (open_ <= take):
+    if (open_ <= levels.lower) if long else (open_ >= levels.upper):
+        close_position(t, market_price(-quantity, open_, rules), levels.reason, books, rules)
+    elif (open_ >= levels.upper) if long else (open_ <= levels.lower):
         close_position(t, open_, TAKE, books, rules)
-    elif (worst <= stop) if long else (worst >= stop):
-        close_position(t, market_price(-quantity, stop, rules), reason, books, rules)
+    elif (worst <= levels.lower) if long else (worst >= levels.upper):
+        close_position(t, market_price(-quantity, levels.stop, rules), levels.reason, books, rules)
     else:
-        close_position(t, take, TAKE, books, rules)
+        close_position(t, levels.take, TAKE, books, rules)
 
 
 @inner

@@ -1,4 +1,9 @@
-"""Compiled indicators. Each is causal, returns shape (n_bars,) and NaN until it has seen enough bars."""
+"""Compiled indicators. Each is causal, returns shape (n_bars,) and NaN until it has seen enough bars.
+
+What stands still has no rounding error: sums are taken over differences, which are exactly 0 there. NaN among the
+values is warm-up: a window that holds one is NaN, and `ema`, `rsi`, `atr` and `macd` begin anew after it. So indicators
+take indicators: sma(roc(x, 2), 3) has its first value at bar 4.
+"""
 
 from __future__ import annotations
 
@@ -8,59 +13,94 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.jit import inner, kernel
+from engine.tolerance import exceeds
+
+
+@inner
+def _end_of_run(values: Array, start: int) -> int:
+    """The first bar from `start` on that is NaN; n_bars when none is."""
+    t = start
+    while t < len(values) and not math.isnan(values[t]):
+        t += 1
+    return t
 
 
 @kernel
 def sma(values: Array, window: int) -> Array:
     """Simple moving average. Warm-up: window - 1 bars."""
     out = np.full(len(values), np.nan)
-    total, share = 0.0, 1.0 / window
-    for t in range(len(values)):
-        total += values[t] - (values[t - window] if t >= window else 0.0)
-        if t >= window - 1:
-            out[t] = total * share
+    tails = np.zeros(min(window, len(values)))
+    start = 0
+    while start < len(values):
+        stop = _end_of_run(values, start)
+        _means(values[start:stop], window, tails, out[start:stop])
+        start = stop + 1
     return out
+
+
+@inner
+def _means(values: Array, window: int, tails: Array, out: Array) -> None:
+    """Fill out[window - 1:]. Nothing is ever subtracted from a sum, so nothing drifts, and no old value leaves a trace.
+
+    Every window that ends in the block s <= t < s + window holds values[s]: it is the end of what lies before the block
+    and the beginning of the block, and both are summed as distances from values[s]. tails: scratch, its last one 0.
+    """
+    share = 1.0 / window
+    for s in range(window - 1, len(values), window):
+        anchor, tail, head = values[s], 0.0, 0.0
+        before, block, means = values[s - window + 1 : s], values[s : s + window], out[s : s + window]
+        for i in range(window - 2, -1, -1):
+            tail += before[i] - anchor
+            tails[i] = tail
+        for i in range(len(block)):
+            head += block[i] - anchor
+            means[i] = anchor + (tails[i] + head) * share
 
 
 @kernel
 def ema(values: Array, window: int) -> Array:
     """Exponential moving average, alpha 2 / (window + 1), from the mean of the first window. Warm-up: window - 1."""
-    n = len(values)
-    out = np.full(n, np.nan)
-    if n < window:
-        return out
-    mean = 0.0
-    for t in range(window):
-        mean += values[t]
-    mean /= window
-    alpha = 2.0 / (window + 1.0)
-    out[window - 1] = mean
-    for t in range(window, n):
-        mean += alpha * (values[t] - mean)
-        out[t] = mean
+    out = np.full(len(values), np.nan)
+    forever = (window - 1.0) / (window + 1.0)
+    seen, mean = 0, 0.0
+    for t in range(len(values)):
+        if math.isnan(values[t]):
+            seen, mean = 0, 0.0
+            continue
+        seen += 1
+        mean = _blend(values[t], mean, 1.0 - 1.0 / seen if seen <= window else forever)
+        if seen >= window:
+            out[t] = mean
     return out
+
+
+@inner
+def _blend(new: float, mean: float, kept: float) -> float:
+    """A mean that keeps the share `kept` of itself: all of it where nothing moves, nothing of it where kept is 0."""
+    return new + kept * (mean - new)
 
 
 @kernel
 def rsi(values: Array, period: int) -> Array:
-    """Relative strength index with Wilder's smoothing, 0 to 100; 50 when nothing moved. Warm-up: period bars."""
-    n = len(values)
-    out = np.full(n, np.nan)
-    if n <= period:
-        return out
-    gain, loss = 0.0, 0.0
-    for t in range(1, period + 1):
+    """Relative strength index with Wilder's smoothing, 0 to 100; 50 until something moved. Warm-up: period bars.
+
+    Where nothing moves it stays as it is: gains and losses fade in proportion.
+    """
+    out = np.full(len(values), np.nan)
+    seen, gain, loss, index = 0, 0.0, 0.0, 50.0
+    for t in range(1, len(values)):
         change = values[t] - values[t - 1]
-        gain += max(change, 0.0)
-        loss += max(-change, 0.0)
-    gain /= period
-    loss /= period
-    out[period] = 100.0 * gain / (gain + loss) if gain + loss > 0.0 else 50.0
-    for t in range(period + 1, n):
-        change = values[t] - values[t - 1]
-        gain += (max(change, 0.0) - gain) / period
-        loss += (max(-change, 0.0) - loss) / period
-        out[t] = 100.0 * gain / (gain + loss) if gain + loss > 0.0 else 50.0
+        if math.isnan(change):
+            seen, gain, loss, index = 0, 0.0, 0.0, 50.0
+            continue
+        seen += 1
+        kept = 1.0 - 1.0 / min(seen, period)  # the mean of the first `period` changes, then Wilder's
+        gain = _blend(max(change, 0.0), gain, kept)
+        loss = _blend(max(-change, 0.0), loss, kept)
+        if change != 0.0:
+            index = 100.0 * gain / (gain + loss)
+        if seen >= period:
+            out[t] = index
     return out
 
 
@@ -71,10 +111,10 @@ def wma(values: Array, window: int) -> Array:
     out = np.full(n, np.nan)
     share = 2.0 / (window * (window + 1.0))
     for t in range(window - 1, n):
-        total = 0.0
+        anchor, total = values[t], 0.0
         for i in range(window):
-            total += (i + 1) * values[t - window + 1 + i]
-        out[t] = total * share
+            total += (i + 1) * (values[t - window + 1 + i] - anchor)
+        out[t] = anchor + total * share
     return out
 
 
@@ -89,11 +129,15 @@ def std(values: Array, window: int) -> Array:
 
 @kernel
 def zscore(values: Array, window: int) -> Array:
-    """(value - mean) / deviation (ddof 0) of the last `window`; 0 where all are equal. Warm-up: window - 1."""
+    """(value - mean) / deviation (ddof 0) of the last `window`; 0 where all are equal. Warm-up: window - 1.
+
+    Equal is what differs by rounding only, see engine/tolerance.py; its scale is the value.
+    """
     out = np.full(len(values), np.nan)
     for t in range(window - 1, len(values)):
         mean, deviation = _spread(values, t, window)
-        out[t] = (values[t] - mean) / deviation if deviation > 0.0 else 0.0
+        moved = exceeds(deviation, 0.0, abs(values[t])) or math.isnan(deviation)
+        out[t] = (values[t] - mean) / deviation if moved else 0.0
     return out
 
 
@@ -126,18 +170,16 @@ def roc(values: Array, period: int) -> Array:
 @kernel
 def atr(high: Array, low: Array, close: Array, period: int) -> Array:
     """Average true range with Wilder's smoothing, from the mean of the first `period` ranges. Warm-up: period bars."""
-    n = len(close)
-    out = np.full(n, np.nan)
-    if n <= period:
-        return out
-    mean = 0.0
-    for t in range(1, n):
+    out = np.full(len(close), np.nan)
+    seen, mean = 0, 0.0
+    for t in range(1, len(close)):
         reach = max(high[t], close[t - 1]) - min(low[t], close[t - 1])
-        if t <= period:
-            mean += reach / period
-        else:
-            mean += (reach - mean) / period
-        if t >= period:
+        if math.isnan(high[t] + low[t] + close[t] + close[t - 1]):
+            seen, mean = 0, 0.0
+            continue
+        seen += 1
+        mean = _blend(reach, mean, 1.0 - 1.0 / min(seen, period))
+        if seen >= period:
             out[t] = mean
     return out
 
@@ -146,10 +188,7 @@ def atr(high: Array, low: Array, close: Array, period: int) -> Array:
 def macd(values: Array, fast: int, slow: int, smooth: int) -> tuple[Array, Array]:
     """ema(fast) - ema(slow) and its ema over `smooth` bars. Warm-up: slow - 1 and slow + smooth - 2 bars."""
     line = ema(values, fast) - ema(values, slow)
-    signal = np.full(len(values), np.nan)
-    if len(values) >= slow:
-        signal[slow - 1 :] = ema(line[slow - 1 :], smooth)
-    return line, signal
+    return line, ema(line, smooth)
 
 
 @kernel
@@ -166,17 +205,19 @@ def lowest(values: Array, window: int) -> Array:
 
 @kernel
 def _extreme(values: Array, window: int, sign: float) -> Array:
-    n = len(values)
-    out = np.full(n, np.nan)
-    queue = np.empty(n, np.int64)  # bars whose value no later one has beaten yet
-    head, tail = 0, 0
-    for t in range(n):
+    out = np.full(len(values), np.nan)
+    queue = np.empty(len(values), np.int64)  # bars whose value no later one has beaten yet
+    start, head, tail = 0, 0, 0
+    for t in range(len(values)):
+        if math.isnan(values[t]):
+            start, head, tail = t + 1, 0, 0
+            continue
         while tail > head and sign * values[queue[tail - 1]] <= sign * values[t]:
             tail -= 1
         queue[tail] = t
         tail += 1
         if queue[head] <= t - window:
             head += 1
-        if t >= window - 1:
+        if t >= start + window - 1:
             out[t] = values[queue[head]]
     return out

@@ -39,6 +39,7 @@ from engine.orders import (
 )
 from engine.rules import unpack_rules
 from engine.simulate import Run
+from engine.tolerance import reaches
 
 
 class Panel(NamedTuple):
@@ -142,11 +143,11 @@ def play(panel: Panel, targets: Array, scales: Array, rules: Rules, equity: Arra
             send_orders(t, t, panel.close, panel, targets, scales, rules, states, trades)
         net, gross = values(t, panel.close, states)
         equity[t] = states[0, CASH] + net
-        if equity[t] <= floor:
+        if reaches(floor, equity[t], floor):
             return end(t, panel, equity[t] <= 0.0, rules, states, trades)
         if rules.max_drawdown > 0.0:
             floor = max(floor, equity[t] * (1.0 - rules.max_drawdown))
-        if gross > 0.0 and equity[t] <= rules.margin * gross:
+        if gross > 0.0 and reaches(rules.margin * gross, equity[t], gross):
             called = True
             if on_close:
                 close_all(t, MARGIN, panel.close, rules, states, trades)
@@ -195,10 +196,10 @@ def send_orders(
 @inner
 def guard(i: int, t: int, panel: Panel, rules: Rules, books: Books) -> None:
     """Exits of one instrument inside bar t."""
-    lower, upper, reason = exit_levels(books.state, 0.0, rules)
-    if panel.low[i, t] <= lower or panel.high[i, t] >= upper:
+    levels = exit_levels(books.state, 0.0, rules)
+    if panel.low[i, t] <= levels.lower or panel.high[i, t] >= levels.upper:
         worst = panel.low[i, t] if books.state[QUANTITY] > 0.0 else panel.high[i, t]
-        leave(t, panel.open[i, t], worst, (lower, upper, reason), books, rules)
+        leave(t, panel.open[i, t], worst, levels, books, rules)
 
 
 @inner

@@ -10,7 +10,7 @@ import numpy as np
 from engine.account import Rules
 from engine.arrays import Array, Integers
 from engine.bars import Bars
-from engine.exits import charge, exit_levels, forgive_debt, leave, track_extreme, write_off
+from engine.exits import Levels, charge, exit_levels, forgive_debt, leave, track_extreme, write_off
 from engine.jit import inner, kernel
 from engine.orders import (
     BOTH,
@@ -35,6 +35,7 @@ from engine.orders import (
     record_trade,
 )
 from engine.rules import unpack_rules
+from engine.tolerance import reaches
 
 STRIDE = 8  # bars marked at once: a loop whose length varies less is mispredicted less
 
@@ -125,10 +126,10 @@ def play_plain(
             turn += 1
         after = min(turns[turn] + 1 if target[t] == state[HELD] else t + 1, n)  # the bar of the next order
         stop = after
-        levels = (0.0, math.inf, STOP)
+        levels = Levels(0.0, math.inf, 0.0, math.inf, STOP)
         if guarded and state[QUANTITY] != 0.0:
             levels = exit_levels(state, rules.margin, rules)
-            stop = first_beyond(bars.low, bars.high, t, after, levels[0], levels[1])
+            stop = first_beyond(bars.low, bars.high, t, after, levels.lower, levels.upper)
         ruined = mark(bars.close, t, stop, state[CASH], state[QUANTITY], equity)
         if ruined >= 0:
             return end(ruined, bars, equity, books, rules)
@@ -180,9 +181,9 @@ def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, b
         if not on_close and (wish != state[HELD] or is_due(t, state, rules)):
             follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
         if state[QUANTITY] != 0.0:
-            lower, upper, reason = exit_levels(state, rules.margin, rules)
-            if low[t] <= lower or high[t] >= upper:
-                leave(t, open_[t], low[t] if state[QUANTITY] > 0.0 else high[t], (lower, upper, reason), books, rules)
+            levels = exit_levels(state, rules.margin, rules)
+            if low[t] <= levels.lower or high[t] >= levels.upper:
+                leave(t, open_[t], low[t] if state[QUANTITY] > 0.0 else high[t], levels, books, rules)
         if state[QUANTITY] != 0.0:
             charge(close[t], max(-state[CASH], 0.0), books, rules)
             if rules.trail > 0.0:
@@ -192,7 +193,7 @@ def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, b
         if on_close and (wish != state[HELD] or is_due(t, state, rules)):
             follow(wish, Moment(t, close[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
         equity[t] = state[CASH] + state[QUANTITY] * close[t]
-        if equity[t] <= floor:
+        if reaches(floor, equity[t], floor):
             return end(t, bars, equity, books, rules)
         if rules.max_drawdown > 0.0:
             floor = max(floor, equity[t] * (1.0 - rules.max_drawdown))

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+TOLERANCE = 1e-12  # of a price level
+
 
 @dataclass
 class Position:
@@ -217,17 +219,24 @@ class Simulator:
             level = -self.cash / (p.quantity * (1 - sign * m))
             if level > 0:
                 stops.append((level, "margin_call"))
-        nothing = (-math.inf if long else math.inf, "")
-        stop, reason = (max if long else min)(stops, key=lambda pair: pair[0], default=nothing)
+        stop, reason = (-math.inf if long else math.inf), ""
+        for level, why in stops:  # a tighter one, by more than rounding
+            if sign * (level - stop) > TOLERANCE * level:
+                stop, reason = level, why
         take = p.entry_price * (1 + sign * self.a.take_profit_pct) if self.a.take_profit_pct > 0 else sign * math.inf
         worst, best = (low, high) if long else (high, low)
-        if sign * open_ <= sign * stop:
+
+        def at_or_beyond(price: float, level: float, direction: int) -> bool:
+            short_of_it = direction * (level - price)
+            return short_of_it <= TOLERANCE * abs(level) if math.isfinite(level) else False
+
+        if at_or_beyond(open_, stop, -sign):
             self.leave(i, t, self.paid(-p.quantity, open_), reason)
-        elif sign * open_ >= sign * take:
+        elif at_or_beyond(open_, take, sign):
             self.leave(i, t, open_, "take_profit")
-        elif sign * worst <= sign * stop:
+        elif at_or_beyond(worst, stop, -sign):
             self.leave(i, t, self.paid(-p.quantity, stop), reason)
-        elif sign * best >= sign * take:
+        elif at_or_beyond(best, take, sign):
             self.leave(i, t, take, "take_profit")
 
     def holding_costs(self, t: int) -> None:
@@ -287,7 +296,7 @@ class Simulator:
                 self.stop_for_good(t)
                 return self
             d = self.a.max_drawdown_stop
-            if d > 0 and self.equity[t] <= peak * (1 - d):
+            if d > 0 and self.equity[t] <= peak * (1 - d) * (1 + TOLERANCE):
                 held = any(p.quantity != 0 for p in self.positions)
                 end = t + 1 if held and not on_close else t
                 if end < self.n:
@@ -296,7 +305,7 @@ class Simulator:
                     return self
             peak = max(peak, self.equity[t])
             gross = sum(abs(p.quantity) * b["close"][t] for p, b in zip(self.positions, self.bars, strict=True))
-            if self.k > 1 and gross > 0 and self.equity[t] <= self.a.maintenance_margin * gross:
+            if self.k > 1 and gross > 0 and self.equity[t] <= (self.a.maintenance_margin + TOLERANCE) * gross:
                 if on_close:
                     self.close_all(t, "close", "margin_call")
                     self.equity[t] = self.cash

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from engine.arrays import Array
 from engine.bars import Bars
-from engine.indicators import zscore
-from engine.signals import fade
+from engine.indicators import sma, std
+from engine.signals import fade_bands
 from engine.strategy import strategy
 
 
@@ -29,4 +29,5 @@ class Params(NamedTuple):
 @strategy
 def bollinger_reversion(bars: Bars, p: Params) -> Array:
     """Long below the lower band until the close is back within `exit_width` of the mean; short above the upper band."""
-    return fade(zscore(bars.close, p.window), p.entry_width, p.exit_width)
+    close = bars.close
+    return fade_bands(close, sma(close, p.window), std(close, p.window), p.entry_width, p.exit_width)

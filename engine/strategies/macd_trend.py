@@ -31,4 +31,4 @@ class Params(NamedTuple):
 def macd_trend(bars: Bars, p: Params) -> Array:
     """Long while the MACD line is above its signal line, else flat."""
     line, signal = macd(bars.close, p.fast_span, p.slow_span, p.signal_span)
-    return above(line, signal)
+    return above(line, signal, bars.close)

@@ -6,8 +6,8 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.bars import Bars
-from engine.indicators import zscore
-from engine.signals import fade
+from engine.indicators import sma, std
+from engine.signals import fade_bands
 from engine.strategy import strategy
 
 
@@ -30,5 +30,6 @@ def zscore_pairs(pair: tuple[Bars, Bars], p: Params) -> Array:
     """Half the equity each way: long the first and short the second when their ratio is low, else reversed."""
     first, second = pair
     ratio = np.log(first.close / second.close)
-    side = fade(zscore(ratio, p.window), p.entry, p.exit)
+    centre, width = sma(ratio, p.window), std(ratio, p.window)
+    side = fade_bands(ratio, centre, width, p.entry, p.exit, np.ones(len(ratio)))
     return np.stack([0.5 * side, -0.5 * side], axis=1)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 import talib
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numba.core import config
 
 from engine import indicators as ind
@@ -110,3 +114,95 @@ def test_a_mean_does_not_drift_over_many_bars():
     values = 100 * np.exp(np.cumsum(rng.normal(0, 0.0005, n)))
     exact = [values[t - 49 : t + 1].sum() / 50 for t in (n // 2, n - 1)]
     np.testing.assert_allclose(ind.sma(values, 50)[[n // 2, n - 1]], exact, rtol=1e-10)
+
+
+SINGLE = {
+    "sma": ind.sma,
+    "ema": ind.ema,
+    "wma": ind.wma,
+    "rsi": ind.rsi,
+    "std": ind.std,
+    "zscore": ind.zscore,
+    "roc": ind.roc,
+    "highest": ind.highest,
+    "lowest": ind.lowest,
+    "macd_line": lambda values, window: ind.macd(values, window, window + 3, 2)[0],
+    "macd_signal": lambda values, window: ind.macd(values, window, window + 3, 2)[1],
+    "atr": lambda values, window: ind.atr(values, values, values, window),
+}
+STILL = {"std": 0.0, "zscore": 0.0, "roc": 0.0, "macd_line": 0.0, "macd_signal": 0.0, "atr": 0.0, "rsi": 50.0}
+WINDOWED = {
+    "sma": lambda rolling: rolling.mean(),
+    "std": lambda rolling: rolling.std(ddof=0),
+    "highest": lambda rolling: rolling.max(),
+    "lowest": lambda rolling: rolling.min(),
+    "wma": lambda rolling: rolling.apply(lambda part: np.average(part, weights=np.arange(1, len(part) + 1))),
+}
+FORGETFUL = {*WINDOWED, "zscore", "roc"}
+PRICES = st.floats(1e-8, 1e7)
+
+
+def test_every_indicator_is_among_those_tested():
+    public = {
+        name
+        for name, found in vars(ind).items()
+        if callable(found) and not name.startswith("_") and getattr(found, "py_func", found).__module__ == ind.__name__
+    }
+    assert public == {name.partition("_")[0] for name in SINGLE}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@settings(deadline=None)
+@given(PRICES, st.integers(1, 30), st.lists(PRICES, max_size=40))
+def test_what_stands_still_has_no_rounding(name, price, window, before):
+    """From the start, and once the window holds nothing else; an index keeps its ratio."""
+    still = SINGLE[name](np.full(80, price), window)
+    known = ~np.isnan(still)
+    assert known.sum() >= 80 - window - 4
+    assert (still[known] == STILL.get(name, price)).all()
+    after = SINGLE[name](np.r_[before, np.full(80, price)], window)[len(before) + window + 1 :]
+    if name in FORGETFUL:
+        assert (after == STILL.get(name, price)).all()
+    if name == "rsi" and len(before) > 1:
+        assert (after[1:] == after[0]).all()
+
+
+def test_an_index_outlives_a_quiet_year():
+    """Gains and losses fade below the smallest float; their ratio does not."""
+    quiet = np.r_[100.0, 99.0, 101.0, np.full(20_000 if not config.DISABLE_JIT else 3_000, 101.0), 100.5]
+    index = ind.rsi(quiet, 2)
+    assert (index[2:-1] == index[2]).all()
+    assert index[2] == pytest.approx(200 / 3, rel=1e-15)
+    assert index[-1] == 0.0
+
+
+@pytest.mark.parametrize("outer", SINGLE)
+@pytest.mark.parametrize("inner", SINGLE)
+def test_indicators_take_indicators(outer, inner):
+    values = SINGLE[inner](CLOSE[:200], 3)
+    start = int((~np.isnan(values)).argmax())
+    found = SINGLE[outer](values, 4)
+    assert start > 0
+    assert np.isnan(found[:start]).all()
+    np.testing.assert_array_equal(found[start:], SINGLE[outer](values[start:], 4))
+    assert not np.isnan(found[start + 12 :]).all()
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 99), max_size=4), st.integers(1, 12))
+def test_a_gap_is_a_warm_up(name, gaps, window):
+    values = CLOSE[:100].copy()
+    values[list(gaps)] = np.nan
+    found = SINGLE[name](values, window)
+    assert np.isnan(found[list(gaps)]).all()
+    if name in WINDOWED:
+        expected = WINDOWED[name](pd.Series(values).rolling(window))
+        np.testing.assert_allclose(found, expected.to_numpy(), rtol=1e-9, atol=1e-6)
+    elif name not in FORGETFUL:
+        edges = [-1, *sorted(gaps), 100]
+        parts = [SINGLE[name](values[a + 1 : b], window) for a, b in pairwise(edges)]
+        expected = np.full(100, np.nan)
+        for a, part in zip(edges, parts, strict=False):
+            expected[a + 1 : a + 1 + len(part)] = part
+        np.testing.assert_array_equal(found, expected)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from engine.jit import kernel
 from engine.metrics import metrics_of
 from engine.orders import (
     CASH,
+    EXIT_PRICE,
     EXIT_REASON,
     EXIT_REASONS,
     N_STATE,
@@ -283,3 +286,43 @@ def test_ruin_is_terrible_and_finite():
     for name in ("total_return", "cagr", "max_drawdown"):
         assert metrics[name] == -1.0
     assert math.isfinite(metrics["sharpe_ratio"])
+
+
+def round_levels(take: bool, side: int) -> Iterator[tuple[Decimal, Decimal, Decimal]]:
+    """Entries and percentages of two decimals whose level, computed in decimals, is a whole cent."""
+    for cents in range(50, 20_000, 397):
+        for percent in range(1, 60):
+            entry, share = Decimal(cents) / 100, Decimal(percent) / 100
+            level = entry * (1 + share) if take == (side > 0) else entry * (1 - share)
+            if level == level.quantize(Decimal("0.01")) and level > Decimal("0.02"):
+                yield entry, share, level
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("rule", ["take_profit_pct", "stop_pct", "trailing_stop_pct"])
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_level_touched_to_the_cent_is_touched(rule, side, k):
+    """And one missed by a cent is not. Filled at the level, whatever the float of it."""
+    cases = list(round_levels(rule == "take_profit_pct", side))[:: 8 if config.DISABLE_JIT else 1]
+    assert len(cases) >= 20
+    up = side * (1 if rule == "take_profit_pct" else -1)
+    for entry, share, level in cases:
+        account = Account(**{rule: float(share)})
+        for short_of_it, touched in ((Decimal("0"), True), (Decimal("0.01"), False)):
+            reached = float(level - up * short_of_it)
+            flat = np.full(4, float(entry))
+            high, low = flat.copy(), flat.copy()
+            (high if up > 0 else low)[2] = reached
+            bars = make_bars(np.arange(4) * DAY, flat, high, low, flat, flat)
+            if k == 1:
+                run = compiled(bars, np.full(4, float(side)), account)
+            else:
+                run, _ = run_portfolio((bars, bars), 0, np.full((4, 2), side / 2), account, PERIODS)
+            reasons = {EXIT_REASONS[int(row[EXIT_REASON])] for row in run.trades}
+            assert reasons == {
+                {"take_profit_pct": "take_profit", "stop_pct": "stop_loss"}.get(rule, "trailing_stop")
+                if touched
+                else "open"
+            }, (entry, share, level)
+            if touched:
+                assert run.trades[0, EXIT_PRICE] == pytest.approx(float(level), rel=1e-15)
