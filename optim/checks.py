@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from optim.spec import StudySpec
 
 _DRAWS = 20_000  # before a small space is gone through for a point
 _FILE_NAME = 255  # bytes
+_DATABASES = ("postgresql", "mysql", "mariadb")
 
 
 def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) -> None:
@@ -118,10 +120,11 @@ def check_storage(spec: StudySpec, storage: str) -> None:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import SQLAlchemyError
 
-        try:
-            make_url(storage)
-        except (SQLAlchemyError, ValueError):
-            raise SpecError(f"{where}: is no database URL; it reads postgresql://user@host/name") from None
+        known = False
+        with contextlib.suppress(SQLAlchemyError, ValueError):
+            known = make_url(storage).get_backend_name() in _DATABASES
+        if not known:
+            raise SpecError(f"{where}: is no database URL; write sqlite:///FILE, postgresql://... or mysql://...")
         return
     path = Path(storage.removeprefix("sqlite:///"))
     if os.path.isdir(path):

@@ -16,7 +16,7 @@ import optuna
 from optim.errors import SpecError, cut
 from optim.objective import Direction
 from optim.proposals import Proposer
-from optim.samplers import make_pruner, missing_package
+from optim.samplers import make_pruner, make_sampler, missing_package
 from optim.sections import ENUMERATING, NamedSpec
 from optim.space import SearchSpace
 from optim.spec import StudySpec
@@ -26,6 +26,8 @@ _TRIALS, _ROUNDS = 3, 3
 
 def rehearse(spec: StudySpec, space: SearchSpace, directions: Sequence[Direction], n_rounds: int) -> None:
     """Ask, report and tell made-up values; SpecError when the sampler or the pruner raises anything."""
+    make_sampler(spec, 0)  # with the arguments as they are given
+    make_pruner(spec, n_rounds)
     study_section, level = spec.study, optuna.logging.get_verbosity()
     sampler, pruner = (_hasty(named) for named in (study_section.sampler, study_section.pruner))
     if sampler.name in ENUMERATING:

@@ -237,7 +237,8 @@ def _sentence(error: ErrorDetails) -> str:
         return f"{head} {key}: unknown key{suggestion(place[-1], known)}" if key else (
             f"unknown table or key {place[0]!r}{suggestion(place[0], known)}"
         )  # fmt: skip
-    message = cut(error["msg"].removeprefix("Value error, ").replace("Input should be", "must be"))
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = cut(re.sub("valid dictionary.*", "table", message).replace("valid string", "text"))
     if isinstance(error["input"], datetime.date | datetime.time):
         message += ", not a date or time: put it into quotes"
     value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
