@@ -73,6 +73,30 @@ class Rules(NamedTuple):
     max_drawdown: float
 
 
+ALIASES = {  # what other libraries call a rule
+    "stop_loss": "stop_pct",
+    "stop": "stop_pct",
+    "stop_loss_pct": "stop_pct",
+    "sl": "stop_pct",
+    "take_profit": "take_profit_pct",
+    "tp": "take_profit_pct",
+    "trailing_stop": "trailing_stop_pct",
+    "commission": "fee_bps",
+    "commissions": "fee_bps",
+    "commission_bps": "fee_bps",
+    "fees": "fee_bps",
+    "fee": "fee_bps",
+    "slippage": "slippage_bps",
+    "spread": "spread_bps",
+    "leverage": "max_leverage",
+    "margin": "maintenance_margin",
+    "cash": "initial_cash",
+    "capital": "initial_cash",
+    "initial_capital": "initial_cash",
+    "init_cash": "initial_cash",
+    "position_size": "fixed_fraction",
+    "max_bars": "max_holding_bars",
+}
 SIZINGS = ("fixed_fraction", "fixed_cash", "risk_per_trade", "volatility_target")
 _WHOLE = ("volatility_window", "max_holding_bars")
 _BELOW_ONE = ("stop_pct", "trailing_stop_pct", "risk_per_trade", "maintenance_margin", "max_drawdown_stop")
@@ -83,7 +107,7 @@ def make_account(values: Mapping[str, object]) -> Account:
     """An Account from names and values; ParameterError on an unknown name or a value out of range."""
     for name in values:
         if name not in Account._fields:
-            near = get_close_matches(name, Account._fields, n=1)
+            near = [ALIASES[name]] if name in ALIASES else get_close_matches(name, Account._fields, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(Account._fields)}"
             raise ParameterError(f"unknown account rule {name}; {hint}")
     account = Account(**values)  # type: ignore[arg-type]
@@ -106,24 +130,29 @@ def make_rules(account: Account) -> Rules:
     )
 
 
+def check_rule(name: str, value: object) -> None:
+    """ParameterError when one rule alone can never have this value, whatever the others are."""
+    if name == "trade_on":
+        if value not in ("next_open", "close"):
+            raise ParameterError(f"account rule trade_on = {value!r} must be 'next_open' or 'close'")
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ParameterError(f"account rule {name} = {value!r} must be a finite number that is not negative")
+    if value < 0 and name != "funding_bps":
+        raise ParameterError(f"account rule {name} = {value!r} must be a finite number that is not negative")
+    if name in _WHOLE and value != int(value):
+        raise ParameterError(f"account rule {name} = {value!r} must be a whole number of bars")
+    if name in _BELOW_ONE and value >= 1:
+        raise ParameterError(f"account rule {name} = {value!r} must be below 1 (0.02 is 2 %)")
+    if name in _BPS and abs(value) >= 10_000:
+        raise ParameterError(f"account rule {name} = {value!r} must be below 10000 (100 %)")
+    if name in ("initial_cash", "max_leverage") and value <= 0:
+        raise ParameterError(f"account rule {name} = {value!r} must be above 0")
+
+
 def _check(account: Account) -> None:
-    if account.trade_on not in ("next_open", "close"):
-        raise ParameterError(f"account rule trade_on = {account.trade_on!r} must be 'next_open' or 'close'")
     for name, value in account._asdict().items():
-        if name == "trade_on":
-            continue
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or (value < 0 and name != "funding_bps"):
-            raise ParameterError(f"account rule {name} = {value!r} must be a finite number that is not negative")
-        if name in _WHOLE and value != int(value):
-            raise ParameterError(f"account rule {name} = {value!r} must be a whole number of bars")
-        if name in _BELOW_ONE and value >= 1:
-            raise ParameterError(f"account rule {name} = {value!r} must be below 1 (0.02 is 2 %)")
-        if name in _BPS and abs(value) >= 10_000:
-            raise ParameterError(f"account rule {name} = {value!r} must be below 10000 (100 %)")
-    for name in ("initial_cash", "max_leverage"):
-        if getattr(account, name) <= 0:
-            raise ParameterError(f"account rule {name} = {getattr(account, name)!r} must be above 0")
+        check_rule(name, value)
     if account.slippage_bps + account.spread_bps / 2 >= 10_000:
         raise ParameterError("account rules slippage_bps + spread_bps / 2 must be below 10000 (100 %)")
     if len(chosen := [name for name in SIZINGS if getattr(account, name) > 0]) > 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optim import __version__
-from optim.errors import OptimError
+from optim.errors import OptimError, one_line
 
 EXIT_ERROR = 2
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.verb(options))
     except OptimError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted; every finished trial is in the record", file=sys.stderr)  # noqa: T201

@@ -9,13 +9,13 @@ from pathlib import Path
 import optuna
 from rich.console import Console
 
-from optim.errors import OptimError, SpecError, TrackingError
+from optim.errors import OptimError, SpecError, TrackingError, counted, cut
 from optim.plan import Plan, feasible_point, make_plan, resolve_storage
 from optim.provenance import versions
 from optim.record import VERSIONS, Record, differences, load_record, study_names
 from optim.replay import replay as replay_trials
 from optim.report.console import print_commands, print_summary
-from optim.run import make_pool, study_info, study_result, tracking_settings
+from optim.run import EXIT_NO_WINNER, make_pool, study_info, study_result, tracking_settings
 from optim.secrets import mask
 from optim.spec import StudySpec
 from optim.summary import best_params_toml, rank, summarise
@@ -52,7 +52,9 @@ def sync(spec: StudySpec) -> int:
         report = bring_up_to_date(info, settings, trials, study_result(plan, summary))
     if report.error:
         raise TrackingError(f"{report.missing} of {len(trials)} trials are not in MLflow: {report.error}")
-    console.print(f"MLflow holds all {len(trials)} trials of {spec.study.name!r}.", highlight=False, markup=False)
+    console.print(
+        f"MLflow holds all {len(trials)} trials of {spec.study.name!r}.", highlight=False, markup=False, soft_wrap=True
+    )
     return 0
 
 
@@ -67,14 +69,14 @@ def ui(spec: StudySpec) -> int:
 
 
 def show(spec: StudySpec) -> int:
-    """Print the result of what is recorded so far."""
+    """Print the result of what is recorded so far; 0 with a winner, 1 without one."""
     plan, record = open_study(spec)
     with make_pool(plan, here=True) as pool:
         summary = summarise(plan, record.trials(), "as recorded", pool)
     console = Console()
     print_summary(console, summary, best_params_toml(plan, summary))
     print_commands(console, summary, None)
-    return 0
+    return 0 if summary.best is not None else EXIT_NO_WINNER
 
 
 def list_studies(spec: StudySpec) -> int:
@@ -82,7 +84,7 @@ def list_studies(spec: StudySpec) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     console = Console()
     for name, n_trials in study_names(resolve_storage(spec)):
-        console.print(f"{name}  {n_trials} trials", highlight=False, markup=False)
+        console.print(f"{name}  {counted(n_trials, 'trial')}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -99,7 +101,9 @@ def export(spec: StudySpec, target: Path) -> int:
             frame.to_parquet(target, index=False)
     except OSError as error:
         raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
-    Console().print(f"{len(frame)} trials written to {target}", highlight=False, markup=False)
+    Console().print(
+        f"{counted(len(frame), 'trial')} written to {target}", highlight=False, markup=False, soft_wrap=True
+    )
     return 0
 
 
@@ -118,19 +122,27 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
     with make_pool(plan, here=True) as pool:
         wrong = [again for again in replay_trials(plan, trials, pool) if again.differences]
     for again in wrong[:10]:
-        console.print(f"trial {again.number}: {'; '.join(again.differences[:5])}", highlight=False, markup=False)
+        console.print(
+            f"trial {again.number}: {'; '.join(again.differences[:5])}", highlight=False, markup=False, soft_wrap=True
+        )
     if not wrong and not inputs:
-        console.print(f"{len(trials)} trials replayed, every metric equal to the last digit.", highlight=False)
+        console.print(
+            f"{counted(len(trials), 'trial')} replayed, every metric equal to the last digit.", highlight=False
+        )
         return 0
     then, now = record.study.user_attrs.get(VERSIONS, {}), versions()
     inputs += [f"version of {name} was {then.get(name)}, is {now[name]}" for name in now if then.get(name) != now[name]]
-    console.print(f"{len(wrong)} of {len(trials)} trials differ.", highlight=False)
-    console.print(f"Inputs that differ: {'; '.join(inputs) or 'none'}", highlight=False, markup=False)
+    console.print(f"{len(wrong)} of {counted(len(trials), 'trial')} differ.", highlight=False)
+    console.print(f"Inputs that differ: {'; '.join(inputs) or 'none'}", highlight=False, markup=False, soft_wrap=True)
     return EXIT_DIFFERS
 
 
 def check(spec: StudySpec) -> int:
-    """Say what a study would do and how long it would take, from a probe of one trial; nothing is written."""
+    """Say what a study would do and how long it would take, from a probe of one trial; nothing is written.
+
+    1 when the probe fails.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     plan = make_plan(spec)
     task = plan.task(feasible_point(plan), plan.cells)
     run_task(plan.job, task)  # compiles
@@ -145,17 +157,23 @@ def check(spec: StudySpec) -> int:
     workers = n_jobs if seconds * parallel.batch_size > 0.005 else 1
     total = n_trials * (seconds / workers + _LOOP_SECONDS)
     failed = next((outcome.error for outcome in result.outcomes if outcome.error), "")
-    points_text = "infinitely many points" if math.isinf(size) else f"{int(size)} points"
+    points_text = (
+        "infinitely many points"
+        if math.isinf(size)
+        else counted(int(size), "point")
+        if size < 1e9
+        else f"{size:.2g} points"
+    )
     lines = [
-        *(f"data      {d.name}: {d.n_bars} bars, {d.start} to {d.end}" for d in plan.datasets),
+        *(f"data      {d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}" for d in plan.datasets),
         f"cells     {len(plan.cells)} for the search, {len(plan.holdouts)} locked",
-        f"space     {len(plan.space.parameters)} parameters, {points_text}",
+        f"space     {counted(len(plan.space.parameters), 'parameter')}, {points_text}",
         f"workers   {n_jobs}, {backend}: {reason}",
-        f"trial     {seconds * 1000:.2f} ms on one core" + (f"; it failed: {failed}" if failed else ""),
-        f"study     about {_duration(total)} for {n_trials:g} trials without pruning",
+        f"trial     {seconds * 1000:.2f} ms on one core" + (f"; it failed: {cut(failed)}" if failed else ""),
+        f"study     about {_duration(total)} for {counted(int(n_trials), 'trial')} without pruning",
     ]
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return EXIT_NO_WINNER if failed else 0
 
 
 def check_strategy(reference: str) -> int:

@@ -7,6 +7,8 @@ OptimError
 ├── TrackingError  MLflow cannot be reached or refused
 """
 
+import reprlib
+
 
 class OptimError(Exception):
     """Root of everything optim raises on purpose; the message is one sentence for the user."""
@@ -26,3 +28,36 @@ class RecordError(OptimError):
 
 class TrackingError(OptimError):
     """The tracking server cannot be used."""
+
+
+_SHORT = 80  # characters of a value that a message repeats
+
+
+def shown(value: object) -> str:
+    """A value as a message repeats it: its repr on one line, the middle left out where it is long."""
+    if isinstance(value, int) and value.bit_length() > 300:  # Python refuses to write very long ones out
+        return f"a whole number of {value.bit_length()} bits"
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 4, _SHORT, _SHORT, _SHORT
+    short.maxlist = short.maxtuple = short.maxdict = 12
+    try:
+        text = str(value) if hasattr(value, "isoformat") else short.repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or a very long number inside
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 23]} ... {text[-18:]}"
+
+
+def cut(text: str, limit: int = 200) -> str:
+    """Somebody else's words on one line, cut where they are long."""
+    line = one_line(text)
+    return line if len(line) <= limit else f"{line[:limit]} ..."
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

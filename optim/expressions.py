@@ -2,7 +2,8 @@
 
 An expression is Python syntax reduced to names, literals, arithmetic, comparisons, `and`/`or`/`not`, `in`, a
 conditional and a few functions. It is parsed once with `ast` and evaluated by walking the tree: nothing is ever
-compiled or executed as Python code.
+compiled or executed as Python code. What can never be evaluated (a number compared with a text) is refused when it is
+parsed, and no text takes more than a moment or a few kilobytes to evaluate.
 """
 
 from __future__ import annotations
@@ -11,15 +12,28 @@ import ast
 import difflib
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from optim.errors import shown
+
+Kinds = frozenset[str]  # what a name can stand for
+NUMBER, TEXT = frozenset({"number"}), frozenset({"text"})
+_LENGTH, _DEPTH, _LITERAL, _DIGITS = 1000, 60, 10**18, 15  # of a text, its tree, a whole number in it, round()
+
+
+def _round(value: float, digits: int | None = None) -> float:
+    return round(value, digits)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "abs": abs, "min": min, "max": max, "round": round, "sqrt": math.sqrt, "log": math.log, "exp": math.exp,
+    "abs": abs, "min": min, "max": max, "round": _round, "sqrt": math.sqrt, "log": math.log, "exp": math.exp,
 }  # fmt: skip
+_ARGUMENTS = {"log": (1, 2), "round": (1, 2), "min": (2, _LENGTH), "max": (2, _LENGTH)}  # at least, at most; else one
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: math.pow,
 }  # fmt: skip
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
@@ -30,7 +44,11 @@ _UNARY: dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: op
 
 
 class ExpressionError(ValueError):
-    """The text is no expression of this small language, or it names something unknown."""
+    """The text is no expression of this small language, it names something unknown or can never be evaluated."""
+
+
+class UndefinedError(ArithmeticError):
+    """An expression has no value here: the root of a negative number, or a text where this point has a number."""
 
 
 class Expression(NamedTuple):
@@ -41,73 +59,162 @@ class Expression(NamedTuple):
     body: ast.expr
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """Value of the expression; KeyError for a missing name, arithmetic errors as Python raises them."""
-        return _evaluate(self.body, values)
+        """Value of the expression; KeyError for a missing name, an ArithmeticError where it has no value."""
+        return _defined(_evaluate, self.body, values)
 
 
-def parse(text: str, known: Collection[str] | None = None) -> Expression:
-    """Parse `text`; with `known`, every name must be one of them.
+def kinds_of(values: Iterable[Any]) -> Kinds:
+    """What a name that takes these values stands for: numbers (booleans are such), texts, or both."""
+    return frozenset("text" if isinstance(value, str) else "number" for value in values)
+
+
+def parse(text: str, known: Mapping[str, Kinds] | None = None) -> Expression:
+    """Parse `text`; with `known`, every name must be one of them and is what that says.
 
     Raises ExpressionError with the reason and, for a misspelt name, the nearest known one.
     """
+    if len(text) > _LENGTH:
+        raise ExpressionError(f"{shown(text)} has {len(text)} characters, at most {_LENGTH} are allowed")
     try:
-        body = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise ExpressionError(f"{text!r} is not an expression: {getattr(error, 'msg', error)}") from None
-    names: set[str] = set()
-    _check(body, text, names)
-    for name in sorted(names):
-        if known is not None and name not in known:
-            raise ExpressionError(f"{text!r} names {name!r}, which is unknown{suggestion(name, known)}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's opinions on what it parses; what is allowed is said below
+            body = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deep
+        raise ExpressionError(f"{shown(text)} is not an expression: {getattr(error, 'msg', error)}") from None
+    _check_depth(body, text)
+    called = {id(part.func) for part in ast.walk(body) if isinstance(part, ast.Call)}
+    names = {part.id for part in ast.walk(body) if isinstance(part, ast.Name) and id(part) not in called}
+    try:
+        for part in ast.walk(body):
+            _check_allowed(part)
+        for name in sorted(names):
+            if known is not None and name not in known:
+                raise ExpressionError(f"names {shown(name)}, which is unknown{suggestion(name, known)}")
+        if not _kinds(body, dict.fromkeys(names, NUMBER | TEXT) if known is None else known) & NUMBER:
+            raise ExpressionError("is a text; it must be a number or a condition")
+    except ExpressionError as error:
+        raise ExpressionError(f"{shown(text)} {error}") from None
     return Expression(text, frozenset(names), body)
 
 
 def violation(expression: Expression, values: Mapping[str, Any]) -> float:
-    """How far `values` are from satisfying a condition.
+    """How far `values` are from satisfying a condition; an ArithmeticError where it has no value.
 
     <= 0 where it holds, > 0 where it does not (Optuna's convention).
     """
-    return _violation(expression.body, values)
+    return float(_defined(_violation, expression.body, values))
 
 
-def suggestion(name: str, known: Collection[str]) -> str:
-    """`; did you mean 'x'?` for a near miss, else the known names when they are few."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+def suggestion(name: str, known: Collection[str], aliases: Mapping[str, str] | None = None) -> str:
+    """`; did you mean 'x'?` for a near miss or another word for it, else the known names when they are few."""
+    meant = (aliases or {}).get(name.lower())
+    near = [meant] if meant in known else difflib.get_close_matches(name[:200], list(known), n=1)
     if near:
         return f"; did you mean {near[0]!r}?"
-    return f"; known: {', '.join(sorted(known))}" if 0 < len(known) <= 12 else ""
+    return f"; known: {', '.join(map(str, sorted(known)))}" if 0 < len(known) <= 12 else ""
 
 
-def _check(node: ast.expr, text: str, names: set[str]) -> None:
+def _check_depth(body: ast.expr, text: str) -> None:
+    level: list[ast.AST] = [body]
+    for _ in range(_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return
+    raise ExpressionError(f"{shown(text)} is nested more than {_DEPTH} deep; write it in several")
+
+
+def _check_allowed(node: ast.AST) -> None:
     match node:
-        case ast.Name(id=name):
-            names.add(name)
+        case ast.Call(func=ast.Name(id=function), keywords=[]) if function not in FUNCTIONS:
+            raise ExpressionError(f"calls {shown(function)}, which is unknown{suggestion(function, FUNCTIONS)}")
+        case ast.Call(func=ast.Name(id=function), args=parts, keywords=[]):
+            least, most = _ARGUMENTS.get(function, (1, 1))
+            if len(parts) < least and not isinstance(parts[0] if parts else None, ast.Tuple | ast.List):
+                raise ExpressionError(f"calls {function} with {len(parts)} arguments, it takes {least} or more")
+            if len(parts) > most:
+                raise ExpressionError(f"calls {function} with {len(parts)} arguments, it takes {most} at the most")
+        case ast.Constant(value=int() as value) if abs(value) > _LITERAL:
+            raise ExpressionError(f"contains {shown(value)}; the largest whole number allowed is {_LITERAL:.0e}")
+        case ast.BinOp(op=op) if type(op) in _BINARY:
+            pass
+        case ast.UnaryOp(op=op) if type(op) in _UNARY:
+            pass
+        case ast.Compare(ops=ops) if all(type(op) in _COMPARE for op in ops):
+            pass
         case ast.Constant(value=bool() | int() | float() | str()):
             pass
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            _check(left, text, names)
-            _check(right, text, names)
-        case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
-            _check(operand, text, names)
-        case ast.BoolOp(values=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts):
-            for part in parts:
-                _check(part, text, names)
-        case ast.Compare(left=left, ops=ops, comparators=parts) if all(type(op) in _COMPARE for op in ops):
-            for part in (left, *parts):
-                _check(part, text, names)
-        case ast.IfExp(test=test, body=body, orelse=orelse):
-            for part in (test, body, orelse):
-                _check(part, text, names)
-        case ast.Call(func=ast.Name(id=function), args=parts, keywords=[]):
-            if function not in FUNCTIONS:
-                raise ExpressionError(f"{text!r} calls {function!r}, which is unknown{suggestion(function, FUNCTIONS)}")
-            for part in parts:
-                _check(part, text, names)
-        case _:
+        case ast.Name() | ast.BoolOp() | ast.Tuple() | ast.List() | ast.IfExp():
+            pass
+        case ast.expr():
             raise ExpressionError(
-                f"{text!r} contains {ast.unparse(node)!r}; only names, numbers, strings, arithmetic, comparisons, "
+                f"contains {shown(ast.unparse(node))}; only names, numbers, strings, arithmetic, comparisons, "
                 f"and/or/not and {', '.join(FUNCTIONS)} are allowed"
             )
+
+
+def _kinds(node: ast.expr, known: Mapping[str, Kinds]) -> Kinds:
+    """What a part can be; ExpressionError where an operation can never have a value."""
+    match node:
+        case ast.Name(id=name):
+            return known[name]
+        case ast.Constant(value=value):
+            return kinds_of([value])
+        case ast.BinOp(left=left, right=right):
+            _need_numbers((left, right), "arithmetic on", known)
+        case ast.UnaryOp(operand=operand):
+            _need_numbers((operand,), "arithmetic on", known)
+        case ast.BoolOp(values=parts):
+            _need_numbers(parts, "and/or with", known)
+        case ast.Compare(left=left, ops=ops, comparators=parts):
+            for op, one, other in zip(ops, (left, *parts), parts, strict=False):
+                _check_comparison(op, one, other, known)
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            _need_numbers((test,), "a condition of", known)
+            return _kinds(body, known) | _kinds(orelse, known)
+        case ast.Call(func=ast.Name(id=function), args=parts):
+            if function == "round" and len(parts) == 2:
+                _check_digits(parts[1])
+            inner = parts[0].elts if len(parts) == 1 and isinstance(parts[0], ast.Tuple | ast.List) else parts
+            if not inner or (inner is not parts and function not in ("min", "max")):
+                raise ExpressionError(f"calls {function} with a list it cannot take")
+            _need_numbers(inner, f"{function} of", known)
+        case _:
+            raise ExpressionError("has a list where a single value must stand: lists belong behind `in`")
+    return NUMBER
+
+
+def _need_numbers(parts: Iterable[ast.expr], what: str, known: Mapping[str, Kinds]) -> None:
+    for part in parts:
+        if not _kinds(part, known) & NUMBER:
+            raise ExpressionError(f"has {what} the text {shown(ast.unparse(part))}, which has no value")
+
+
+def _check_comparison(op: ast.cmpop, one: ast.expr, other: ast.expr, known: Mapping[str, Kinds]) -> None:
+    left = _kinds(one, known)
+    right = TEXT  # `in` looks for a text in a text, or for a value in a list
+    if isinstance(op, ast.In | ast.NotIn) and isinstance(other, ast.Tuple | ast.List):
+        right = frozenset[str]().union(*(_kinds(part, known) for part in other.elts)) or left
+    elif not isinstance(op, ast.In | ast.NotIn):
+        right = _kinds(other, known)
+    elif not _kinds(other, known) & TEXT:
+        raise ExpressionError(f"looks for something in the number {shown(ast.unparse(other))}; write a list: (1, 2)")
+    if not left & right:
+        pair = f"the {min(left)} {shown(ast.unparse(one))} with the {min(right)} {shown(ast.unparse(other))}"
+        raise ExpressionError(f"compares {pair}, which never holds")
+
+
+def _check_digits(node: ast.expr) -> None:
+    number = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
+    value = number.value if isinstance(number, ast.Constant) else None
+    if type(value) is not int or value > _DIGITS:
+        raise ExpressionError(f"rounds to {shown(ast.unparse(node))} digits; give a whole number up to {_DIGITS}")
+
+
+def _defined(function: Callable[..., Any], body: ast.expr, values: Mapping[str, Any]) -> Any:
+    try:
+        return function(body, values)
+    except (TypeError, ValueError) as error:  # parse() leaves these to parameters that are text or number, and to roots
+        raise UndefinedError(str(error)) from None
 
 
 def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
@@ -119,7 +226,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
         case ast.Constant(value=value):
             return value
         case ast.BinOp(left=left, op=op, right=right):
-            return _power_safe(op, _evaluate(left, values), _evaluate(right, values))
+            return _arithmetic(op, _evaluate(left, values), _evaluate(right, values))
         case ast.UnaryOp(op=op, operand=operand):
             return _UNARY[type(op)](_evaluate(operand, values))
         case ast.BoolOp(op=op, values=parts):
@@ -134,15 +241,13 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
             return FUNCTIONS[function](*(_evaluate(part, values) for part in parts))
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             return tuple(_evaluate(part, values) for part in parts)
-    raise AssertionError(ast.dump(node))  # _check admits nothing else
+    raise AssertionError(ast.dump(node))  # parse() admits nothing else
 
 
-def _power_safe(op: ast.operator, left: Any, right: Any) -> Any:
-    """Arithmetic on numbers only, with powers bounded: a search space may not hang or fill the memory."""
+def _arithmetic(op: ast.operator, left: Any, right: Any) -> Any:
+    """On numbers only: a text times a number could fill the memory."""
     if isinstance(left, str) or isinstance(right, str):
-        raise TypeError(f"arithmetic on the string {left if isinstance(left, str) else right!r}")
-    if isinstance(op, ast.Pow):
-        return math.pow(left, right)
+        raise UndefinedError(f"arithmetic on the text {left if isinstance(left, str) else right!r}")
     return _BINARY[type(op)](left, right)
 
 

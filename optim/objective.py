@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from engine.catalogue import METRICS
 from engine.pooling import Aggregate, combine, over_cells
-from optim.errors import SpecError
-from optim.expressions import Expression, ExpressionError, parse, violation
+from optim.errors import SpecError, cut, shown
+from optim.expressions import NUMBER, Expression, ExpressionError, parse, violation
 from optim.spec import StudySpec
 
 Metrics = Mapping[str, float]
@@ -88,7 +88,8 @@ def _goal(name: str, direction: Direction | None, spec: StudySpec, where: str) -
     if direction is None:
         _ = _function(name, spec.folder, where) if ".py:" in name else _parse(name, where)
         raise SpecError(
-            f"{where} = {name!r}: give [study] direction = 'maximize' or 'minimize' with an expression or a function"
+            f"{where} = {shown(name)}: give [study] direction = 'maximize' or 'minimize' "
+            "with an expression or a function"
         )
     if ".py:" in name:
         return Goal(name.rpartition(":")[2], direction, _function(name, spec.folder, where))
@@ -98,7 +99,7 @@ def _goal(name: str, direction: Direction | None, spec: StudySpec, where: str) -
 
 def _parse(text: str, where: str) -> Expression:
     try:
-        return parse(text, METRICS.keys())
+        return parse(text, dict.fromkeys(METRICS, NUMBER))
     except ExpressionError as error:
         raise SpecError(f"{where}: {error}") from None
 
@@ -107,7 +108,7 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     source, _, name = reference.rpartition(":")
     file = (folder / source).resolve()
     if not file.is_file():
-        raise SpecError(f"{where} = {reference!r}: no such file: {file}")
+        raise SpecError(f"{where} = {shown(reference)}: no such file")
     loaded = importlib.util.spec_from_file_location(file.stem, file)
     assert loaded is not None  # a .py file always has a loader
     assert loaded.loader is not None
@@ -115,10 +116,11 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     try:
         loaded.loader.exec_module(module)
     except Exception as error:  # noqa: BLE001 - the user's own file may raise anything
-        raise SpecError(f"{where} = {reference!r}: {file} cannot be loaded: {type(error).__name__}: {error}") from None
+        said = cut(f"{type(error).__name__}: {error}")
+        raise SpecError(f"{where} = {shown(reference)}: the file cannot be loaded: {said}") from None
     function = getattr(module, name, None)
     if not callable(function):
-        raise SpecError(f"{where} = {reference!r}: {file} has no function {name!r}")
+        raise SpecError(f"{where} = {shown(reference)}: the file has no function {shown(name)}")
     return function  # type: ignore[no-any-return]
 
 
@@ -136,5 +138,5 @@ def _violated(constraint: Expression, metrics: Metrics) -> float:
         return 1.0
     try:
         return violation(constraint, metrics)
-    except (ArithmeticError, ValueError):
+    except ArithmeticError:
         return 1.0

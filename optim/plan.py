@@ -18,19 +18,17 @@ from engine.data import content_hash, load_bars
 from engine.errors import EngineError
 from engine.source import ENGINE, code_hashes
 from engine.strategy import Strategy, load_strategy
-from optim.errors import SpecError
-from optim.expressions import suggestion
+from optim.checks import aligned, check_parameters, check_sampling, check_storage, find_point
+from optim.errors import SpecError, cut, shown
 from optim.objective import Objective, build_objective
 from optim.record import is_url
+from optim.rehearsal import rehearse
 from optim.secrets import expand
-from optim.sections import ENUMERATING
 from optim.space import Parameter, Point, SearchSpace
 from optim.spec import StudySpec
 from optim.tasks import Job, Task
 from optim.tracking.info import Dataset, Scalar
 from optim.tracking.settings import absolute_uri
-
-_DRAWS, _ENUMERABLE = 20_000, 1_000_000  # how long a point is looked for
 
 
 class Plan(NamedTuple):
@@ -95,12 +93,13 @@ def make_plan(spec: StudySpec) -> Plan:
     objective = build_objective(spec)
     space = spec.search_space()
     strategy = _load_strategy(spec)
-    _check_parameters(spec, space, strategy)
+    check_parameters(spec, space, strategy)
     try:
         account = make_account({k: v for k, v in spec.backtest.items() if k != "portfolio"})
     except EngineError as error:
         raise SpecError(f"{spec.path}: [backtest] {error}") from None
-    instruments, datasets = _load_data(spec)
+    instruments = aligned(spec, strategy, _load_data(spec))
+    datasets = tuple(_dataset(spec, given, bars) for given, bars in zip(spec.data.files, instruments, strict=True))
     cells, holdouts = _make_cells(spec, instruments)
     code = code_hashes(_code_files(spec, strategy))
     rate = _periods_per_year(spec, instruments)
@@ -119,25 +118,17 @@ def make_plan(spec: StudySpec) -> Plan:
         resolve_tracking(spec),
         code,
     )
-    _check_sampling(plan)
+    check_storage(spec, plan.storage)
+    check_sampling(spec, space, len(objective.goals))
+    rehearse(spec, space, [goal.direction for goal in objective.goals], len(cells))
     return plan
 
 
 def feasible_point(plan: Plan) -> Point:
-    """A point of the search space, the same for the same seed; SpecError when no draw satisfies the constraints."""
-    import numpy as np
-
-    rng = np.random.default_rng(plan.spec.study.seed)
-    for _ in range(_DRAWS):
-        if plan.space.feasible(point := plan.space.sample(rng)):
-            return point
-    if plan.space.size() <= _ENUMERABLE and (found := next(plan.space.grid(), None)) is not None:
-        return found
-    texts = ", ".join(repr(constraint.text) for constraint in plan.space.constraints)
-    raise SpecError(
-        f"{plan.spec.path}: the constraints of the search space leave no point: none of {_DRAWS} drawn satisfies "
-        f"{texts}; loosen them or widen the ranges"
-    )
+    """A point of the search space, the same for the same seed."""
+    point = find_point(plan.space, plan.spec.study.seed)
+    assert point is not None  # check_sampling has refused a space without one
+    return point
 
 
 def resolve_storage(spec: StudySpec) -> str:
@@ -160,7 +151,7 @@ def _load_strategy(spec: StudySpec) -> Strategy:
     try:
         return load_strategy(spec.strategy.name, spec.folder)
     except EngineError as error:
-        raise SpecError(f"{spec.path}: [strategy] name = {spec.strategy.name!r}: {error}") from None
+        raise SpecError(f"{spec.path}: [strategy] name = {shown(spec.strategy.name)}: {cut(str(error))}") from None
 
 
 def _code_files(spec: StudySpec, strategy: Strategy) -> list[Path]:
@@ -178,44 +169,25 @@ def _shown(name: str, folder: Path) -> str:
         return Path(name).name
 
 
-def _check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) -> None:
-    searched = [p.name for p in space.parameters]
-    for name in searched:
-        if name in spec.backtest:
-            raise SpecError(f"{spec.path}: [backtest] {name} is searched too; give it in one place only")
-    if strategy.params is None:  # a plain callable takes whatever it is given
-        return
-    own = strategy.params._fields
-    known = [*own, *Account._fields]
-    for name in [*searched, *spec.strategy.fixed]:
-        if name not in known:
-            raise SpecError(
-                f"{spec.path}: strategy {strategy.name!r} has no parameter {name!r}{suggestion(name, known)} "
-                f"(it has {', '.join(own)})"
-            )
-    for name in own:
-        if name not in searched and name not in spec.strategy.fixed and name not in strategy.params._field_defaults:
-            raise SpecError(
-                f"{spec.path}: parameter {name!r} of strategy {strategy.name!r} has no value; "
-                "add it to the search space or to [strategy] fixed"
-            )
-
-
-def _load_data(spec: StudySpec) -> tuple[tuple[Bars, ...], tuple[Dataset, ...]]:
+def _load_data(spec: StudySpec) -> tuple[Bars, ...]:
     instruments: list[Bars] = []
-    datasets: list[Dataset] = []
     for given in spec.data.files:
         file = (spec.folder / given).resolve()
-        if not file.is_file():
-            raise SpecError(f"{spec.path}: [data] path = {given!r}: no such file: {file}")
+        if not os.path.isfile(file):
+            raise SpecError(f"{spec.path}: [data] path = {shown(given)}: no such file: {shown(str(file))}")
         try:
-            bars = load_bars(file, start=spec.data.start, end=spec.data.end)
+            instruments.append(load_bars(file, start=spec.data.start, end=spec.data.end))
         except EngineError as error:
-            raise SpecError(f"{spec.path}: [data] {error}") from None
-        first, last = (str(bars.timestamp[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))
-        instruments.append(bars)
-        datasets.append(Dataset(file.stem, given, content_hash(bars), len(bars.timestamp), first, last))
-    return tuple(instruments), tuple(datasets)
+            bounds = {"start": spec.data.start, "end": spec.data.end}
+            key = next((k for k, text in bounds.items() if text is not None and repr(text) in str(error)), "path")
+            value = shown(bounds.get(key) or given)
+            raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error))}") from None
+    return tuple(instruments)
+
+
+def _dataset(spec: StudySpec, given: str, bars: Bars) -> Dataset:
+    first, last = (str(bars.timestamp[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))
+    return Dataset((spec.folder / given).resolve().stem, given, content_hash(bars), len(bars.timestamp), first, last)
 
 
 def _periods_per_year(spec: StudySpec, instruments: tuple[Bars, ...]) -> float:
@@ -255,33 +227,6 @@ def _make_cells(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[C
         raise SpecError(f"{spec.path}: [evaluation] {error}") from None
     cells = tuple(folds[k] for k in range(spec.evaluation.folds) for folds, _ in parts)
     return cells, tuple(holdout for _, holdout in parts if holdout is not None)
-
-
-def _check_sampling(plan: Plan) -> None:
-    from optim.samplers import make_pruner, make_sampler
-
-    spec = plan.spec
-    make_sampler(spec, 0)
-    make_pruner(spec, len(plan.cells))
-    feasible_point(plan)
-    if spec.study.sampler.name in ENUMERATING:
-        for parameter in plan.space.parameters:
-            if parameter.size() == float("inf"):
-                raise SpecError(
-                    f"{spec.path}: [study] sampler {spec.study.sampler.name} needs a finite space, "
-                    f"but {parameter.name!r} is continuous; give it a step"
-                )
-    if len(plan.objective.goals) > 1:
-        if spec.study.pruner.name != "NopPruner":
-            raise SpecError(
-                f"{spec.path}: [study] pruner: several objectives cannot be pruned; remove it or name NopPruner"
-            )
-        if spec.study.patience is not None:
-            raise SpecError(f"{spec.path}: [study] patience: several objectives have no single best value; remove it")
-    for row in spec.study.enqueue:
-        names = [p.name for p in plan.space.parameters]
-        if set(names) <= row.keys() and not plan.space.feasible(row):
-            raise SpecError(f"{spec.path}: [[study.enqueue]] {row}: breaks a constraint of the search space")
 
 
 def _plain(parameter: Parameter) -> dict[str, Any]:

@@ -7,8 +7,9 @@ draws blindly, by a near neighbour once it has a model. No ask is thrown away: e
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +17,13 @@ import optuna
 
 from optim.samplers import make_sampler
 from optim.sections import ENUMERATING
-from optim.space import Parameter, Point, SearchSpace, Value
+from optim.space import ENUMERABLE, Parameter, Point, SearchSpace, Value
 from optim.spec import StudySpec
 
 _BLIND = (optuna.samplers.RandomSampler, optuna.samplers.QMCSampler)
 _ATTEMPTS = 400  # draws for a replacement; each of a neighbour goes this much farther than the one before
 _NEAREST, _FARTHER = 0.02, 1.1  # shares of a parameter's range
-_DRAWS = 10_000  # in a space too large to search through
-_ENUMERABLE = 100_000  # a space this small is searched through for a point that is still free
+_DRAWS = 10_000  # for a free point of a space too large to go through
 
 
 class Proposal(NamedTuple):
@@ -47,9 +47,10 @@ class Proposer:
         self._distributions = {p.name: p.distribution() for p in space.parameters}
         self._seen: set[tuple[tuple[str, Value], ...]] = set()
         self.replacing_seconds = 0.0  # spent on what was proposed but could not be tried
-        self._forced: Sequence[Mapping[str, Value]] = (
-            list(space.grid()) if spec.study.sampler.name in ENUMERATING else spec.study.enqueue
-        )
+        enumerates = spec.study.sampler.name in ENUMERATING
+        self._grid: Iterator[Point] = space.grid() if enumerates else iter(())
+        self._forced: list[Mapping[str, Value]] = [] if enumerates else list(spec.study.enqueue)
+        self._rest: Iterator[Point] | None = None  # of a small space, in its order; what lies behind is taken
 
     def remember(self, point: Mapping[str, Value]) -> None:
         """Take a point as evaluated: it is not proposed again."""
@@ -67,6 +68,7 @@ class Proposer:
             yield self._ask_one(first + slot, rng)
 
     def _ask_one(self, index: int, rng: np.random.Generator) -> Proposal | None:
+        self._forced += itertools.islice(self._grid, max(0, index + 1 - len(self._forced)))
         forced = self._forced[index] if index < len(self._forced) else {}
         if not forced and self._spec.study.sampler.name in ENUMERATING:
             return None
@@ -75,7 +77,7 @@ class Proposer:
         if point is None and forced:  # tried before: the sampler proposes in its place
             point = self._new_point(trial, {}, rng)
         if point is None:
-            point = self._left(trial.params.keys(), rng)
+            point = self._left(rng)
         if point is None or not trial.params.keys() <= point.keys():  # what was suggested cannot be taken back
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
             if point is None:
@@ -95,13 +97,18 @@ class Proposer:
         self.replacing_seconds += time.perf_counter() - started
         return replacement
 
-    def _left(self, names: Collection[str], rng: np.random.Generator) -> Point | None:
-        """Any point that is still free: of a small space if possible with these parameters, of a large one if found."""
-        if self._space.size() > _ENUMERABLE:  # a used-up branch is left for another one
+    @property
+    def exhausted(self) -> str:
+        """Why there is nothing left to propose."""
+        return nothing_left(self._space)
+
+    def _left(self, rng: np.random.Generator) -> Point | None:
+        """The first point of a small space that is still free; of a large one, any that is found."""
+        if self._space.size() > ENUMERABLE:  # a branch is used up: there are others
             return next((p for p in (self._space.sample(rng) for _ in range(_DRAWS)) if self._free(p)), None)
-        free = [point for point in self._space.grid() if self._free(point)]
-        like = [point for point in free if point.keys() == set(names)] or free
-        return like[rng.integers(len(like))] if like else None
+        if self._rest is None:
+            self._rest = self._space.grid()
+        return next((point for point in self._rest if _key(point) not in self._seen), None)
 
     def _propose(self, trial: optuna.Trial, forced: Mapping[str, Value], rng: np.random.Generator) -> Point:
         """The sampler's proposal, feasible or not. Uniform draws are made here: what is not feasible costs no ask."""
@@ -148,6 +155,13 @@ class Proposer:
             if name not in trial.params or trial.params[name] != value:
                 distribution = self._distributions[name]
                 self._storage.set_trial_param(trial_id, name, distribution.to_internal_repr(value), distribution)
+
+
+def nothing_left(space: SearchSpace) -> str:
+    """Why a search ends that finds no point it has not evaluated."""
+    if space.size() <= ENUMERABLE:
+        return "every point of the search space has been evaluated"
+    return "no further point was found that satisfies the constraints"
 
 
 def _suggest(trial: optuna.Trial, parameter: Parameter) -> Value:

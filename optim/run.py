@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from optim.errors import SpecError
+from optim.errors import SpecError, counted
 from optim.guard import owner, sole_writer
 from optim.listener import Listener
 from optim.plan import Plan, make_plan
@@ -29,12 +29,13 @@ from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
 from optim.tracking.settings import MLflowSettings
 from optim.workers import Pool
 
+EXIT_NO_WINNER = 1
 EXIT_INTERRUPTED = 130
 UNFINISHED = ("interrupted", "timeout")
 
 
 def run(spec: StudySpec, *, as_object: bool = False) -> int:
-    """Run or resume a study and print its result; the exit code."""
+    """Run or resume a study and print its result; 0 with a winner, 1 without one, 130 when interrupted."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     console = Console(stderr=as_object)
     plan = make_plan(spec)
@@ -52,10 +53,11 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
                 "Raise n_trials to go on, or give [study] another name to start anew.",
                 highlight=False,
                 markup=False,
+                soft_wrap=True,
             )
         elif done:
             text = f"Resuming study {spec.study.name!r} at trial {len(done)} of {spec.study.n_trials}."
-            console.print(text, highlight=False, markup=False)
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         mirror = make_mirror(plan, record)
         mirror.finished(done)
         with make_pool(plan) as pool:
@@ -69,7 +71,9 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     print_commands(console, summary, shown)
     if as_object:
         print(json.dumps(as_json(summary, shown), allow_nan=False))  # noqa: T201 - the one object on stdout
-    return EXIT_INTERRUPTED if reason == "interrupted" else 0
+    if reason == "interrupted":
+        return EXIT_INTERRUPTED
+    return 0 if summary.best is not None else EXIT_NO_WINNER
 
 
 def search(plan: Plan, record: Record, mirror: StudyMirror, console: Console, pool: Pool) -> str:
@@ -179,7 +183,7 @@ def close_mirror(mirror: StudyMirror, result: StudyResult, console: Console) -> 
 
 
 def _markdown(summary: Summary) -> str:
-    lines = [f"{sum(summary.counts[k] for k in ('complete', 'pruned', 'failed'))} trials, {summary.reason}."]
+    lines = [f"{counted(sum(summary.counts[k] for k in ('complete', 'pruned', 'failed')), 'trial')}, {summary.reason}."]
     if summary.best is not None:
         lines.append(f"Best: trial {summary.best.number}")
         lines += [

@@ -46,7 +46,7 @@ class NamedSpec(Section):
 class StudySection(Section):
     """[study]: what is searched for, how long and how."""
 
-    name: str = Field(min_length=1, pattern=r"^[^/\\\x00-\x1f]+$")
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^/\\\x00-\x1f]+$")
     objective: str | list[str]
     direction: Literal["maximize", "minimize"] | list[Literal["maximize", "minimize"]] | None = None
     n_trials: int = Field(default=100, gt=0)
@@ -88,6 +88,7 @@ class DataSection(Section):
     paths: list[str] = []
     start: str | None = None
     end: str | None = None
+    align: Literal["refuse", "common"] = "refuse"  # instruments whose bars have different times
     periods_per_year: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # None: inferred from the bars
     clock: Literal["as given"] | None = None  # periods_per_year holds although the bars say otherwise
 

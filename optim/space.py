@@ -1,4 +1,4 @@
-"""The search space: a table of parameters, their conditions and constraints; the Optuna distribution of each.
+"""The search space: parameters, their conditions and constraints; the Optuna distribution of each.
 
 Everything that asks "is this point allowed, which parameters does it have" is answered here; Optuna is imported only
 to name distributions.
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from optim.errors import SpecError
-from optim.expressions import Expression, ExpressionError, parse, suggestion
+from optim.errors import shown
+from optim.expressions import NUMBER, Expression, Kinds, kinds_of, suggestion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 Value = int | float | str | bool
 Point = dict[str, Value]
-_KEYS = {
-    "int": {"low", "high", "step", "log", "when"},
-    "float": {"low", "high", "step", "log", "when"},
-    "categorical": {"choices", "when"},
-}
+ENUMERABLE = 1_000_000  # points; a space this small is gone through for a point that is hard to draw
 
 
 class Parameter(NamedTuple):
@@ -81,13 +77,36 @@ class Parameter(NamedTuple):
             return self.choices[index]
         if self.type == "int":
             return int(self.low + index * (self.step or 1))
-        return float(_decimal(self.low) + index * _decimal(self.step))
+        return float(as_written(self.low) + index * as_written(self.step))
 
     def snap(self, value: Value) -> Value:
         """The value of the grid that `value` stands for: 0.06, where low + 2 * step gives 0.060000000000000005."""
         if self.type != "float" or self.step == 0:
             return value
         return self.nth(round((float(value) - self.low) / self.step))
+
+    def admit(self, value: Any) -> Value:
+        """The value of this parameter that `value` means, 3.0 for 3; ValueError with the rule it breaks."""
+        if self.type == "categorical":
+            for choice in self.choices:
+                if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+                    return choice
+            raise ValueError(f"must be one of {shown(list(self.choices))}")
+        if isinstance(value, bool) or not isinstance(value, int if self.type == "int" else int | float):
+            raise ValueError("must be a whole number" if self.type == "int" else "must be a number")
+        if not self.low <= value <= self.high:
+            raise ValueError(f"must be from {self.low} to {self.high}")
+        if self.type == "int":
+            if (value - self.low) % (self.step or 1):
+                raise ValueError(f"is between two steps: low = {self.low}, step = {self.step}")
+            return int(value)
+        if self.step and abs(float(self.snap(value)) - value) > 1e-9 * self.step:
+            raise ValueError(f"is between two steps: low = {self.low}, step = {self.step}")
+        return self.snap(float(value))
+
+    def kinds(self) -> Kinds:
+        """What it stands for in an expression."""
+        return kinds_of(self.choices) if self.type == "categorical" else NUMBER
 
     def unit(self, value: Value) -> float:
         """Where `value` lies in [0, 1]: the inverse of `at`, for distances."""
@@ -115,6 +134,34 @@ class SearchSpace(NamedTuple):
         """Whether the point satisfies every constraint whose parameters it has."""
         values = {**self.fixed, **point}
         return all(_holds(c, values) for c in self.constraints if c.names <= values.keys())
+
+    def admit(self, row: Mapping[str, Any]) -> Point:
+        """Some parameters of a point, as the space has them; ValueError naming the one that breaks a rule.
+
+        The others are left to the sampler; a conditional one needs those that its condition names.
+        """
+        names = [parameter.name for parameter in self.parameters]
+        for name in row:
+            if name not in names:
+                raise ValueError(f"{name}: no such searched parameter{suggestion(name, names)}")
+        point: Point = {}
+        for parameter in self.parameters:
+            if parameter.name not in row:
+                continue
+            named = f"{parameter.name} = {shown(row[parameter.name])}"
+            when = parameter.when
+            if when is not None and (missing := sorted(when.names - point.keys() - self.fixed.keys())):
+                raise ValueError(f"{named}: exists only when {shown(when.text)}; give {', '.join(missing)} too")
+            if not self.active(parameter, point):
+                raise ValueError(f"{named}: exists only when {shown(when.text if when else '')}; leave it out")
+            try:
+                point[parameter.name] = parameter.admit(row[parameter.name])
+            except ValueError as error:
+                raise ValueError(f"{named}: {error}") from None
+        for constraint in self.constraints:
+            if constraint.names <= {*point, *self.fixed} and not _holds(constraint, {**self.fixed, **point}):
+                raise ValueError(f"{shown(row)}: breaks the constraint {shown(constraint.text)}")
+        return point
 
     def at(self, units: Sequence[float] | np.ndarray) -> Point:
         """The point at a place in the unit cube, one coordinate a parameter (feasible or not)."""
@@ -155,105 +202,13 @@ class SearchSpace(NamedTuple):
             yield from self._expand(index + 1, {**point, parameter.name: parameter.nth(position)})
 
 
-def parse_space(table: Mapping[str, Any], fixed: Mapping[str, Value], where: str) -> SearchSpace:
-    """The search space of a TOML table; `where` names file and section in every error."""
-    for key in table:
-        if key not in ("parameters", "constraints"):
-            raise SpecError(f"{where}: unknown key {key!r}{suggestion(key, ('parameters', 'constraints'))}")
-    rows = table.get("parameters", {})
-    if not isinstance(rows, Mapping) or not rows:
-        raise SpecError(f"{where}: a search space needs at least one [parameters.NAME] table")
-    parameters: list[Parameter] = []
-    for name, row in rows.items():
-        if name in fixed:
-            continue
-        known = [p.name for p in parameters] + list(fixed)
-        parameters.append(_parse_parameter(name, row, known, f"{where} [parameters.{name}]"))
-    names = [p.name for p in parameters] + list(fixed)
-    texts = table.get("constraints", [])
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise SpecError(f"{where}: constraints must be a list of strings such as 'fast_window < slow_window'")
-    constraints = tuple(_parse_expression(text, names, f"{where}: constraints") for text in texts)
-    return SearchSpace(tuple(parameters), constraints, dict(fixed))
-
-
-def _parse_parameter(name: str, row: Any, known: list[str], where: str) -> Parameter:
-    if not isinstance(row, Mapping):
-        raise SpecError(f"{where}: must be a table with a type, but is {row!r}")
-    kind = row.get("type")
-    if kind not in _KEYS:
-        raise SpecError(f"{where}: type must be 'int', 'float' or 'categorical', but is {kind!r}")
-    for key in row:
-        if key != "type" and key not in _KEYS[kind]:
-            raise SpecError(f"{where}: unknown key {key!r} for type {kind!r}{suggestion(key, _KEYS[kind])}")
-    when = None
-    if "when" in row:
-        when = _parse_expression(row["when"], known, f"{where}: when")
-    if kind == "categorical":
-        return Parameter(name, "categorical", choices=_parse_choices(row, where), when=when)
-    low, high, step = (_number(row, key, kind, where) for key in ("low", "high", "step"))
-    log = row.get("log", False)
-    if not isinstance(log, bool):
-        raise SpecError(f"{where}: log must be true or false, but is {log!r}")
-    if low > high:
-        raise SpecError(f"{where}: low <= high must hold, but low = {low} and high = {high}")
-    if "step" in row and step <= 0:
-        raise SpecError(f"{where}: step must be positive, but is {step}")
-    if log and (low <= 0 or "step" in row):
-        raise SpecError(f"{where}: log = true needs low > 0 and no step, but low = {low}, step = {row.get('step')}")
-    if step and kind == "float":
-        steps = (_decimal(high) - _decimal(low)) // _decimal(step)
-        high = float(_decimal(low) + steps * _decimal(step))  # the last value the step reaches
-    if step and kind == "int":
-        high = low + (high - low) // step * step
-    return Parameter(name, kind, low, high, step, log, when=when)
-
-
-def _decimal(value: float) -> Decimal:
+def as_written(value: float) -> Decimal:
     """The number as it is written: ten steps of 0.02 are 0.2, as the user means it and Optuna has it."""
     return Decimal(repr(value))
-
-
-def _parse_choices(row: Mapping[str, Any], where: str) -> tuple[Value, ...]:
-    choices = row.get("choices")
-    if not isinstance(choices, list) or not choices:
-        raise SpecError(f"{where}: choices must be a list with at least one value, but is {choices!r}")
-    for choice in choices:
-        if not isinstance(choice, str | int | float | bool):
-            raise SpecError(f"{where}: choices may be strings, numbers and booleans, but one is {choice!r}")
-    if len(set(choices)) != len(choices):
-        raise SpecError(f"{where}: choices must differ from one another, but are {choices!r}")
-    return tuple(choices)
-
-
-def _parse_expression(text: Any, known: list[str], where: str) -> Expression:
-    if not isinstance(text, str):
-        raise SpecError(f"{where}: must be a string, but is {text!r}")
-    try:
-        return parse(text, known)
-    except ExpressionError as error:
-        raise SpecError(f"{where}: {error}") from None
-
-
-def _number(row: Mapping[str, Any], key: str, kind: str, where: str) -> float:
-    if key == "step" and key not in row:
-        return 0
-    value = row.get(key)
-    wanted = "a whole number" if kind == "int" else "a number"
-    if isinstance(value, bool) or not isinstance(value, int if kind == "int" else int | float):
-        raise SpecError(f"{where}: {key} must be {wanted}, but is {value!r}")
-    if not math.isfinite(value):
-        raise SpecError(f"{where}: {key} must be finite, but is {value!r}")
-    return value if kind == "int" else float(value)
 
 
 def _holds(condition: Expression, values: Mapping[str, Value]) -> bool:
     try:
         return bool(condition(values))
-    except (
-        KeyError,
-        ArithmeticError,
-        TypeError,
-        ValueError,
-    ):  # it names a parameter this point lacks, or has no value here
+    except (KeyError, ArithmeticError):  # it names a parameter this point lacks, or has no value here
         return False

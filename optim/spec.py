@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from engine.account import Account
-from optim.errors import SpecError
+from engine.account import ALIASES, Account
+from optim.errors import SpecError, cut, shown
 from optim.expressions import suggestion
 from optim.sections import (
     BLIND,
@@ -25,7 +27,8 @@ from optim.sections import (
     StudySection,
     TrackingSection,
 )
-from optim.space import SearchSpace, Value, parse_space
+from optim.space import SearchSpace, Value
+from optim.space_table import parse_space
 
 
 class StudySpec(Section):
@@ -81,9 +84,13 @@ class StudySpec(Section):
             file = self.folder / given
         elif ".py" in self.strategy.name:
             source, _, function = self.strategy.name.rpartition(":")
-            file = (self.folder / source).with_name(f"{function}.toml")
+            file = (self.folder / source).parent / f"{function}.toml"
         else:
             file = space_folder() / f"{self.strategy.name}.toml"
+            known = [path.stem for path in space_folder().glob("*.toml")]
+            if self.strategy.name not in known:
+                named = f"{self.path}: [strategy] name = {shown(self.strategy.name)}"
+                raise SpecError(f"{named}: no such strategy{suggestion(self.strategy.name, known)}")
         return read_toml(file, f"{self.path}: [strategy] search_space"), str(file)
 
 
@@ -94,16 +101,25 @@ def space_folder() -> Path:
 
 
 def read_toml(path: Path, where: str = "") -> dict[str, Any]:
-    """The TOML file as a dictionary; SpecError when it is missing or no TOML."""
+    """The TOML file as a dictionary; SpecError when it is missing, no TOML or holds what nothing here can use."""
     prefix = f"{where}: " if where else ""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
-        raise SpecError(f"{prefix}no such file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{prefix}{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: not valid TOML: {error}") from None
+        raise SpecError(f"{prefix}no such file: {_short(path)}") from None
+    except OSError as error:
+        raise SpecError(f"{prefix}{_short(path)} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{prefix}{path} is no UTF-8 text: byte {error.start} is {error.object[error.start]}") from None
+    except RecursionError:
+        raise SpecError(f"{prefix}{path}: not valid TOML: nested too deep") from None
+    except ValueError as error:  # TOMLDecodeError, and Python's own about numbers of thousands of digits
+        raise SpecError(f"{prefix}{path}: not valid TOML: {cut(str(error))}") from None
+    for place, value in _leaves(table, ()):
+        if rule := _unusable(value):
+            at = ".".join(part[:60] for part in place[1:])
+            raise SpecError(f"{prefix}{path}: [{place[0][:60]}] {cut(at)} = {shown(value)}: {rule}")
+    return table
 
 
 def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> StudySpec:
@@ -111,7 +127,10 @@ def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | Non
 
     Raises SpecError: one sentence with the file, the key, the value and the rule it breaks.
     """
-    file = Path(path).resolve()
+    try:
+        file = Path(path).resolve()
+    except (OSError, ValueError) as error:
+        raise SpecError(f"{shown(str(path))} is no path of a file: {cut(str(error))}") from None
     table = read_toml(file)
     for section, values in (overrides or {}).items():
         current = table.get(section, {})
@@ -123,50 +142,106 @@ def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | Non
     except ValidationError as error:
         raise SpecError(f"{file}: {_sentence(error.errors()[0])}") from None
     _check_backtest(spec)
-    for row in spec.study.enqueue:
-        _check_enqueued(row, spec)
-    return spec
+    rows = [_admit(row, spec, f"{file}: [[study.enqueue]]") for row in spec.study.enqueue]
+    return _with_enqueued(spec, rows) if rows else spec
 
 
 def with_start(spec: StudySpec, path: Path) -> StudySpec:
     """The spec with the searched parameters of a `best_params.toml` as its first point."""
     table = read_toml(path, "--from")
     names = {p.name for p in spec.search_space().parameters}
-    given = {**table.get("strategy", {}).get("fixed", {}), **table.get("backtest", {})}
+    given: dict[str, Any] = {}
+    for section in (_table(table, "strategy", "fixed"), _table(table, "backtest")):
+        given |= section
     point = {name: value for name, value in given.items() if name in names}
     if not point:
-        wanted = ", ".join(sorted(names))
+        wanted = cut(", ".join(sorted(names)))
         raise SpecError(f"--from {path}: none of its parameters is searched; it needs [strategy.fixed] with {wanted}")
-    study = spec.study.model_copy(update={"enqueue": [point, *spec.study.enqueue]})
-    return spec.model_copy(update={"study": study})
+    return _with_enqueued(spec, [_admit(point, spec, f"--from {path}: [strategy.fixed]"), *spec.study.enqueue])
+
+
+def _with_enqueued(spec: StudySpec, rows: list[dict[str, Value]]) -> StudySpec:
+    return spec.model_copy(update={"study": spec.study.model_copy(update={"enqueue": rows})})
+
+
+def _admit(row: Mapping[str, Any], spec: StudySpec, where: str) -> dict[str, Value]:
+    space = spec.search_space()
+    for name in row:
+        if name in StudySection.model_fields and name not in {p.name for p in space.parameters}:
+            raise SpecError(f"{spec.path}: {_misplaced(name)}")
+    try:
+        return space.admit(row)
+    except ValueError as error:
+        raise SpecError(f"{where} {error}") from None
+
+
+def _misplaced(key: str) -> str:
+    """The rule of TOML that surprises everybody once."""
+    return (
+        f"[study] {key} stands below [[study.enqueue]], and TOML puts it into that table; "
+        "move it above [[study.enqueue]]"
+    )
+
+
+def _table(table: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        table = table.get(name, {})
+        if not isinstance(table, Mapping):
+            return {}
+    return table
+
+
+def _leaves(value: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every single value of a TOML table and every key, with where it stands."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield (*place, key), key
+            yield from _leaves(inner, (*place, key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, place)
+    else:
+        yield place, value
+
+
+def _unusable(value: Any) -> str:
+    """The rule that a value breaks wherever it stands; empty if none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "is no 64-bit whole number, the largest kind that TOML has"
+    if isinstance(value, str) and "\x00" in value:
+        return "may not contain the character NUL"
+    return ""
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 300 else shown(text)
 
 
 def _check_backtest(spec: StudySpec) -> None:
     defaults = {**Account()._asdict(), "portfolio": False}
     for key, value in spec.backtest.items():
+        named = f"{spec.path}: [backtest] {key[:60]}"
         if key not in defaults:
-            raise SpecError(f"{spec.path}: [backtest] {key}: unknown key{suggestion(key, defaults)}")
+            raise SpecError(f"{named}: unknown key{suggestion(key, defaults, ALIASES)}")
         default = defaults[key]
         numeric = not isinstance(default, bool | str)
         if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise SpecError(f"{spec.path}: [backtest] {key} = {value!r}: must be a number")
+            raise SpecError(f"{named} = {shown(value)}: must be a number")
         if not numeric and not isinstance(value, type(default)):
             wanted = "true or false" if isinstance(default, bool) else f"a text such as {default!r}"
-            raise SpecError(f"{spec.path}: [backtest] {key} = {value!r}: must be {wanted}")
-
-
-def _check_enqueued(row: Mapping[str, Value], spec: StudySpec) -> None:
-    names = [p.name for p in spec.search_space().parameters]
-    for key in row:
-        if key not in names:
-            raise SpecError(f"{spec.path}: [[study.enqueue]] {key}: no such searched parameter{suggestion(key, names)}")
+            raise SpecError(f"{named} = {shown(value)}: must be {wanted}")
 
 
 def _sentence(error: ErrorDetails) -> str:
     """One pydantic error as `[section] key = value: rule`."""
-    place = [str(part) for part in error["loc"] if not _is_union_branch(part)]
+    place = [str(part)[:60] for part in error["loc"] if not _is_union_branch(part)]
     head = f"[{place[0]}]" if place else ""
     key = ".".join(place[1:])
+    if place[:2] == ["study", "enqueue"] and len(place) > 3 and place[3] in StudySection.model_fields:
+        return _misplaced(place[3])
     if error["type"] == "missing":
         return f"{head} {key}: missing; add it" if key else f"{head}: the table is missing; add it"
     if error["type"] == "extra_forbidden":
@@ -174,9 +249,11 @@ def _sentence(error: ErrorDetails) -> str:
         return f"{head} {key}: unknown key{suggestion(place[-1], known)}" if key else (
             f"unknown table or key {place[0]!r}{suggestion(place[0], known)}"
         )  # fmt: skip
-    message = error["msg"].removeprefix("Value error, ")
-    message = message.replace("Input should be", "must be")
-    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = cut(re.sub("valid dictionary.*", "table", message).replace("valid string", "text"))
+    if isinstance(error["input"], datetime.date | datetime.time):
+        message += ", not a date or time: put it into quotes"
+    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
     return f"{head} {key}{value}: {message}" if key else f"{head}: {message}"
 
 

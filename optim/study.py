@@ -154,7 +154,7 @@ class Search:
                 return "budget spent"
             batch = self._ask(min(self._plan.spec.parallel.batch_size, room))
             if not batch.candidates:
-                return "every point of the search space has been evaluated"
+                return self._proposer.exhausted
             self._open.append(batch)
             self._asked += len(batch.candidates)
             self._next += 1

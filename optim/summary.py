@@ -4,7 +4,9 @@ and how to look at it all.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -130,10 +132,15 @@ def best_params_toml(plan: Plan, summary: Summary) -> str:
         return ""
     rules = {k: v for k, v in summary.best.params.items() if k in plan.account._fields}
     params = {**plan.spec.strategy.fixed, **{k: v for k, v in summary.best.params.items() if k not in rules}}
-    lines = [f"# {summary.name}, trial {summary.best.number}", "[strategy]", f'name = "{plan.spec.strategy.name}"', ""]
-    lines += ["[strategy.fixed]", *(f"{name} = {_toml(value)}" for name, value in params.items())]
+    lines = [
+        f"# {summary.name}, trial {summary.best.number}",
+        "[strategy]",
+        f"name = {_toml(plan.spec.strategy.name)}",
+        "",
+    ]
+    lines += ["[strategy.fixed]", *(f"{_toml_key(name)} = {_toml(value)}" for name, value in params.items())]
     if rules:
-        lines += ["", "[backtest]", *(f"{name} = {_toml(value)}" for name, value in rules.items())]
+        lines += ["", "[backtest]", *(f"{_toml_key(name)} = {_toml(value)}" for name, value in rules.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -183,7 +190,13 @@ def _shell(text: str) -> str:
     return f'"{text}"' if "${" in text else shlex.quote(text)
 
 
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)
+    if isinstance(value, str):  # JSON's escapes are TOML's but for one character
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

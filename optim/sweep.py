@@ -19,9 +19,10 @@ from optuna.trial import FrozenTrial
 from optim.listener import Listener
 from optim.objective import Objective
 from optim.plan import Plan
+from optim.proposals import nothing_left
 from optim.record import BATCH, SLOT, Record
 from optim.sections import ENUMERATING
-from optim.space import Point, SearchSpace
+from optim.space import ENUMERABLE, Point, SearchSpace
 from optim.spec import StudySpec
 from optim.tasks import Result
 from optim.verdict import Scored, Verdict, judge, score_cell
@@ -29,7 +30,7 @@ from optim.workers import Pool
 
 BATCH_SIZE = 512  # trials that go to the record together, at the most
 _WRITE_SECONDS = 0.5  # and no trial that has ended waits longer than this
-_TRIES = 1000  # draws for one free feasible point; then the space counts as exhausted
+_TRIES = 1000  # draws for one free feasible point; then a small space is gone through, a large one is done
 
 
 class Sweep:
@@ -68,7 +69,7 @@ class Sweep:
                 self._submit(points)  # before the workers run out of work
         self._flush()
         count = len(self._record.trials())
-        return "budget spent" if count >= spec.study.n_trials else "every point of the search space has been evaluated"
+        return "budget spent" if count >= spec.study.n_trials else nothing_left(self._plan.space)
 
     def _submit(self, points: Iterator[tuple[int, Point]]) -> None:
         for number, point in itertools.islice(points, BATCH_SIZE):
@@ -100,7 +101,8 @@ def sweep_points(spec: StudySpec, space: SearchSpace) -> Iterator[Point]:
     if spec.study.sampler.name in ENUMERATING:
         yield from space.grid()
         return
-    draw = _sobol(spec, space) if spec.study.sampler.name == "QMCSampler" else _uniform(spec, space)
+    quasi = spec.study.sampler.name == "QMCSampler" and space.parameters
+    draw = _sobol(spec, space) if quasi else _uniform(spec, space)
     seen: set[tuple[tuple[str, object], ...]] = set()
     while True:
         for _ in range(_TRIES):
@@ -109,9 +111,11 @@ def sweep_points(spec: StudySpec, space: SearchSpace) -> Iterator[Point]:
             if key not in seen and space.feasible(point):
                 break
         else:
-            return
+            break
         seen.add(key)
         yield point
+    if space.size() <= ENUMERABLE:
+        yield from (point for point in space.grid() if tuple(point.items()) not in seen)
 
 
 def scored(objective: Objective, result: Result) -> Scored:

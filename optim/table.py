@@ -18,7 +18,15 @@ def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
 
     rows = [dict(_row(trial)) for trial in sorted(trials, key=lambda trial: trial.number)]
     names = dict.fromkeys(name for row in rows for name in row)
-    return pd.DataFrame(rows, columns=sorted(names, key=_group))
+    frame = pd.DataFrame(rows, columns=sorted(names, key=_group))
+    for name in frame.columns:  # a choice of texts and numbers is a column of texts: no file format has mixed ones
+        if name.startswith("params_") and len({_kind(row[name]) for row in rows if name in row}) > 1:
+            frame[name] = pd.Series([str(row[name]) if name in row else None for row in rows], dtype=object)
+    return frame
+
+
+def _kind(value: Any) -> type:
+    return type(value) if isinstance(value, str | bool) else float
 
 
 def _row(trial: FrozenTrial) -> Iterator[tuple[str, Any]]:

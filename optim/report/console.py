@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from engine.catalogue import METRICS
+from optim.errors import counted
 from optim.plan import Plan
 from optim.showcase import SHORT_DAYS
 from optim.summary import Summary
@@ -77,21 +78,26 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
     """The closing tables: top trials, the winner in-sample and on the hold-out, its parameters to paste."""
     counts = summary.counts
     console.print(
-        f"\n{summary.name}: {sum(counts[k] for k in ('complete', 'pruned', 'failed'))} trials "
+        f"\n{summary.name}: {counted(sum(counts[k] for k in ('complete', 'pruned', 'failed')), 'trial')} "
         f"({counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed; "
         f"{counts['infeasible']} infeasible), {summary.reason}",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     obstacles = {} if summary.best is not None else summary.obstacles
     for kind, found in (("failed", summary.failures), ("infeasible", obstacles)):
         for reason, number in found.items():
             console.print(f"  {number} {kind}: {reason}", highlight=False, markup=False, soft_wrap=True)
     if summary.best is None and counts["failed"] == sum(counts[k] for k in ("complete", "pruned", "failed")):
-        console.print("Every trial failed: mend the strategy; `optim check strategy FILE.py:function` helps.")
+        console.print(
+            "Every trial failed: mend the strategy; `optim check strategy FILE.py:function` helps.", soft_wrap=True
+        )
         return
     if summary.best is None:
-        console.print("No trial is feasible: loosen the constraints, widen the search space or raise n_trials.")
+        console.print(
+            "No trial is feasible: loosen the constraints, widen the search space or raise n_trials.", soft_wrap=True
+        )
         return
     console.print(_top_table(summary))
     console.print(_metrics_table(summary))
@@ -100,19 +106,20 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
             console.print(f"{name}: {window.error}", highlight=False, markup=False, soft_wrap=True)
     _print_notes(console, summary)
     console.print(f"[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
-    console.print(params_toml, highlight=False, markup=False)
+    console.print(params_toml, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_commands(console: Console, summary: Summary, report: MirrorReport | None) -> None:
     """How to look at the study, and what is missing in MLflow, if anything."""
     if report is not None and report.error:
-        console.print(f"MLflow: {report.error}", highlight=False, markup=False)
+        console.print(f"MLflow: {report.error}", highlight=False, markup=False, soft_wrap=True)
     if report is not None and report.missing:
         console.print(
             f"{report.missing} trials are in the record but not in MLflow yet: "
             f"python -m optim sync {summary.paths['study']}",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
     console.print("[bold]Look at it:[/]")
     for command in summary.commands.values():

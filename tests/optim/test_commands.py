@@ -55,7 +55,7 @@ def test_export_refuses_an_unknown_ending(finished: Path) -> None:
 def test_replay_proves_every_digit(which: list[str], finished: Path) -> None:
     done = command("replay", finished, *which)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{1 if which else 24} trials replayed, every metric equal" in done.stdout
+    assert f"{'1 trial' if which else '24 trials'} replayed, every metric equal" in done.stdout
 
 
 def test_replay_shows_which_input_differs(tmp_path: Path) -> None:

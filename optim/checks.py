@@ -1,0 +1,182 @@
+"""What can be wrong with a study as a whole, found before its first trial and before anything is written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+
+from engine.account import ALIASES, Account, check_rule
+from engine.bars import Bars
+from engine.errors import EngineError
+from engine.parameters import caster
+from engine.portfolio import align
+from engine.strategy import Strategy
+from optim.errors import SpecError, cut, shown
+from optim.expressions import suggestion
+from optim.sections import ENUMERATING
+from optim.space import ENUMERABLE, Parameter, Point, SearchSpace
+from optim.spec import StudySpec
+
+_DRAWS = 20_000  # before a small space is gone through for a point
+_FILE_NAME = 255  # bytes
+_DATABASES = ("postgresql", "mysql", "mariadb")
+
+
+def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) -> None:
+    """Every searched and fixed parameter is one of the strategy's or an account rule, and of its type."""
+    searched = [p.name for p in space.parameters]
+    for name in searched:
+        if name in spec.backtest:
+            raise SpecError(f"{spec.path}: [backtest] {name} is searched too; give it in one place only")
+    own = () if strategy.params is None else strategy.params._fields
+    for name in spec.strategy.fixed:
+        if name in Account._fields and name not in own:
+            raise SpecError(
+                f"{spec.path}: [strategy.fixed] {name} is an account rule, no parameter of the strategy; "
+                "move it to [backtest]"
+            )
+    if strategy.params is not None:  # a plain callable takes whatever it is given
+        _check_names(spec, searched, strategy)
+        _check_types(spec, space, strategy)
+    for parameter in space.parameters:
+        for value in _ends(parameter) if parameter.name in Account._fields else ():
+            try:
+                check_rule(parameter.name, value)
+            except EngineError as error:
+                raise SpecError(f"{spec.path}: [parameters.{parameter.name}] reaches {value!r}: {error}") from None
+
+
+def _check_names(spec: StudySpec, searched: Sequence[str], strategy: Strategy) -> None:
+    own = strategy.params._fields
+    known = [*own, *Account._fields]
+    for name in [*searched, *spec.strategy.fixed]:
+        if name not in known:
+            raise SpecError(
+                f"{spec.path}: strategy {strategy.name!r} has no parameter {shown(name)}"
+                f"{suggestion(name, known, ALIASES)} (it has {cut(', '.join(own))})"
+            )
+    for name in own:
+        if name not in searched and name not in spec.strategy.fixed and name not in strategy.params._field_defaults:
+            raise SpecError(
+                f"{spec.path}: parameter {name!r} of strategy {strategy.name!r} has no value; "
+                "add it to the search space or to [strategy] fixed"
+            )
+
+
+def _check_types(spec: StudySpec, space: SearchSpace, strategy: Strategy) -> None:
+    casts = {name: caster(hint) for name, hint in get_type_hints(strategy.params).items()}
+    given: list[tuple[str, str, Any]] = [("[strategy.fixed] {}", *pair) for pair in spec.strategy.fixed.items()]
+    given += [("[parameters.{}] reaches", p.name, value) for p in space.parameters for value in _ends(p)]
+    for place, name, value in given:
+        try:
+            casts.get(name, lambda value: value)(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            at = place.format(name)
+            at += "" if place.endswith("reaches") else " ="
+            raise SpecError(f"{spec.path}: {at} {shown(value)}: must be {error}, says {strategy.name}") from None
+
+
+def _ends(parameter: Parameter) -> Sequence[Any]:
+    return parameter.choices if parameter.type == "categorical" else (parameter.low, parameter.high)
+
+
+def aligned(spec: StudySpec, strategy: Strategy, instruments: tuple[Bars, ...]) -> tuple[Bars, ...]:
+    """The bars as the study trades them; SpecError when these instruments cannot be traded together."""
+    k, n = len(instruments), strategy.n_instruments
+    where = f"{spec.path}: [strategy] name = {shown(spec.strategy.name)}"
+    if strategy.joint and not spec.portfolio:
+        raise SpecError(f"{where}: trades several instruments together; set [backtest] portfolio = true")
+    if strategy.joint and not strategy.compiled:
+        first = next(iter(get_type_hints(strategy.signal).values()))
+        if not set(get_args(first)) <= {Bars, Ellipsis}:
+            raise SpecError(f"{where}: a function of several instruments gets Bars, no DataFrames: tuple[Bars, ...]")
+    if n not in (0, 1, k):
+        raise SpecError(f"{where}: trades {n} instruments, but [data] gives {k}")
+    if spec.data.align == "common":
+        try:
+            return align(instruments)
+        except EngineError as error:
+            raise SpecError(f"{spec.path}: [data] align = 'common': {error}") from None
+    for given, bars in zip(spec.data.files, instruments, strict=True):
+        if spec.portfolio and not np.array_equal(bars.timestamp, instruments[0].timestamp):
+            raise SpecError(
+                f"{spec.path}: [data] {shown(given)} has other times than {shown(spec.data.files[0])}, but a portfolio "
+                "trades all instruments at the same times; set [data] align = 'common' to keep the times all have"
+            )
+    return instruments
+
+
+def check_storage(spec: StudySpec, storage: str) -> None:
+    """The place of the record: a file that can be one, or a database URL."""
+    where = f"{spec.path}: [study] storage = {shown(spec.study.storage)}"
+    if storage.startswith("sqlite:") and not storage.startswith("sqlite:///"):
+        raise SpecError(f"{where}: write sqlite:///FILE")
+    if "://" in storage and not storage.startswith("sqlite:"):
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import SQLAlchemyError
+
+        known = False
+        with contextlib.suppress(SQLAlchemyError, ValueError):
+            known = make_url(storage).get_backend_name() in _DATABASES
+        if not known:
+            raise SpecError(f"{where}: is no database URL; write sqlite:///FILE, postgresql://... or mysql://...")
+        return
+    path = Path(storage.removeprefix("sqlite:///"))
+    if os.path.isdir(path):
+        raise SpecError(f"{where}: is a folder; name a file in it, e.g. optuna.journal")
+    longest = max(len(os.fsencode(part)) for part in (*path.parts, f".{path.name}.{spec.study.name}.writer"))
+    if longest > _FILE_NAME or len(os.fsencode(path)) > 4000:
+        raise SpecError(f"{where}: is too long for a file name, with name = {shown(spec.study.name)}; shorten it")
+    if blocking := next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None):
+        raise SpecError(f"{where}: {blocking} is a file, no folder")
+    begins = b"SQLite format 3\x00" if storage.startswith("sqlite:") else b"{"
+    if path.is_file() and (head := _head(path)) and not head.startswith(begins):
+        raise SpecError(f"{where}: the file is there already and is no record of Optuna; name another")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as handle:
+            return handle.read(16)
+    except OSError:
+        return b""
+
+
+def find_point(space: SearchSpace, seed: int) -> Point | None:
+    """A point of the search space, the same for the same seed; None when neither draws nor a look through find one."""
+    rng = np.random.default_rng(seed)
+    for _ in range(_DRAWS if space.constraints else 1):
+        if space.feasible(point := space.sample(rng)):
+            return point
+    return next(space.grid(), None) if space.size() <= ENUMERABLE else None
+
+
+def check_sampling(spec: StudySpec, space: SearchSpace, n_goals: int) -> None:
+    """There is a point to try, and the ways of searching go together."""
+    if find_point(space, spec.study.seed) is None:
+        texts = cut(", ".join(shown(constraint.text) for constraint in space.constraints))
+        raise SpecError(
+            f"{spec.path}: the constraints of the search space leave no point: none of {_DRAWS} drawn satisfies "
+            f"{texts}; loosen them or widen the ranges"
+        )
+    for broken in _contradictions(spec, space, n_goals):
+        raise SpecError(f"{spec.path}: [study] {broken}")
+
+
+def _contradictions(spec: StudySpec, space: SearchSpace, n_goals: int) -> Iterator[str]:
+    if spec.study.sampler.name in ENUMERATING:
+        for parameter in space.parameters:
+            if parameter.size() == float("inf"):
+                yield (
+                    f"sampler {spec.study.sampler.name} needs a finite space, "
+                    f"but {parameter.name!r} is continuous; give it a step"
+                )
+    if n_goals > 1 and spec.study.pruner.name != "NopPruner":
+        yield "pruner: several objectives cannot be pruned; remove it or name NopPruner"
+    if n_goals > 1 and spec.study.patience is not None:
+        yield "patience: several objectives have no single best value; remove it"
