@@ -177,7 +177,13 @@ def _load_data(spec: StudySpec) -> tuple[tuple[Bars, ...], tuple[Dataset, ...]]:
         if not file.is_file():
             raise SpecError(f"{spec.path}: [data] path = {given!r}: no such file: {file}")
         try:
-            bars = load_bars(file, start=spec.data.start, end=spec.data.end)
+            bars = load_bars(
+                file,
+                start=spec.data.start,
+                end=spec.data.end,
+                date_format=spec.data.date_format,
+                timezone=spec.data.timezone,
+            )
         except EngineError as error:
             raise SpecError(f"{spec.path}: [data] {error}") from None
         first, last = (str(bars.timestamp[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))

@@ -88,6 +88,8 @@ class DataSection(Section):
     paths: list[str] = []
     start: str | None = None
     end: str | None = None
+    date_format: str | None = None
+    timezone: str | None = None
     periods_per_year: float = Field(default=252.0, gt=0)
 
     @field_validator("start", "end", mode="before")
