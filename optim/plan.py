@@ -65,7 +65,12 @@ class Plan(NamedTuple):
                 "enqueue": spec.study.enqueue,
             },
             "data": {"sha256": [d.digest for d in self.datasets], "periods_per_year": spec.data.periods_per_year},
-            "strategy": {"name": spec.strategy.name, "code": code_hash(self.strategy), "fixed": spec.strategy.fixed},
+            "strategy": {
+                "name": spec.strategy.name,
+                "code": code_hash(self.strategy),
+                "fixed": spec.strategy.fixed,
+                **({} if spec.strategy.lookahead_check else {"lookahead_check": False}),
+            },
             "search_space": {
                 **{p.name: _plain(p) for p in self.space.parameters},
                 "constraints": [c.text for c in self.space.constraints],

@@ -115,6 +115,7 @@ class StrategySection(Section):
     name: str = Field(min_length=1)
     search_space: str | dict[str, Any] | None = None
     fixed: dict[str, Scalar] = {}
+    lookahead_check: bool = True
 
 
 class EvaluationSection(Section):
