@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.bars import Bars, make_bars
 from engine.errors import DataError
+from engine.times import TIME_COLUMNS, boundary, find_zone, read_times, refuse_descending
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TIME_COLUMNS = ("timestamp", "datetime", "date", "time", "open_time")
 _PRICE_COLUMNS = ("open", "high", "low", "close")
 _READERS = {
     ".csv": "read_csv",
@@ -24,16 +24,26 @@ _READERS = {
     ".pq": "read_parquet",
     ".feather": "read_feather",
 }
-_EPOCH_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (float("inf"), "ns"))
+_SEPARATORS = (";", "\t", "|")
 
 
-def load_bars(source: str | Path | pd.DataFrame, *, start: str | None = None, end: str | None = None) -> Bars:
+def load_bars(
+    source: str | Path | pd.DataFrame,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    date_format: str | None = None,
+    timezone: str | None = None,
+) -> Bars:
     """Read OHLCV bars of one instrument.
 
     source: a .csv (also .csv.gz), .parquet or .feather file, or a DataFrame. Columns open, high, low, close, volume in
-    any case; volume may be absent (then 0). The time is a column named timestamp, datetime, date or time, or the index;
-    naive times are UTC, whole numbers are seconds, milli-, micro- or nanoseconds since 1970.
-    start, end: ISO dates or times, both inclusive; an end without a time of day means the whole day.
+    any case, bare or as <OPEN>; volume may be absent (then 0). The time is a column named timestamp, datetime, date or
+    time, or the index; date and time are joined when both are there. Whole numbers are dates such as 20201231, or
+    seconds, milli-, micro- or nanoseconds since 1970. What could be read in two ways is refused.
+    start, end: ISO dates or times, both inclusive; 2020, 2020-12 and 2020-12-31 mean the whole year, month, day.
+    date_format: how the times are written, as strptime takes it, "%d/%m/%Y"; for date and time joined by one blank.
+    timezone: the IANA name of the zone of naive times, of start and of end; UTC by default. Bars are in UTC.
 
     Raises DataError naming the file, the row (of data, from 1) and the reason.
     """
@@ -44,13 +54,14 @@ def load_bars(source: str | Path | pd.DataFrame, *, start: str | None = None, en
         frame = source if isinstance(source, pd.DataFrame) else _read(Path(source))
         if frame.empty:
             raise DataError("no rows")
-        frame = frame.rename(columns=lambda column: str(column).strip().lower())
+        frame = frame.rename(columns=_plain_name)
         _refuse_doubtful_columns(frame)
-        times = _times(frame)
+        times = read_times(frame, date_format, timezone)
+        refuse_descending(times)
         columns = [_numbers(frame, column) for column in _PRICE_COLUMNS]
         columns.append(_numbers(frame, "volume") if "volume" in frame else np.zeros(len(frame)))
-        bars = make_bars(times.as_unit("ns").asi8, *columns)
-        return _between(bars, start, end)
+        bars = make_bars(times, *columns)
+        return _between(bars, start, end, timezone)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
 
@@ -78,12 +89,28 @@ def _read(path: Path) -> pd.DataFrame:
     if reader is None:
         raise DataError(f"cannot tell the format from the ending {path.suffix!r}; use .csv, .parquet or .feather")
     try:
-        frame: pd.DataFrame = getattr(pd, reader)(path)
+        frame: pd.DataFrame = _read_csv(path) if reader == "read_csv" else getattr(pd, reader)(path)
     except FileNotFoundError:
         raise DataError("no such file") from None
     except (OSError, ValueError, pd.errors.ParserError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}") from None
     return frame
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Separated by what its header says; times stay texts, so that no leading zero and no digit of them is lost."""
+    import pandas as pd
+
+    header = list(pd.read_csv(path, nrows=0).columns)
+    separator = next((one for one in _SEPARATORS if len(header) == 1 and one in header[0]), ",")
+    names = header if separator == "," else header[0].split(separator)
+    texts = {name.strip('"'): str for name in names if _plain_name(name.strip('"')) in TIME_COLUMNS}
+    return pd.read_csv(path, sep=separator, dtype=texts)
+
+
+def _plain_name(column: object) -> str:
+    """A column's name in lower case, without blanks and angle brackets."""
+    return str(column).strip().strip("<>").lower()
 
 
 def _refuse_doubtful_columns(frame: pd.DataFrame) -> None:
@@ -94,52 +121,23 @@ def _refuse_doubtful_columns(frame: pd.DataFrame) -> None:
         raise DataError(f"column {', '.join(doubled)} is there more than once")
 
 
-def _times(frame: pd.DataFrame) -> pd.DatetimeIndex:
-    import pandas as pd
-
-    column = next((name for name in _TIME_COLUMNS if name in frame), None)
-    if column is None and not isinstance(frame.index, pd.DatetimeIndex):
-        raise DataError(f"missing column timestamp; name it one of {', '.join(_TIME_COLUMNS)} or make it the index")
-    values: Any = frame.index if column is None else pd.Index(frame[column])
-    if (empty := np.asarray(values.isna())).any():
-        raise DataError(f"row {int(empty.argmax()) + 1}: the timestamp is missing")
-    unit: Any = None
-    if pd.api.types.is_numeric_dtype(values):
-        unit = next(name for limit, name in _EPOCH_UNITS if abs(float(values[0])) < limit)
-    try:
-        return pd.DatetimeIndex(pd.to_datetime(values, utc=True, unit=unit))
-    except (ValueError, OverflowError):
-        for row, value in enumerate(values):
-            if pd.isna(pd.to_datetime(value, utc=True, unit=unit, errors="coerce")):
-                raise DataError(f"row {row + 1}: {value!r} is no timestamp") from None
-        raise DataError("the timestamps are in more than one format") from None
-
-
 def _numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
     import pandas as pd
 
     numbers = pd.to_numeric(frame[column], errors="coerce")
     if (bad := (numbers.isna() & frame[column].notna()).to_numpy()).any():
         row = int(bad.argmax())
-        raise DataError(f"row {row + 1}: {column} is no number, got {frame[column].iloc[row]!r}")
+        value = frame[column].iloc[row]
+        hint = "; write it with a decimal point and without separators" if "," in str(value) else ""
+        raise DataError(f"row {row + 1}: {column} is no number, got {value!r}{hint}")
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _between(bars: Bars, start: str | None, end: str | None) -> Bars:
-    import pandas as pd
-
-    def moment(text: str) -> pd.Timestamp:
-        try:
-            stamp = pd.Timestamp(str(text))
-        except ValueError:
-            raise DataError(f"{text!r} is no date; write it as 2000-12-31") from None
-        return stamp.tz_localize("UTC") if stamp.tz is None else stamp.tz_convert("UTC")
-
-    first = 0 if start is None else int(np.searchsorted(bars.timestamp, moment(start).as_unit("ns").value, side="left"))
-    last = len(bars.timestamp)
+def _between(bars: Bars, start: str | None, end: str | None, timezone: str | None) -> Bars:
+    zone, last = find_zone(timezone), len(bars.timestamp)
+    first = 0 if start is None else int(np.searchsorted(bars.timestamp, boundary(start, zone, end=False), side="left"))
     if end is not None:
-        limit = moment(end) + (pd.Timedelta(days=1) if len(str(end).strip()) <= 10 else pd.Timedelta(1, "ns"))
-        last = int(np.searchsorted(bars.timestamp, limit.as_unit("ns").value, side="left"))
+        last = int(np.searchsorted(bars.timestamp, boundary(end, zone, end=True), side="left"))
     if last - first < 2:
         raise DataError(f"fewer than 2 bars between start {start} and end {end}")
     return make_bars(*(column[first:last] for column in bars)) if (first, last) != (0, len(bars.timestamp)) else bars

@@ -10,6 +10,7 @@ import optuna
 from rich.console import Console
 
 from optim.errors import OptimError, SpecError, TrackingError, counted, cut
+from optim.lookahead import check_lookahead
 from optim.plan import Plan, feasible_point, make_plan, resolve_storage
 from optim.provenance import versions
 from optim.record import VERSIONS, Record, differences, load_record, study_names
@@ -23,6 +24,7 @@ from optim.table import trials_frame
 from optim.tasks import run_task
 
 EXIT_DIFFERS = 1
+EXIT_UNPROVEN = 1
 
 
 def open_study(spec: StudySpec) -> tuple[Plan, Record]:
@@ -144,6 +146,7 @@ def check(spec: StudySpec) -> int:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     plan = make_plan(spec)
+    lookahead, _ = check_lookahead(plan)
     task = plan.task(feasible_point(plan), plan.cells)
     run_task(plan.job, task)  # compiles
     started = time.perf_counter()
@@ -168,6 +171,7 @@ def check(spec: StudySpec) -> int:
         *(f"data      {d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}" for d in plan.datasets),
         f"cells     {len(plan.cells)} for the search, {len(plan.holdouts)} locked",
         f"space     {counted(len(plan.space.parameters), 'parameter')}, {points_text}",
+        f"lookahead {lookahead}",
         f"workers   {n_jobs}, {backend}: {reason}",
         f"trial     {seconds * 1000:.2f} ms on one core" + (f"; it failed: {cut(failed)}" if failed else ""),
         f"study     about {_duration(total)} for {counted(int(n_trials), 'trial')} without pruning",
@@ -177,7 +181,7 @@ def check(spec: StudySpec) -> int:
 
 
 def check_strategy(reference: str) -> int:
-    """Run the conformance suite of the engine over one strategy."""
+    """Run the conformance suite of the engine over one strategy; 1 when there was nothing to prove it on."""
     from engine.check import check_strategy as run_suite
     from engine.errors import EngineError
 
@@ -186,7 +190,7 @@ def check_strategy(reference: str) -> int:
     except EngineError as error:
         raise SpecError(str(error)) from None
     Console().print(str(report), highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return EXIT_UNPROVEN if report.unproven else 0
 
 
 _LOOP_SECONDS = 0.004  # asking, telling, recording: of the order measured by benchmarks/study_loop.py

@@ -76,7 +76,11 @@ class Plan(NamedTuple):
                 "points": "swept in one sequence" if spec.sweeps else "asked in batches",
             },
             "data": {"bars": [d.digest for d in self.datasets], "periods_per_year": self.job.periods_per_year},
-            "strategy": {"name": spec.strategy.name, "fixed": spec.strategy.fixed},
+            "strategy": {
+                "name": spec.strategy.name,
+                "fixed": spec.strategy.fixed,
+                **({} if spec.strategy.lookahead_check else {"lookahead_check": False}),
+            },
             "code": {_shown(name, spec.folder): digest for name, digest in self.code.items()},
             "search_space": {
                 **{p.name: _plain(p) for p in self.space.parameters},
@@ -176,7 +180,8 @@ def _load_data(spec: StudySpec) -> tuple[Bars, ...]:
         if not os.path.isfile(file):
             raise SpecError(f"{spec.path}: [data] path = {shown(given)}: no such file: {shown(str(file))}")
         try:
-            instruments.append(load_bars(file, start=spec.data.start, end=spec.data.end))
+            given_times = {"date_format": spec.data.date_format, "timezone": spec.data.timezone}
+            instruments.append(load_bars(file, start=spec.data.start, end=spec.data.end, **given_times))
         except EngineError as error:
             bounds = {"start": spec.data.start, "end": spec.data.end}
             key = next((k for k, text in bounds.items() if text is not None and repr(text) in str(error)), "path")

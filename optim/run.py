@@ -15,6 +15,7 @@ from rich.console import Console
 from optim.errors import SpecError, counted
 from optim.guard import owner, sole_writer
 from optim.listener import Listener
+from optim.lookahead import check_lookahead
 from optim.plan import Plan, make_plan
 from optim.provenance import git_state, versions
 from optim.record import Record, differences, open_record
@@ -39,6 +40,9 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     console = Console(stderr=as_object)
     plan = make_plan(spec)
+    said, good = check_lookahead(plan)
+    if not good:
+        console.print(f"Look-ahead {said}.", highlight=False, markup=False, soft_wrap=True)
     names = [goal.name for goal in plan.objective.goals]
     directions = [goal.direction for goal in plan.objective.goals]
     with sole_writer(plan.storage, spec.study.name) as guard:

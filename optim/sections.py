@@ -88,6 +88,8 @@ class DataSection(Section):
     paths: list[str] = []
     start: str | None = None
     end: str | None = None
+    date_format: str | None = None
+    timezone: str | None = None
     align: Literal["refuse", "common"] = "refuse"  # instruments whose bars have different times
     periods_per_year: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # None: inferred from the bars
     clock: Literal["as given"] | None = None  # periods_per_year holds although the bars say otherwise
@@ -115,6 +117,7 @@ class StrategySection(Section):
     name: str = Field(min_length=1)
     search_space: str | dict[str, Any] | None = None
     fixed: dict[str, Scalar] = {}
+    lookahead_check: bool = True
 
 
 class EvaluationSection(Section):

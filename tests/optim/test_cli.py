@@ -86,6 +86,8 @@ def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
         ({"data": {"start": "yesterday-ish"}}, "yesterday-ish"),
         ({"strategy": {"name": "ma_crosover"}}, "did you mean ma_crossover"),
         ({"strategy": {"name": "none.py:f"}}, "no such file"),
+        ({"data": {"timezone": "Mars"}}, "timezone = 'Mars': no such time zone"),
+        ({"data": {"date_format": "%d/%m/%Y"}}, "row 1: '2000-03-01' does not fit date_format = '%d/%m/%Y'"),
         ({"strategy": {"fixed": {"ma_typ": "sma"}}}, "has no parameter 'ma_typ'; did you mean 'ma_type'"),
         ({"strategy": {"search_space": {"parameters": {"fast": INT}}}}, "has no parameter 'fast'"),
         (

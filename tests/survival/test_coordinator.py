@@ -101,7 +101,7 @@ def gated_study(folder: Path, backend: str = "loky", batch_size: int = 8) -> Pat
     return write_study(
         folder,
         study={"enqueue": [{"x": x} for x in range(1, 9)], "pruner": {"name": "NopPruner"}, "n_trials": 8, **TPE},
-        strategy={"name": "gated.py:gated", "search_space": space, "fixed": {}},
+        strategy={"name": "gated.py:gated", "search_space": space, "fixed": {}, "lookahead_check": False},
         evaluation={"folds": 1},
         # with a limit, tasks travel one by one
         parallel={"backend": backend, "n_jobs": 2, "trial_timeout": 600, "batch_size": batch_size},
