@@ -39,9 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result")
     run.add_argument("--seed", type=int, metavar="N", help="seed of the search")
     run.add_argument("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h")
-    run.add_argument("--new-name", metavar="NAME", help="run under another study name")
     run.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
-    run.add_argument("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first")
     _verb(verbs, "sync", _sync, "bring MLflow to exactly what the record says")
     _verb(verbs, "ui", _ui, "open the Optuna dashboard and MLflow on a study, until Ctrl-C")
     _verb(verbs, "show", _show, "print the result of what is recorded so far")
@@ -60,28 +58,26 @@ def build_parser() -> argparse.ArgumentParser:
 def _verb(verbs: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
     parser.add_argument("study", metavar="STUDY.toml", help="the study file")
+    parser.add_argument("--new-name", metavar="NAME", help="the study of this name instead of [study] name")
+    parser.add_argument("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first")
     parser.set_defaults(verb=function)
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    from optim.spec import load_spec, with_start
-
-    study = {"n_trials": options.n_trials, "seed": options.seed, "timeout": options.timeout, "name": options.new_name}
-    parallel = {"n_jobs": options.n_jobs}
-    overrides = {"study": _given(study), "parallel": _given(parallel)}
-    spec = load_spec(options.study, {section: values for section, values in overrides.items() if values})
-    if options.start is not None:
-        spec = with_start(spec, Path(options.start))
+    study = {"n_trials": options.n_trials, "seed": options.seed, "timeout": options.timeout}
+    spec = _load(options, study=study, parallel={"n_jobs": options.n_jobs})
     from optim.run import run
 
     return run(spec, as_object=options.json)
 
 
-def _load(options: argparse.Namespace) -> Any:
-    from optim.spec import load_spec
+def _load(options: argparse.Namespace, **overrides: dict[str, Any]) -> Any:
+    from optim.spec import load_spec, with_start
 
-    return load_spec(options.study)
+    overrides["study"] = {**overrides.get("study", {}), "name": options.new_name}
+    spec = load_spec(options.study, {name: values for name, table in overrides.items() if (values := _given(table))})
+    return spec if options.start is None else with_start(spec, Path(options.start))
 
 
 def _sync(options: argparse.Namespace) -> int:

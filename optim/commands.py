@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 from rich.console import Console
@@ -120,7 +121,7 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
         if not 0 <= number < len(trials):
             raise SpecError(f"--trial {number}: the record has trials 0 to {len(trials) - 1}")
         trials = [trials[number]]
-    inputs = list(differences(record.spec, plan.fingerprint()))
+    inputs = list(differences(*map(_of_a_trial, (record.spec, plan.fingerprint()))))
     with make_pool(plan, here=True) as pool:
         wrong = [again for again in replay_trials(plan, trials, pool) if again.differences]
     for again in wrong[:10]:
@@ -137,6 +138,12 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
     console.print(f"{len(wrong)} of {counted(len(trials), 'trial')} differ.", highlight=False)
     console.print(f"Inputs that differ: {'; '.join(inputs) or 'none'}", highlight=False, markup=False, soft_wrap=True)
     return EXIT_DIFFERS
+
+
+def _of_a_trial(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """What one trial depends on, whose parameters are in the record: not on how they were found."""
+    found = {name: part for name, part in fingerprint.items() if name not in ("search_space", "parallel")}
+    return {**found, "study": {key: fingerprint["study"].get(key) for key in ("objective", "direction")}}
 
 
 def check(spec: StudySpec) -> int:

@@ -18,7 +18,7 @@ from optim.listener import Listener
 from optim.lookahead import check_lookahead
 from optim.plan import Plan, make_plan
 from optim.provenance import git_state, versions
-from optim.record import Record, differences, open_record
+from optim.record import Record, differences, load_record, open_record
 from optim.report.console import Live, as_json, print_commands, print_summary
 from optim.secrets import mask
 from optim.spec import StudySpec
@@ -46,6 +46,7 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     names = [goal.name for goal in plan.objective.goals]
     directions = [goal.direction for goal in plan.objective.goals]
     with sole_writer(plan.storage, spec.study.name) as guard:
+        plan = started_as_recorded(plan)
         record = open_record(plan.storage, spec.study.name, directions, plan.fingerprint(), versions(), names)
         check_fingerprint(plan, record)
         record.claim(owner(), guard)
@@ -98,6 +99,13 @@ def make_pool(plan: Plan, *, here: bool = False) -> Pool:
     given = plan.spec.parallel
     backend = "auto" if here and given.backend in ("dask", "ray") else given.backend
     return Pool(plan.job, n_jobs=given.n_jobs, backend=backend, timeout=given.trial_timeout, address=given.address)
+
+
+def started_as_recorded(plan: Plan) -> Plan:
+    """A study that was begun with --from is the same study without the flag."""
+    record = load_record(plan.storage, plan.spec.study.name) if plan.spec.start is None else None
+    point = record.spec.get("study", {}).get("start") if record is not None and record.trials() else None
+    return plan if point is None else plan._replace(spec=plan.spec.starting_at(point))
 
 
 def check_fingerprint(plan: Plan, record: Record) -> None:
@@ -160,7 +168,7 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
         tags=spec.tracking.tags,
         key_params=tuple(p.name for p in plan.space.parameters),
         datasets=plan.datasets,
-        config_toml=mask(spec.path.read_text(encoding="utf-8")),
+        config_toml=mask(spec.as_toml()),
         storage=mask(plan.storage),
         children=0 if spec.tracking.children == "all" else int(spec.tracking.children.removeprefix("top:")),
     )

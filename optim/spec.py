@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,6 +39,10 @@ class StudySpec(Section):
     """
 
     path: Path
+    text: str = ""  # the file, as it was read
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)  # what the command line says instead
+    start: dict[str, Scalar] | None = None  # the point of --from, which is the first of study.enqueue then
+    start_file: str = ""
     study: StudySection
     data: DataSection
     strategy: StrategySection
@@ -67,6 +72,30 @@ class StudySpec(Section):
             and self.parallel.trial_timeout is None
         )
 
+    @property
+    def flags(self) -> str:
+        """What a command must be given beside the file to mean this study."""
+        name = self.overrides.get("study", {}).get("name")
+        return ("" if name is None else f" --new-name {shlex.quote(name)}") + (
+            f" --from {shlex.quote(self.start_file)}" if self.start_file else ""
+        )
+
+    def as_toml(self) -> str:
+        """A study file of what runs: the file itself, unless the command line changed something."""
+        if not self.overrides and self.start is None:
+            return self.text
+        import tomli_w
+
+        table = _merged(tomllib.loads(self.text), self.overrides)
+        if self.start is not None:
+            table["study"]["enqueue"] = [dict(row) for row in self.study.enqueue]
+        return tomli_w.dumps(table)
+
+    def starting_at(self, point: Mapping[str, Scalar], file: str = "") -> StudySpec:
+        """The same study with this point as its first one."""
+        spec = _with_enqueued(self, [dict(point), *self.study.enqueue])
+        return spec.model_copy(update={"start": dict(point), "start_file": file})
+
     def account(self) -> Account:
         """The account rules that are the same for every trial."""
         return Account(**{k: v for k, v in self.backtest.items() if k != "portfolio"})  # type: ignore[arg-type]
@@ -92,6 +121,9 @@ class StudySpec(Section):
                 named = f"{self.path}: [strategy] name = {shown(self.strategy.name)}"
                 raise SpecError(f"{named}: no such strategy{suggestion(self.strategy.name, known)}")
         return read_toml(file, f"{self.path}: [strategy] search_space"), str(file)
+
+
+_OWN_KEYS = {"text", "overrides", "start", "start_file"}  # of a StudySpec, not of a file
 
 
 def space_folder() -> Path:
@@ -131,14 +163,14 @@ def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | Non
         file = Path(path).resolve()
     except (OSError, ValueError) as error:
         raise SpecError(f"{shown(str(path))} is no path of a file: {cut(str(error))}") from None
-    table = read_toml(file)
-    for section, values in (overrides or {}).items():
-        current = table.get(section, {})
-        table[section] = {**current, **values} if isinstance(current, dict) else current
+    given = {section: dict(values) for section, values in (overrides or {}).items()}
+    table = _merged(read_toml(file), given)
     if "path" in table:
         raise SpecError(f"{file}: unknown key 'path'; the data file goes into [data] path")
+    for key in _OWN_KEYS & table.keys():
+        raise SpecError(f"{file}: unknown table or key {key!r}{suggestion(key, StudySpec.model_fields)}")
     try:
-        spec = StudySpec(path=file, **table)
+        spec = StudySpec(path=file, text=file.read_text(encoding="utf-8-sig"), overrides=given, **table)
     except ValidationError as error:
         raise SpecError(f"{file}: {_sentence(error.errors()[0])}") from None
     _check_backtest(spec)
@@ -157,7 +189,14 @@ def with_start(spec: StudySpec, path: Path) -> StudySpec:
     if not point:
         wanted = cut(", ".join(sorted(names)))
         raise SpecError(f"--from {path}: none of its parameters is searched; it needs [strategy.fixed] with {wanted}")
-    return _with_enqueued(spec, [_admit(point, spec, f"--from {path}: [strategy.fixed]"), *spec.study.enqueue])
+    return spec.starting_at(_admit(point, spec, f"--from {path}: [strategy.fixed]"), str(path))
+
+
+def _merged(table: dict[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    for section, values in overrides.items():
+        current = table.get(section, {})
+        table[section] = {**current, **values} if isinstance(current, dict) else current
+    return table
 
 
 def _with_enqueued(spec: StudySpec, rows: list[dict[str, Value]]) -> StudySpec:

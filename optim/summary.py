@@ -46,6 +46,7 @@ class Summary(NamedTuple):
     winner: Showcase  # the best on whole stretches of bars
     commands: Mapping[str, str]
     paths: Mapping[str, str]
+    flags: str  # what a command needs beside the study file
 
     @property
     def best(self) -> FrozenTrial | None:
@@ -81,6 +82,7 @@ def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str, pool: Pool
         show_winner(plan, top[0].params, pool) if top else Showcase(),
         commands(plan),
         {"study": str(plan.spec.path), "record": mask(plan.storage), "mlflow": mask(plan.tracking_uri)},
+        plan.spec.flags,
     )
 
 

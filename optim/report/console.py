@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -116,7 +117,7 @@ def print_commands(console: Console, summary: Summary, report: MirrorReport | No
     if report is not None and report.missing:
         console.print(
             f"{report.missing} trials are in the record but not in MLflow yet: "
-            f"python -m optim sync {summary.paths['study']}",
+            f"python -m optim sync {shlex.quote(summary.paths['study'])}{summary.flags}",
             highlight=False,
             markup=False,
             soft_wrap=True,
