@@ -102,7 +102,7 @@ def make_plan(spec: StudySpec) -> Plan:
     try:
         account = make_account({k: v for k, v in spec.backtest.items() if k != "portfolio"})
     except EngineError as error:
-        raise SpecError(f"{spec.path}: [backtest] {error}") from None
+        raise SpecError(f"{spec.path}: [backtest] {cut(str(error), 300)}") from None
     instruments = aligned(spec, strategy, _load_data(spec))
     datasets = tuple(_dataset(spec, given, bars) for given, bars in zip(spec.data.files, instruments, strict=True))
     cells, holdouts = _make_cells(spec, instruments)
@@ -187,7 +187,7 @@ def _load_data(spec: StudySpec) -> tuple[Bars, ...]:
             bounds = {"start": spec.data.start, "end": spec.data.end}
             key = next((k for k, text in bounds.items() if text is not None and repr(text) in str(error)), "path")
             value = shown(bounds.get(key) or given)
-            raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error))}") from None
+            raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
     return tuple(instruments)
 
 
