@@ -160,10 +160,11 @@ def _spread(values: Array, t: int, window: int) -> tuple[float, float]:
 
 @kernel
 def roc(values: Array, period: int) -> Array:
-    """Rate of change: value / value `period` bars ago - 1. Warm-up: period bars."""
+    """Rate of change: value / value `period` bars ago - 1, NaN where that was 0. Warm-up: period bars."""
     out = np.full(len(values), np.nan)
     for t in range(period, len(values)):
-        out[t] = values[t] / values[t - period] - 1.0
+        if values[t - period] != 0.0:
+            out[t] = values[t] / values[t - period] - 1.0
     return out
 
 

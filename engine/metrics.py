@@ -15,7 +15,7 @@ from engine.jit import inner, kernel
 from engine.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
 from engine.simulate import Run
 from engine.sums import ROOM, squares_around, sum_returns
-from engine.tails import Tail, alpha_beta, quantiles, ulcer_index
+from engine.tails import Tail, alpha_beta, compounded, quantiles, ulcer_index
 
 DAYS_PER_YEAR = 365.25
 N_METRICS = len(METRICS)
@@ -132,8 +132,7 @@ def annual_growth(growth: float, years: float) -> float:
         return -1.0
     if years <= 0.0:
         return math.nan
-    exponent = math.log(growth) / years
-    return math.exp(exponent) - 1.0 if exponent < 700.0 else math.nan
+    return compounded(math.log(growth) / years)
 
 
 class Moments(NamedTuple):

@@ -114,7 +114,13 @@ def alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[f
         return math.nan, math.nan
     beta = products_around(market, mean_market, own, mean_own, room) / variance
     daily = 1.0 + mean_own - beta * mean_market
-    return math.exp(math.log(daily) * periods_per_year) - 1.0 if daily > 0.0 else math.nan, beta
+    return compounded(math.log(daily) * periods_per_year) if daily > 0.0 else math.nan, beta
+
+
+@inner
+def compounded(log_growth: float) -> float:
+    """exp(log_growth) - 1; NaN beyond a float, where plain Python raises and compiled code is infinite."""
+    return math.exp(log_growth) - 1.0 if log_growth < 700.0 else math.nan
 
 
 @inner

@@ -21,7 +21,7 @@ from engine.metrics import N_METRICS, as_metrics, drawdowns, measure
 from engine.orders import EXIT_REASON, N_TRADE, OPEN, PNL
 from engine.simulate import Run
 from engine.sums import ROOM, products_around, squares_around, sum_of, sum_returns
-from engine.tails import quantiles
+from engine.tails import alpha_beta, quantiles
 
 IBM = Path(__file__).parents[2] / "studies" / "data" / "ibm_1d.csv"
 DAY = 86_400_000_000_000
@@ -245,3 +245,12 @@ def test_drawdowns_equal_pandas(levels, cash):
     found = all_drawdowns(equity, float(cash))
     assert found.deepest == depth.min()
     assert (found.longest, found.n, found.bars_under) == (lengths.max(), (lengths > 0).sum(), (depth < 0).sum())
+
+
+@pytest.mark.parametrize("daily", [0.5, 0.999, -0.5])
+def test_growth_beyond_a_float_is_undefined_compiled_or_not(daily):
+    """(1 + daily) ** 525,600 is beyond a float, or 0: a year of minutes."""
+    close = 100.0 * np.cumprod(1.0 + 0.01 * np.resize([1.0, -1.0, 0.5, -0.5], 101))
+    alpha, beta = alpha_beta(np.full(101, daily), close, 525_600.0)
+    assert beta == pytest.approx(0.0, abs=1e-9)
+    assert alpha == -1.0 if daily < 0 else math.isnan(alpha)
