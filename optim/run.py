@@ -67,6 +67,7 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
         mirror.finished(done)
         with make_pool(plan) as pool:
             reason = search(plan, record, mirror, console, pool)
+            pool.abandon()
             summary = summarise(plan, record.trials(), reason, pool)
         params_toml = best_params_toml(plan, summary)
         if not as_object:

@@ -92,6 +92,15 @@ class Pool:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
+    def abandon(self) -> None:
+        """Forget what is queued and what runs: an interrupted search waits for nothing. Workers that are busy end."""
+        self._queue.clear()
+        self._landed.clear()
+        if self._flights and self._executor is not None and self.backend in ("loky", "threading"):
+            self._flights.clear()
+            self._executor.close()
+            self._executor = self._make_executor(None)
+
     def submit(self, tag: Any, task: Task, *, order: int = 0, spent: float = 0.0) -> None:
         """Queue a task, lower orders first. `spent`: seconds of the trial's time limit that are used up.
 
@@ -129,12 +138,13 @@ class Pool:
 
     def run(self, tasks: Sequence[Task]) -> list[Result]:
         """The result of every task, in order."""
-        results: dict[int, Result] = {}
-        for number, task in enumerate(tasks):
-            self.submit(number, task, order=number)
-        while len(results) < len(tasks):
+        results: dict[Any, Result] = {}
+        tags = [("run", number) for number in range(len(tasks))]
+        for tag, task in zip(tags, tasks, strict=True):
+            self.submit(tag, task, order=tag[1])
+        while not results.keys() >= set(tags):  # what was submitted before may still come in
             results.update(self.collect())
-        return [results[number] for number in range(len(tasks))]
+        return [results[tag] for tag in tags]
 
     def _push(self, entry: _Entry, order: int) -> None:
         heapq.heappush(self._queue, (order, self._count, entry))
