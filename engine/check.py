@@ -60,6 +60,7 @@ def check_strategy(
     k = strategy.n_instruments or 2
     instruments = tuple(random_bars(rng) for _ in range(k))
     unproven = []
+    seconds = 0.2 if strategy.compiled else 6.0 / len(drawn)
     for one in drawn:
         for check in CHECKS:
             try:
@@ -70,7 +71,7 @@ def check_strategy(
                 where = f"search_spaces/{strategy.name}.toml beside its file"
                 hint = "" if one else f"; it was called without parameters: write those it takes to {where}"
                 raise StrategyError(f"{reason(strategy, error)} for {dict(one)}{hint}") from error
-        if not _looks_not_ahead(strategy, one, k, rng):
+        if not _looks_not_ahead(strategy, one, k, rng, seconds):
             unproven.append(one)
     checks = [*((check.__doc__ or "").rstrip(".") for check in CHECKS), _CAUSAL]
     return Report(strategy.name, tuple(checks), len(drawn), tuple(unproven))
@@ -120,13 +121,15 @@ CHECKS = (is_target, repeats, leaves_bars_alone, warms_up, trades)
 _CAUSAL = "The signal of bars 0 ... k is the same whether later bars are known or not"
 
 
-def _looks_not_ahead(strategy: Strategy, params: Mapping[str, Any], k: int, rng: np.random.Generator) -> bool:
+def _looks_not_ahead(
+    strategy: Strategy, params: Mapping[str, Any], k: int, rng: np.random.Generator, seconds: float
+) -> bool:
     """Probe for look-ahead on markets of several calendars, longer ones until the signal moves; whether it ever did."""
     for n_bars in LENGTHS:
         probes = []
         for times in (_frozen(np.arange(N_BARS) * HOUR), _days(n_bars), _sessions(n_bars)):
             market = tuple(random_bars(rng, len(times))._replace(timestamp=times) for _ in range(k))
-            probes.append(probe_lookahead(strategy, [params], market if strategy.joint else market[:1], 0.2))
+            probes.append(probe_lookahead(strategy, [params], market if strategy.joint else market[:1], seconds))
         if any(probe.moved[0] for probe in probes):
             return True
     return False
