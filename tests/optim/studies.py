@@ -17,7 +17,7 @@ from optim.listener import Listener
 from optim.plan import make_plan
 from optim.record import open_record
 from optim.run import make_pool
-from optim.spec import load_spec
+from optim.spec import StudySpec, load_spec
 from optim.study import Search
 from optim.sweep import Sweep
 
@@ -69,12 +69,12 @@ def toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def run_here(path: Path, stop_after: int | None = None) -> tuple[str, list[FrozenTrial]]:
+def run_here(path: Path, stop_after: int | None = None, spec: StudySpec | None = None) -> tuple[str, list[FrozenTrial]]:
     """Run a study in this process without tracking; `stop_after` rounds it is told to stop.
 
     Returns why it ended, and its trials.
     """
-    plan = make_plan(load_spec(path))
+    plan = make_plan(spec or load_spec(path))
     goals = plan.objective.goals
     record = open_record(
         plan.storage,

@@ -70,10 +70,10 @@ def test_replay_shows_which_input_differs(tmp_path: Path) -> None:
     done = command("replay", path)
     assert done.returncode == 1
     assert re.search(r"trial \d+: \w+ was [-\d.]+, is [-\d.]+", done.stdout)
-    assert "[data] sha256 was" in done.stdout
+    assert "[data] bars of file 1 has changed" in done.stdout
     refused = command("run", path, "-n", "30")
     assert refused.returncode == 2
-    assert "[data] sha256 was" in refused.stderr
+    assert "[data] bars of file 1 has changed" in refused.stderr
 
 
 def test_replay_notices_a_changed_record(tmp_path: Path) -> None:
