@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from engine.backtest import BacktestEngine as BacktestEngine
     from engine.backtest import BacktestResult as BacktestResult
     from engine.bars import Bars as Bars
+    from engine.catalogue import METRICS as METRICS
     from engine.data import load_bars as load_bars
     from engine.jit import kernel as kernel
     from engine.strategy import load_strategy as load_strategy
@@ -20,6 +21,7 @@ HOME = {
     "BacktestEngine": "engine.backtest",
     "BacktestResult": "engine.backtest",
     "Bars": "engine.bars",
+    "METRICS": "engine.catalogue",
     "kernel": "engine.jit",
     "load_bars": "engine.data",
     "load_strategy": "engine.strategy",

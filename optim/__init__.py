@@ -1,3 +1,3 @@
 """Hyperparameter optimisation for trading strategies."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

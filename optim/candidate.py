@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -101,7 +102,9 @@ def tell(study: optuna.Study, trial: optuna.Trial, frozen: FrozenTrial) -> None:
     for name, value in frozen.system_attrs.items():
         if not name.startswith("optim:") and name not in running.system_attrs:
             trial.storage.set_trial_system_attr(trial._trial_id, name, value)
-    study.tell(trial, frozen.values if frozen.state == TrialState.COMPLETE else None, state=frozen.state)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Constraints have been set")  # CMA-ES says for every trial that it uses none
+        study.tell(trial, frozen.values if frozen.state == TrialState.COMPLETE else None, state=frozen.state)
 
 
 def resumed(study: optuna.Study, frozen: FrozenTrial, keep: Sequence[str]) -> optuna.Trial:

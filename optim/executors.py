@@ -51,7 +51,7 @@ def choose_backend(compiled: bool, backend: str, n_jobs: int, timeout: float | N
     if backend != "auto":
         return backend, "as asked for"
     if compiled:
-        return "threading", "the strategy is compiled and releases the interpreter lock"
+        return "threading", "the strategy is a @strategy, whose kernels release the interpreter lock"
     return "loky", "the strategy is plain Python, which only worker processes run in parallel"
 
 
@@ -138,6 +138,13 @@ class Processes:
         worker.load = sum(other is worker for other, _ in self._busy.values())
         if executor is worker.executor and (kill or isinstance(future.exception(), BrokenExecutor)):
             worker.end()
+
+    def running(self) -> set[Future[Any]]:
+        """The calls that have begun: of each worker the first."""
+        first: dict[int, Future[Any]] = {}
+        for future, (worker, _) in self._busy.items():
+            first.setdefault(id(worker), future)
+        return {future for future in first.values() if not future.done()}
 
     def pids(self) -> list[int]:
         """The process ids of the running workers."""

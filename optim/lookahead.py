@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 import numpy as np
 
 from engine.bars import Bars, slice_bars
 from engine.errors import EngineError
-from engine.lookahead import probe_lookahead
+from engine.lookahead import Probe, probe_lookahead
 from optim.errors import SpecError
+from optim.executors import Processes
 from optim.plan import Plan, feasible_point
 from optim.space import Point
 
 _FEWEST, _MOST, _DRAWS = 3, 8, 64
+_PATIENCE = 120.0  # seconds for a worker to start and end the calls that are always made
 _COMPILED_SECONDS, _PLAIN_SECONDS = 0.8, 3.0
 SKIPPED = "not looked for: [strategy] lookahead_check = false"
 
@@ -33,7 +36,9 @@ def check_lookahead(plan: Plan) -> tuple[str, bool]:
             params.append(one)
     seconds = _COMPILED_SECONDS if plan.strategy.compiled else _PLAIN_SECONDS
     try:
-        probe = probe_lookahead(plan.strategy, params, searched_bars(plan), seconds)
+        probe = _probe(plan, params, seconds)
+    except (BrokenExecutor, TimeoutError):
+        return f"not proven: a call of {plan.strategy.name} took its process down, or did not end", False
     except EngineError as error:
         raise SpecError(
             f"{spec.path}: [strategy] name = {spec.strategy.name!r}: {error} (lookahead_check = false leaves "
@@ -45,6 +50,20 @@ def check_lookahead(plan: Plan) -> tuple[str, bool]:
             False,
         )
     return f"none for {len(params)} parameter sets: {probe.n_compared} shortened histories, the same signal", True
+
+
+def _probe(plan: Plan, params: list[Mapping[str, Any]], seconds: float) -> Probe:
+    """A plain Python strategy may do anything: where trials have processes of their own, so has this."""
+    parallel = plan.spec.parallel
+    if plan.strategy.compiled or parallel.n_jobs == 1 or parallel.backend in ("sequential", "threading"):
+        return probe_lookahead(plan.strategy, params, searched_bars(plan), seconds)
+    workers = Processes(1)
+    try:
+        future = workers.submit(probe_lookahead, plan.strategy, params, searched_bars(plan), seconds)
+        probe: Probe = future.result(timeout=seconds + (parallel.trial_timeout or _PATIENCE))
+    finally:
+        workers.close()
+    return probe
 
 
 def searched_bars(plan: Plan) -> tuple[Bars, ...]:

@@ -48,6 +48,12 @@ class Plan(NamedTuple):
     code: Mapping[str, str]  # what the results depend on, by file (engine.source)
 
     @property
+    def clock(self) -> str:
+        """Bars in a year, and where that is from."""
+        how = "inferred from the bars" if self.spec.data.periods_per_year is None else "as given"
+        return f"{self.job.periods_per_year:g} bars a year, {how}"
+
+    @property
     def searched(self) -> tuple[Cell, ...]:
         """The searched bars of each instrument, or of the portfolio, in one piece."""
         return tuple(

@@ -30,7 +30,7 @@ def git_state(folder: Path) -> dict[str, str]:
 
     try:
         return {
-            "git_commit": git("rev-parse", "HEAD"),
+            "commit_sha": git("rev-parse", "HEAD"),
             "git_dirty": str(bool(git("status", "--porcelain", "-uno"))).lower(),
         }
     except (OSError, subprocess.SubprocessError):

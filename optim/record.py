@@ -106,10 +106,9 @@ def open_record(
             optuna.delete_study(study_name=name, storage=backend)
             study = optuna.create_study(storage=backend, study_name=name, directions=list(directions))
         if ID not in study.user_attrs:
-            if len(metrics) > 1:  # with one, trials_dataframe() keeps its column `value`, as Optuna's users know it
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    study.set_metric_names(list(metrics))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(metrics))  # else dashboards call them Objective 0, 1 ...
             study.set_user_attr(SPEC, dict(fingerprint))
             study.set_user_attr(VERSIONS, dict(versions))
             study.set_user_attr(ID, known or uuid.uuid4().hex)

@@ -213,6 +213,10 @@ class Search:
                 self._write()
             if self._listener.should_stop():
                 raise StopRequested
+            for (candidate, step), started in self._pool.long_running(_LONG_SECONDS):
+                if step == 0:
+                    since = datetime.fromtimestamp(started)
+                    self._listener.running(LiveTrial(candidate.number, candidate.point, since, ()))
             touched = set()
             for (candidate, step), result in self._pool.collect():
                 candidate.inbox[step] = result

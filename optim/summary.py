@@ -65,7 +65,6 @@ def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str, pool: Pool
 
     directions = tuple(goal.direction for goal in plan.objective.goals)
     top = rank(trials, directions)[:TOP] if len(directions) == 1 else pareto(trials, directions)
-    inferred = " (inferred from the bars)" if plan.spec.data.periods_per_year is None else ""
     return Summary(
         plan.spec.study.name,
         reason,
@@ -78,7 +77,7 @@ def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str, pool: Pool
         tuple(METRICS),
         _cells_text(plan),
         min(cell_days(plan, cell) for cell in plan.cells) < SHORT_DAYS,
-        f"{plan.job.periods_per_year:g} bars a year{inferred}",
+        plan.clock,
         show_winner(plan, top[0].params, pool) if top else Showcase(),
         commands(plan),
         {"study": str(plan.spec.path), "record": mask(plan.storage), "mlflow": mask(plan.tracking_uri)},

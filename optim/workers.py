@@ -14,7 +14,7 @@ import queue
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,6 +135,16 @@ class Pool:
                 self._land(self._done.get_nowait())
         for future in self._overdue():
             self._land(future)
+
+    def long_running(self, seconds: float) -> Iterator[tuple[Any, float]]:
+        """The tags of what has run for so long on this machine's workers, and since when (seconds since the epoch)."""
+        if self._executor is None or self.backend not in ("loky", "threading"):
+            return
+        begun = self._executor.running() if isinstance(self._executor, Processes) else None
+        for future, flight in self._flights.items():
+            elapsed = time.monotonic() - flight.started
+            if elapsed > seconds and (future.running() if begun is None else future in begun):
+                yield flight.entries[0].tag, time.time() - elapsed
 
     def run(self, tasks: Sequence[Task]) -> list[Result]:
         """The result of every task, in order."""

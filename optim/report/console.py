@@ -39,6 +39,7 @@ class Live:
         self._goals = plan.objective.goals
         self._best: FrozenTrial | None = None
         self._counts: Counter[str] = Counter()
+        self._waiting = "the very first trial compiles the engine" if plan.strategy.compiled else "the first trial runs"
         self._progress = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[state]}"),
@@ -62,7 +63,7 @@ class Live:
                 self._best = trial
         counts = self._counts
         if not counts:
-            self._progress.update(self._task, state="the very first trial compiles the engine")
+            self._progress.update(self._task, state=self._waiting)
             return
         parts = [f"complete {counts['COMPLETE']}", f"pruned {counts['PRUNED']}", f"failed {counts['FAIL']}"]
         if self._best is not None:
@@ -90,6 +91,9 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
     for kind, found in (("failed", summary.failures), ("infeasible", obstacles)):
         for reason, number in found.items():
             console.print(f"  {number} {kind}: {reason}", highlight=False, markup=False, soft_wrap=True)
+    if not any(counts[k] for k in ("complete", "pruned", "failed")):
+        console.print("No trial has ended yet; the same command goes on.")
+        return
     if summary.best is None and counts["failed"] == sum(counts[k] for k in ("complete", "pruned", "failed")):
         console.print(
             "Every trial failed: mend the strategy; `optim check strategy FILE.py:function` helps.", soft_wrap=True
@@ -101,6 +105,9 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
         )
         return
     console.print(_top_table(summary))
+    if len(summary.objectives) > 1:
+        text = f"Shown below: trial {summary.best.number}, the best of the front by {summary.objectives[0]}."
+        console.print(text, highlight=False, markup=False)
     console.print(_metrics_table(summary))
     for name, window in (("searched bars in one run", summary.winner.searched), ("hold-out", summary.winner.holdout)):
         if window and window.error:

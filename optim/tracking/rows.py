@@ -61,7 +61,8 @@ def run_name(number: int, params: Mapping[str, Any], key_params: Sequence[str]) 
     for name, short in short_names(key_params).items():
         if name in params:
             value = params[name]
-            parts.append(f"{short}{value:.4g}" if isinstance(value, float) else f"{short}{value}")
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            parts.append(f"{short}{text}" if text[0] in "-0123456789" else f"{short}-{text}")
     return "_".join(parts)[:_NAME_LIMIT]
 
 
@@ -79,7 +80,8 @@ def trial_row(info: StudyInfo, parent_run_id: str, trial: FrozenTrial) -> RunRow
     start = milliseconds(trial.datetime_start or trial.datetime_complete or info.start)
     end = milliseconds(trial.datetime_complete or trial.datetime_start or info.start)
     notes = {name: str(trial.user_attrs[name]) for name in ("error", "infeasible") if trial.user_attrs.get(name)}
-    notes |= {"optim.state": trial.state.name} | _feasibility(notes)
+    cells = trial.user_attrs.get("cell_values", ())
+    notes |= {"optim.state": trial.state.name, "optim.cells": str(len(cells))} | _feasibility(trial)
     if trial.state.name == "FAIL":
         notes.setdefault("error", "the trial failed without a reason")
     row = _child(info, parent_run_id, LiveTrial(trial.number, trial.params, info.start, ()), notes)
@@ -88,7 +90,7 @@ def trial_row(info: StudyInfo, parent_run_id: str, trial: FrozenTrial) -> RunRow
     if odd:  # NaN and infinities, as MLflow's databases cannot keep them
         row.tags["optim.not_finite"] = ", ".join(f"{key}={value}" for key, value in odd.items())[:MAX_TAG]
     points = tuple(Point(key, value, end, 0) for key, value in metrics.items())
-    points += cell_points(info, trial.user_attrs.get("cell_values", ()), end)
+    points += cell_points(info, cells, end)
     overflow = row.overflow | _overflow(metrics={k: v for k, v in changed.items() if k not in odd})
     return row._replace(status=STATUS[trial.state.name], start=start, end=end, points=points, overflow=overflow)
 
@@ -124,6 +126,8 @@ def _child(info: StudyInfo, parent_run_id: str, trial: LiveTrial, notes: Mapping
 def _metrics(info: StudyInfo, trial: FrozenTrial) -> dict[str, float]:
     attributes = trial.user_attrs.items()
     metrics = {k: float(v) for k, v in attributes if isinstance(v, Real) and not isinstance(v, bool)}
+    if trial.state.name != "COMPLETE":  # over fewer cells: not to be sorted and compared with whole ones
+        return {f"partial/{name}": value for name, value in metrics.items()}
     for objective, value in zip(info.objectives, trial.values or (), strict=False):
         if metrics.setdefault(objective, value) != value:
             metrics[f"objective/{objective}"] = value
@@ -151,8 +155,11 @@ def user_name() -> str:
         return "unknown"
 
 
-def _feasibility(notes: Mapping[str, str]) -> dict[str, str]:
-    return {"optim.feasible": "false"} if "infeasible" in notes else {}
+def _feasibility(trial: FrozenTrial) -> dict[str, str]:
+    """Nothing is said of a trial that was pruned or failed before its constraints could be asked."""
+    if trial.user_attrs.get("infeasible"):
+        return {"optim.feasible": "false"}
+    return {"optim.feasible": "true"} if trial.state.name == "COMPLETE" else {}
 
 
 def _overflow(**parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,14 @@ def test_the_catalogue_and_the_kernel_agree():
     assert all(metric.name == name and metric.description for name, metric in METRICS.items())
 
 
+def test_the_page_on_metrics_says_what_the_catalogue_says():
+    page = (IBM.parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for name, m in METRICS.items():
+        better, year = "higher" if m.direction == "maximize" else "lower", "yes" if m.annualised else ""
+        text = m.description.replace("|", "\\|")
+        assert f"| `{name}` | {better} | {m.over_cells} | {year} | {text} |" in page
+
+
 def test_equals_empyrical_and_quantstats(result):
     m, r = result.metrics, result.returns
     market = result.market.pct_change().iloc[1:]

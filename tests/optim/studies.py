@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from optim.run import make_pool
 from optim.spec import StudySpec, load_spec
 from optim.study import Search
 from optim.sweep import Sweep
+from optim.tracking import LiveTrial
 
 ROOT = Path(__file__).parents[2]
 IBM = ROOT / "studies" / "data" / "ibm_1d.csv"
@@ -69,7 +70,12 @@ def toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def run_here(path: Path, stop_after: int | None = None, spec: StudySpec | None = None) -> tuple[str, list[FrozenTrial]]:
+def run_here(
+    path: Path,
+    stop_after: int | None = None,
+    spec: StudySpec | None = None,
+    running: Callable[[LiveTrial], None] = lambda _: None,
+) -> tuple[str, list[FrozenTrial]]:
     """Run a study in this process without tracking; `stop_after` rounds it is told to stop.
 
     Returns why it ended, and its trials.
@@ -93,7 +99,7 @@ def run_here(path: Path, stop_after: int | None = None, spec: StudySpec | None =
 
     with make_pool(plan) as pool:
         kind = Sweep if plan.spec.sweeps else Search
-        reason = kind(plan, record, pool, Listener(lambda _: None, lambda _: None, should_stop)).run()
+        reason = kind(plan, record, pool, Listener(lambda _: None, running, should_stop)).run()
     return reason, record.trials()
 
 

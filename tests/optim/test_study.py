@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from optim.tracking import LiveTrial
 from tests.optim.studies import essence, run_here, write_study
 
 TPE = {
@@ -243,3 +244,28 @@ def test_a_duplicate_is_neither_backtested_nor_counted_again(sampler: str, tmp_p
     assert {tuple(t.params.values()) for t in trials} == {(x, y) for x in (2, 3, 4) for y in (2, 3, 4)}
     assert len(trials) == 9
     assert {call: calls.count(call) for call in calls} == {f"{x} {y}": 1 for x in (2, 3, 4) for y in (2, 3, 4)}
+
+
+def test_a_long_trial_is_shown_in_its_first_cell(tmp_path: Path) -> None:
+    """The strategy waits for a file that is written when the trial has been shown."""
+    gate = tmp_path / "shown"
+    text = f"import pathlib\n{PURE_PYTHON}".replace(
+        "    fast =", f"    while not pathlib.Path({str(gate)!r}).exists():\n        pass\n    fast =", 1
+    )
+    (tmp_path / "mine.py").write_text(text)
+    path = write_study(
+        tmp_path,
+        study={"n_trials": 2},
+        strategy={"name": "mine.py:crossover", "fixed": None},
+        parallel={"backend": "loky", "n_jobs": 2, "batch_size": 2},
+    )
+    shown: list[LiveTrial] = []
+
+    def running(trial: LiveTrial) -> None:
+        shown.append(trial)
+        gate.touch()
+
+    _, trials = run_here(path, running=running)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
+    assert shown[0].values == ()
+    assert shown[0].params in [trial.params for trial in trials]

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -176,3 +177,42 @@ def test_ui_opens_both_dashboards_beside_taken_ports_and_stops_on_ctrl_c(tmp_pat
     finally:
         for sock in taken:
             sock.close()
+
+
+def test_every_study_of_an_experiment_has_its_files_and_its_commit(tmp_path: Path, database: Path) -> None:
+    """One instrument, then a portfolio under another name: parameters, plots, reports and trades of both."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    study = write_study(tmp_path, trials=12)
+    for words in (["init", "-q"], ["add", "study.toml"], ["commit", "-q", "-m", "A study"]):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert optim("run", "study.toml", cwd=tmp_path).returncode == 0
+    both = [tmp_path / f"share{number}.csv" for number in range(2)]
+    for path in both:
+        path.write_bytes((ROOT / "studies" / "data" / "ibm_1d.csv").read_bytes())
+    text = study.read_text().replace(
+        f'path = "{ROOT / "studies" / "data" / "ibm_1d.csv"}"', f"paths = {list(map(str, both))}"
+    )
+    study.write_text(f"{text}\n[backtest]\nportfolio = true\n")
+    done = optim("run", "study.toml", "--new-name", "together", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    settings = MLflowSettings(f"sqlite:///{database}", "end_to_end")
+    client = open_client(settings)
+    parents = [run for run in all_runs(settings) if run.data.tags["optim.role"] == "study"]
+    assert {run.info.run_name for run in parents} == {"end_to_end", "together"}
+    for run in parents:
+        found = {
+            file.path
+            for folder in ("plots", "reports", "holdout/plots", "config")
+            for file in client.list_artifacts(run.info.run_id, folder)
+        }
+        wanted = {
+            "plots/equity_curve.png",
+            "reports/trades.csv.gz",
+            "reports/best_params.toml",
+            "holdout/plots/equity_curve.png",
+        }
+        assert wanted | {"config/study.toml", "reports/trials.parquet"} <= found
+        assert run.data.tags["mlflow.source.git.commit"] == commit
+        shown = client.download_artifacts(run.info.run_id, "config/study.toml", str(tmp_path))
+        assert tomllib.loads(Path(shown).read_text())["study"]["name"] == run.info.run_name

@@ -259,7 +259,7 @@ def test_null_mirror_is_silent() -> None:
 def test_run_names_shorten_only_what_stays_clear() -> None:
     params = {"fast_window": 20, "slow_window": 50, "fast_type": "ema", "ratio": 0.123456}
     assert run_name(42, params, ("fast_window", "slow_window")) == "trial_0042_fast20_slow50"
-    assert run_name(1, params, ("fast_window", "fast_type")) == "trial_0001_fast_window20_fast_typeema"
+    assert run_name(1, params, ("fast_window", "fast_type")) == "trial_0001_fast_window20_fast_type-ema"
     assert run_name(12345, params, ("ratio", "absent")) == "trial_12345_ratio0.1235"
 
 
@@ -270,6 +270,17 @@ def test_times_are_of_the_trial_even_when_it_has_no_end() -> None:
     trial.datetime_complete = None
     row = trial_row(study_info(), "p", trial)
     assert row.start == row.end == milliseconds(START + timedelta(seconds=3))
+
+
+def test_a_pruned_trial_is_not_sorted_among_whole_ones(settings: MLflowSettings) -> None:
+    trials = [make_trial(0), make_trial(1, TrialState.PRUNED, cell_values=[9.0]), make_trial(2, infeasible="too few")]
+    assert sync(study_info(), settings, trials, RESULT._replace(best_number=0)).complete
+    whole, pruned, infeasible = (children(settings)[number].data for number in range(3))
+    assert "sharpe_ratio" in whole.metrics
+    assert not {"sharpe_ratio", "total_return"} & pruned.metrics.keys()
+    assert pruned.metrics["partial/total_return"] == 0.25
+    assert [data.tags["optim.cells"] for data in (whole, pruned)] == ["5", "1"]
+    assert [data.tags.get("optim.feasible") for data in (whole, pruned, infeasible)] == ["true", None, "false"]
 
 
 def test_several_instruments_have_a_folder_each(settings: MLflowSettings) -> None:
