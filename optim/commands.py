@@ -119,6 +119,7 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
         if not 0 <= number < len(trials):
             raise SpecError(f"--trial {number}: the record has trials 0 to {len(trials) - 1}")
         trials = [trials[number]]
+    record.refuse_other_numbers()
     inputs = list(differences(*map(_of_a_trial, (record.spec, plan.fingerprint()))))
     with make_pool(plan, here=True) as pool:
         wrong = [again for again in replay_trials(plan, trials, pool) if again.differences]

@@ -25,6 +25,7 @@ from optim.secrets import mask
 from optim.tracking.settings import with_driver
 
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
+NUMBERS_SINCE = (0, 2)  # the first version whose results are today's to the last digit
 OWNER = "optim:owner"  # in a database: who writes, as another coordinator is told
 BATCH, SLOT = "optim:batch", "optim:slot"
 ASKED = "optim:asked"  # a trial's number in the memory of the search, where that is another one than in the record
@@ -54,6 +55,20 @@ class Record:
     def spec(self) -> dict[str, Any]:
         """What determined the results when the study was created."""
         return dict(self.study.user_attrs[SPEC])
+
+    @property
+    def version(self) -> str:
+        """The version of optim that began the study; empty when it is not known."""
+        return str(self.study.user_attrs.get(VERSIONS, {}).get("optim", ""))
+
+    def refuse_other_numbers(self) -> None:
+        """RecordError when the study was begun by a version whose results differ from today's."""
+        if (parts := re.match(r"(\d+)\.(\d+)", self.version)) and tuple(map(int, parts.groups())) < NUMBERS_SINCE:
+            raise RecordError(
+                f"study {self.study.study_name!r} in {self.location} was begun with optim {self.version}, whose "
+                "numbers differ from this version's (see CHANGELOG.md): show, export and sync work; to go on or to replay "
+                f"it install optim {self.version}, or begin anew under another name (--new-name NAME)"
+            )
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         """All trials, in order of their numbers."""

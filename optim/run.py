@@ -43,12 +43,8 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     said, good = check_lookahead(plan)
     if not good:
         console.print(f"Look-ahead {said}.", highlight=False, markup=False, soft_wrap=True)
-    names = [goal.name for goal in plan.objective.goals]
-    directions = [goal.direction for goal in plan.objective.goals]
     with sole_writer(plan.storage, spec.study.name) as guard:
-        plan = started_as_recorded(plan)
-        record = open_record(plan.storage, spec.study.name, directions, plan.fingerprint(), versions(), names)
-        check_fingerprint(plan, record)
+        plan, record = continued(plan) or (plan, begun(plan))
         record.claim(owner(), guard)
         done = record.trials()
         if len(done) >= spec.study.n_trials:
@@ -102,15 +98,31 @@ def make_pool(plan: Plan, *, here: bool = False) -> Pool:
     return Pool(plan.job, n_jobs=given.n_jobs, backend=backend, timeout=given.trial_timeout, address=given.address)
 
 
-def started_as_recorded(plan: Plan) -> Plan:
-    """A study that was begun with --from is the same study without the flag."""
-    record = load_record(plan.storage, plan.spec.study.name) if plan.spec.start is None else None
-    point = record.spec.get("study", {}).get("start") if record is not None and record.trials() else None
-    return plan if point is None else plan._replace(spec=plan.spec.starting_at(point))
+def continued(plan: Plan) -> tuple[Plan, Record] | None:
+    """A study that has trials, and its plan: begun with --from it is the same study without the flag; else None.
+
+    Nothing is written. SpecError or RecordError when it cannot be gone on with.
+    """
+    record = load_record(plan.storage, plan.spec.study.name)
+    if record is None or not record.trials():
+        return None
+    point = record.spec.get("study", {}).get("start") if plan.spec.start is None else None
+    if point is not None:
+        plan = plan._replace(spec=plan.spec.starting_at(point))
+    check_fingerprint(plan, record)
+    return plan, record
+
+
+def begun(plan: Plan) -> Record:
+    """The record of a study that has no trial yet."""
+    goals = plan.objective.goals
+    directions, names = [goal.direction for goal in goals], [goal.name for goal in goals]
+    return open_record(plan.storage, plan.spec.study.name, directions, plan.fingerprint(), versions(), names)
 
 
 def check_fingerprint(plan: Plan, record: Record) -> None:
     """Refuse to go on with a record that was made from something else."""
+    record.refuse_other_numbers()
     changes = list(differences(record.spec, plan.fingerprint()))
     if changes:
         raise SpecError(
