@@ -66,8 +66,8 @@ class Record:
         if (parts := re.match(r"(\d+)\.(\d+)", self.version)) and tuple(map(int, parts.groups())) < NUMBERS_SINCE:
             raise RecordError(
                 f"study {self.study.study_name!r} in {self.location} was begun with optim {self.version}, whose "
-                "numbers differ from this version's (see CHANGELOG.md): show, export and sync work; to go on or to replay "
-                f"it install optim {self.version}, or begin anew under another name (--new-name NAME)"
+                "numbers differ from this version's (see CHANGELOG.md): show, export and sync work; to go on or replay it "
+                f"install optim {self.version}, or begin anew under another name (--new-name NAME)"
             )
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
