@@ -133,7 +133,7 @@ def check_storage(spec: StudySpec, storage: str) -> None:
     if longest > _FILE_NAME or len(os.fsencode(path)) > 4000:
         raise SpecError(f"{where}: is too long for a file name, with name = {shown(spec.study.name)}; shorten it")
     if blocking := next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None):
-        raise SpecError(f"{where}: {blocking} is a file, no folder")
+        raise SpecError(f"{where}: {blocking} is a file, no folder; choose another folder")
     begins = b"SQLite format 3\x00" if storage.startswith("sqlite:") else b"{"
     if path.is_file() and (head := _head(path)) and not head.startswith(begins):
         raise SpecError(f"{where}: the file is there already and is no record of Optuna; name another")

@@ -66,7 +66,7 @@ class Record:
         if (parts := re.match(r"(\d+)\.(\d+)", self.version)) and tuple(map(int, parts.groups())) < NUMBERS_SINCE:
             raise RecordError(
                 f"study {self.study.study_name!r} in {self.location} was begun with optim {self.version}, whose "
-                "numbers differ from this version's (see CHANGELOG.md): show, export and sync work; to go on or replay it "
+                "numbers differ from this version's (see CHANGELOG.md): show, export, sync work; to go on or replay it "
                 f"install optim {self.version}, or begin anew under another name (--new-name NAME)"
             )
 

@@ -69,6 +69,7 @@ class Search:
         self._patience = Patience(spec.study.patience, plan.objective.goals[0].direction)
         self._open: deque[_Batch] = deque()
         self._recorded: dict[int, dict[int, FrozenTrial]] = {}  # of the batches that are not told yet, by slot
+        self._kept: dict[str, Any] = {}  # what the sampler had kept with the study when a batch was last asked
         self._next = 0  # the batch to ask
         self._asked = 0  # trials in the batches before it
         self._unwritten: list[FrozenTrial] = []
@@ -123,12 +124,13 @@ class Search:
             else:
                 self._open.append(self._rerun(number, rows))
         self._recorded = {last: batches.get(last, {})}
-        for trial in self._recorded[last].values():
-            for name, value in trial.system_attrs.get(STUDY_ATTRS, {}).items():
-                if name == ASKED:
-                    self._catch_up(value)
-                else:
+        for number in sorted(batches):
+            for name, value in _first(batches[number]).system_attrs.get(STUDY_ATTRS, {}).items():
+                if name != ASKED:
                     self._storage.set_study_system_attr(self._study_id, name, value)
+                elif number == last:
+                    self._catch_up(value)
+        self._kept = self._sampler_attrs()
 
     def _catch_up(self, count: int) -> None:
         """Let the memory hold `count` trials: a proposal that was thrown away took a number, and pruners count them."""
@@ -275,10 +277,19 @@ class Search:
             self._listener.running(LiveTrial(candidate.number, candidate.point, start, scores))
 
     def _study_attrs(self) -> dict[str, Any]:
-        """What a sampler keeps with the study (the position in a QMC sequence), and how many trials the memory holds
-        if the record has fewer: a resumed study needs both.
+        """What a sampler has newly kept with the study (the position in a QMC sequence, the parents of a generation),
+        and how many trials the memory holds if the record has fewer: a resumed study needs both.
         """
-        attrs = self._storage.get_study_system_attrs(self._study_id)
-        kept = {name: value for name, value in attrs.items() if isinstance(value, int | float | str)}
+        before, self._kept = self._kept, self._sampler_attrs()
+        new = {name: value for name, value in self._kept.items() if name not in before or before[name] != value}
         in_memory = len(self._study.get_trials(deepcopy=False))
-        return kept if in_memory == self._asked else {**kept, ASKED: in_memory}
+        return new if in_memory == self._asked else {**new, ASKED: in_memory}
+
+    def _sampler_attrs(self) -> dict[str, Any]:
+        attrs = self._storage.get_study_system_attrs(self._study_id)
+        return {name: value for name, value in attrs.items() if isinstance(value, int | float | str | list)}
+
+
+def _first(batch: dict[int, FrozenTrial]) -> FrozenTrial:
+    """The trial in the first slot that has one."""
+    return batch[min(batch)]

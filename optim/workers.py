@@ -96,9 +96,12 @@ class Pool:
         """Forget what is queued and what runs: an interrupted search waits for nothing. Workers that are busy end."""
         self._queue.clear()
         self._landed.clear()
-        if self._flights and self._executor is not None and self.backend in ("loky", "threading"):
+        if self._flights and self._executor is not None:
             self._flights.clear()
             self._executor.close()
+            if self.backend in ("dask", "ray"):  # what comes after it runs here
+                compiled = load_strategy(self._job.strategy, Path(self._job.folder)).compiled
+                self.backend, _ = choose_backend(compiled, "auto", self.n_jobs, self._timeout)
             self._executor = self._make_executor(None)
 
     def submit(self, tag: Any, task: Task, *, order: int = 0, spent: float = 0.0) -> None:

@@ -81,7 +81,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {
         "study": {"sampler": {"name": "GridSampler"}, "storage": "sqlite:///optuna.db"},
         "strategy": {"search_space": "space.toml"},
-        "data": {"align": "common", "periods_per_year": 365},
+        "data": {"align": "common", "periods_per_year": 250},
     },
 )
 SPACE_TOML = '[parameters.fast_window]\ntype = "int"\nlow = 2\nhigh = 9\nstep = 1\n'

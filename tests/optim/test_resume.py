@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.optim.studies import SPACE, essence, run_here, write_study
@@ -76,6 +76,7 @@ def test_no_sampler_or_pruner_of_optuna_is_left_out() -> None:
         assert names - left_out == {row["name"] for row in drawn}
 
 
+@example(space="constrained", sampler=SAMPLERS[4], pruner=PRUNERS[0], ahead=0, stops=[10, 31])  # parents kept
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
 @given(
     space=st.sampled_from(sorted(SPACES)),

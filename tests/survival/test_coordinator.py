@@ -178,7 +178,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("here is no folder")
     said = refusal(capsys, "run", write_study(tmp_path, study={"storage": "file/optuna.journal"}))
-    assert "cannot be written: " in said
+    assert "is a file, no folder" in said
     assert "choose another folder" in said
 
 
@@ -221,4 +221,4 @@ def test_an_edited_study_file_and_other_data_are_refused_with_the_difference(
     assert "--new-name" in said
     assert main(["run", str(edited), "--new-name", "t", "--n-trials", "3"]) == 0
     (tmp_path / "bars.csv").write_text("".join(bars[:-1]))
-    assert "sha256" in refusal(capsys, "run", write_study(tmp_path, data=data))
+    assert "[data] bars of file 1 has changed" in refusal(capsys, "run", write_study(tmp_path, data=data))
