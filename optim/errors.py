@@ -5,6 +5,7 @@ OptimError
 ├── CodeChangedError  a file of the strategy was edited while the study ran
 ├── RecordError    the persistent record cannot be read, written or belongs to another study
 ├── TrackingError  MLflow cannot be reached or refused
+├── StatisticsError  returns or numbers that no statistic can be computed from; a ValueError too
 """
 
 import reprlib
@@ -28,6 +29,10 @@ class RecordError(OptimError):
 
 class TrackingError(OptimError):
     """The tracking server cannot be used."""
+
+
+class StatisticsError(OptimError, ValueError):
+    """Input to a statistic that would make its result meaningless."""
 
 
 _SHORT = 80  # characters of a value that a message repeats
