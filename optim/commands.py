@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from optim.checks import check_storage, check_target
 from optim.errors import OptimError, SpecError, TrackingError, counted, cut
 from optim.lookahead import check_lookahead
 from optim.plan import Plan, feasible_point, make_plan, resolve_storage
@@ -86,7 +88,9 @@ def list_studies(spec: StudySpec) -> int:
     """Print the studies in the storage of a study file."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     console = Console()
-    for name, n_trials in study_names(resolve_storage(spec)):
+    storage = resolve_storage(spec)
+    check_storage(spec, storage)
+    for name, n_trials in study_names(storage):
         console.print(f"{name}  {counted(n_trials, 'trial')}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -95,14 +99,21 @@ def export(spec: StudySpec, target: Path) -> int:
     """Write the trials table, one row a trial, every metric a column, as .csv or .parquet."""
     if target.suffix not in (".csv", ".parquet"):
         raise SpecError(f"--output {target}: the ending must be .csv or .parquet")
-    _, record = open_study(spec)
+    plan, record = open_study(spec)
+    file = target.resolve()
+    check_target(spec, file, (plan.storage, plan.tracking_uri))
     frame = trials_frame(record.trials())
+    partial = file.with_name(f".{file.name}.{os.getpid()}.part")  # an earlier table stays whole until this one is
     try:
-        if target.suffix == ".csv":
-            frame.to_csv(target, index=False)
-        else:
-            frame.to_parquet(target, index=False)
+        with partial.open("xb") as handle:
+            if target.suffix == ".csv":
+                frame.to_csv(handle, index=False)
+            else:
+                frame.to_parquet(handle, index=False)
+        partial.replace(file)
     except OSError as error:
+        if not isinstance(error, FileExistsError):
+            partial.unlink(missing_ok=True)
         raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
     Console().print(
         f"{counted(len(frame), 'trial')} written to {target}", highlight=False, markup=False, soft_wrap=True
