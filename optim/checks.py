@@ -20,7 +20,7 @@ from engine.strategy import Strategy
 from optim.errors import SpecError, cut, shown
 from optim.expressions import suggestion
 from optim.files import MLFLOW, foreign_database, foreign_record, foreign_table, sqlite_file
-from optim.secrets import mask
+from optim.secrets import mask_uri
 from optim.sections import ENUMERATING
 from optim.space import ENUMERABLE, Parameter, Point, SearchSpace
 from optim.spec import StudySpec
@@ -116,7 +116,7 @@ def aligned(spec: StudySpec, strategy: Strategy, instruments: tuple[Bars, ...]) 
 
 def check_storage(spec: StudySpec, storage: str) -> None:
     """The place of the record: a file that can be one, or a database URL."""
-    where = f"{spec.path}: [study] storage = {shown(spec.study.storage)}"
+    where = f"{spec.path}: [study] storage = {shown(mask_uri(spec.study.storage))}"
     if storage.startswith("sqlite:") and not storage.startswith("sqlite:///"):
         raise SpecError(f"{where}: write sqlite:///FILE")
     if "://" in storage and not storage.startswith("sqlite:"):
@@ -146,7 +146,7 @@ def check_storage(spec: StudySpec, storage: str) -> None:
 
 def check_tracking(spec: StudySpec, uri: str, storage: str) -> None:
     """The place of MLflow's data, where it is on this machine: a database or folder that can be one."""
-    where = f"{spec.path}: [tracking.mlflow] tracking_uri = {shown(mask(spec.tracking.mlflow.tracking_uri))}"
+    where = f"{spec.path}: [tracking.mlflow] tracking_uri = {shown(mask_uri(spec.tracking.mlflow.tracking_uri))}"
     database = sqlite_file(uri)
     if database is not None:
         if database == sqlite_file(storage):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from optim import __version__
-from optim.errors import OptimError, one_line
+from optim.errors import OptimError, SpecError, one_line
+from optim.secrets import mask, variables_sent
 
 EXIT_ERROR = 2
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.verb(options))
     except OptimError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"error: {mask(one_line(str(error)))}", file=sys.stderr)  # noqa: T201
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted; every finished trial is in the record", file=sys.stderr)  # noqa: T201
@@ -60,6 +61,7 @@ def _verb(verbs: Any, name: str, function: Any, text: str) -> argparse.ArgumentP
     parser.add_argument("study", metavar="STUDY.toml", help="the study file")
     parser.add_argument("--new-name", metavar="NAME", help="the study of this name instead of [study] name")
     parser.add_argument("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first")
+    parser.add_argument("--no-env", action="store_true", help="send no variable of the environment anywhere")
     parser.set_defaults(verb=function)
     return parser
 
@@ -77,6 +79,12 @@ def _load(options: argparse.Namespace, **overrides: dict[str, Any]) -> Any:
 
     overrides["study"] = {**overrides.get("study", {}), "name": options.new_name}
     spec = load_spec(options.study, {name: values for name, table in overrides.items() if (values := _given(table))})
+    for key, uri in spec.uris if options.no_env else ():
+        if names := variables_sent(uri):
+            raise SpecError(
+                f"{spec.path}: {key} takes {', '.join(names)} from the environment, which --no-env forbids; write the "
+                "value out, unset the variable, or leave --no-env away"
+            )
     return spec if options.start is None else with_start(spec, Path(options.start))
 
 

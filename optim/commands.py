@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from optim.record import VERSIONS, Record, differences, load_record, study_names
 from optim.replay import replay as replay_trials
 from optim.report.console import print_commands, print_summary
 from optim.run import EXIT_NO_WINNER, make_pool, study_info, study_result, tracking_settings
-from optim.secrets import mask
+from optim.secrets import mask_uri, variables_sent
 from optim.spec import StudySpec
 from optim.summary import best_params_toml, rank, summarise
 from optim.table import trials_frame
@@ -36,7 +37,7 @@ def open_study(spec: StudySpec) -> tuple[Plan, Record]:
     plan = make_plan(spec)
     record = load_record(plan.storage, spec.study.name)
     if record is None:
-        raise SpecError(f"{spec.path}: study {spec.study.name!r} is not in {mask(plan.storage)}; run it first")
+        raise SpecError(f"{spec.path}: study {spec.study.name!r} is not in {mask_uri(plan.storage)}; run it first")
     return plan, record
 
 
@@ -186,6 +187,7 @@ def check(spec: StudySpec) -> int:
         else f"{size:.2g} points"
     )
     lines = [
+        *_environment(spec),
         *(f"data      {d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}" for d in plan.datasets),
         f"cells     {len(plan.cells)} for the search, {len(plan.holdouts)} locked",
         f"space     {counted(len(plan.space.parameters), 'parameter')}, {points_text}",
@@ -196,6 +198,13 @@ def check(spec: StudySpec) -> int:
     ]
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return EXIT_NO_WINNER if failed else 0
+
+
+def _environment(spec: StudySpec) -> Iterator[str]:
+    """Which variables of the environment a study sends where; their names only."""
+    for key, uri in spec.uris:
+        if names := variables_sent(uri):
+            yield f"secrets   {', '.join(names)} of the environment: {key}, to {mask_uri(uri)}"
 
 
 def check_strategy(reference: str) -> int:

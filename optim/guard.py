@@ -23,7 +23,7 @@ from optim.errors import RecordError
 from optim.files import foreign_record, is_append_lock, writer_file
 from optim.journal import STALE_LOCK_SECONDS, repair_tail
 from optim.record import OWNER, file_of, is_url, load_record
-from optim.secrets import mask
+from optim.secrets import mask, mask_uri
 from optim.tracking.settings import with_driver
 
 if TYPE_CHECKING:
@@ -121,11 +121,11 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
         connection = engine.connect()
     except ImportError as error:
         raise RecordError(
-            f"the record {mask(storage)} needs a driver ({error}): pip install 'optim[postgres]' or 'optim[mysql]'"
+            f"the record {mask_uri(storage)} needs a driver ({error}): pip install 'optim[postgres]' or 'optim[mysql]'"
         ) from None
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError) as error:
         said = " ".join(str(getattr(error, "orig", None) or error).split())  # one line, without SQLAlchemy's own links
-        raise RecordError(f"the record {mask(storage)} cannot be opened: {mask(said, storage)}") from error
+        raise RecordError(f"the record {mask_uri(storage)} cannot be opened: {mask(said, storage)}") from error
     with connection:
         session = _take(connection, dialect, f"{engine.url.database}/{name}")
         if session is None:
@@ -139,7 +139,7 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
             except SQLAlchemyError:
                 pass
             raise RecordError(
-                f"the connection to {mask(storage)} that guards study {name!r} was lost; every recorded trial is safe: "
+                f"the connection to {mask_uri(storage)} that guards study {name!r} was lost; every recorded trial is safe: "
                 "run the same command to resume"
             )
 

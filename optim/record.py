@@ -22,7 +22,7 @@ from optim.files import OPTUNA, foreign_database, foreign_journal, has_tables, s
 from optim.journal import GroupingStorage, unreadable_line
 from optim.objective import Direction
 from optim.rescue import Kept, keep, rescue
-from optim.secrets import mask
+from optim.secrets import mask, mask_uri
 from optim.tracking.settings import with_driver
 
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
@@ -36,7 +36,8 @@ class Record:
 
     def __init__(self, study: optuna.Study, storage: str, backend: BaseStorage):
         self.study = study
-        self.location = mask(storage)
+        self.location = mask_uri(storage)
+        self._secret = storage
         self._file = file_of(storage)
         self._storage = backend
         self._guard: Callable[[], None] = lambda: None
@@ -95,10 +96,10 @@ class Record:
         """What went wrong and what has become of the trials; a lost record is rescued."""
         if self._kept is not None and self._lost():
             return rescue(self._kept, [*self._known, *trials])
-        if broken := _broken_line(self.location):
+        if broken := _broken_line(self._secret):
             return broken
         return RecordError(
-            f"the record {self.location} cannot be {done} ({type(error).__name__}: {mask(one_line(str(error)))}); "
+            f"the record {self.location} cannot be {done} ({type(error).__name__}: {mask(one_line(str(error)), self._secret)}); "
             "all trials before this batch are safe: make room or bring it back, then run the same command to resume"
         )
 
@@ -134,7 +135,7 @@ def open_record(
         begun = bool(study.get_trials(deepcopy=False))
         if begun and known is None:
             raise RecordError(
-                f"{mask(storage)} has a study named {name!r} that was not made by optim; give [study] another name"
+                f"{mask_uri(storage)} has a study named {name!r} that was not made by optim; give [study] another name"
             )
         if known is not None and not begun and any(differences(study.user_attrs.get(SPEC, {}), fingerprint)):
             optuna.delete_study(study_name=name, storage=backend)
@@ -151,7 +152,7 @@ def open_record(
         raise
     except Exception as error:
         raise RecordError(
-            f"the record {mask(storage)} cannot be used: {type(error).__name__}: {mask(str(error))}"
+            f"the record {mask_uri(storage)} cannot be used: {type(error).__name__}: {mask(one_line(str(error)), storage)}"
         ) from error
     return Record(study, storage, backend)
 
@@ -235,7 +236,7 @@ def _open_storage(storage: str) -> BaseStorage:
             raise broken from None
         cause = getattr(error, "orig", None) or error  # without SQLAlchemy's own links
         said = mask(" ".join(str(cause).split()), storage)
-        raise RecordError(f"the record {mask(storage)} cannot be opened: {type(cause).__name__}: {said}") from error
+        raise RecordError(f"the record {mask_uri(storage)} cannot be opened: {type(cause).__name__}: {said}") from error
 
 
 def _broken_line(storage: str) -> RecordError | None:
@@ -251,4 +252,4 @@ def _broken_line(storage: str) -> RecordError | None:
 
 def _refuse_foreign(reason: str, storage: str) -> None:
     if reason:
-        raise RecordError(f"[study] storage = {mask(storage)!r}: {reason}")
+        raise RecordError(f"[study] storage = {mask_uri(storage)!r}: {reason}")
