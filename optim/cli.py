@@ -42,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h")
     run.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
     _verb(verbs, "sync", _sync, "bring MLflow to exactly what the record says")
-    _verb(verbs, "ui", _ui, "open the Optuna dashboard and MLflow on a study, until Ctrl-C")
+    ui = _verb(verbs, "ui", _ui, "open the Optuna dashboard and MLflow on a study, until Ctrl-C")
+    ui.add_argument("--write", action="store_true", help="let the dashboards change and delete what they show")
     _verb(verbs, "show", _show, "print the result of what is recorded so far")
     _verb(verbs, "list", _list, "list the studies in the storage of a study file")
     export = _verb(verbs, "export", _export, "write the trials table as CSV or Parquet")
@@ -99,7 +100,7 @@ def _ui(options: argparse.Namespace) -> int:
     spec = _load(options)
     from optim import commands
 
-    return commands.ui(spec)
+    return commands.ui(spec, write=options.write)
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -64,14 +64,15 @@ def sync(spec: StudySpec) -> int:
     return 0
 
 
-def ui(spec: StudySpec) -> int:
-    """Open both dashboards on a study and stay until Ctrl-C."""
+def ui(spec: StudySpec, *, write: bool = False) -> int:
+    """Open both dashboards on a study and stay until Ctrl-C; they only show, unless `write`."""
     from optim.ui import Study, serve
 
-    plan, _ = open_study(spec)
+    plan, record = open_study(spec)
     console = Console()
-    study = Study(spec.study.name, plan.storage, tracking_settings(plan) if spec.tracking.enabled else None)
-    return serve(study, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
+    settings = tracking_settings(plan) if spec.tracking.enabled else None
+    study = Study(spec.study.name, record.study_id, record.study._study_id, plan.storage, settings)
+    return serve(study, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True), write=write)
 
 
 def show(spec: StudySpec) -> int:

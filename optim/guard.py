@@ -139,8 +139,8 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
             except SQLAlchemyError:
                 pass
             raise RecordError(
-                f"the connection to {mask_uri(storage)} that guards study {name!r} was lost; every recorded trial is safe: "
-                "run the same command to resume"
+                f"the connection to {mask_uri(storage)} that guards study {name!r} was lost; "
+                "every recorded trial is safe: run the same command to resume"
             )
 
         yield still_held

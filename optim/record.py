@@ -98,8 +98,9 @@ class Record:
             return rescue(self._kept, [*self._known, *trials])
         if broken := _broken_line(self._secret):
             return broken
+        said = mask(one_line(str(error)), self._secret)
         return RecordError(
-            f"the record {self.location} cannot be {done} ({type(error).__name__}: {mask(one_line(str(error)), self._secret)}); "
+            f"the record {self.location} cannot be {done} ({type(error).__name__}: {said}); "
             "all trials before this batch are safe: make room or bring it back, then run the same command to resume"
         )
 
@@ -151,9 +152,8 @@ def open_record(
     except RecordError:
         raise
     except Exception as error:
-        raise RecordError(
-            f"the record {mask_uri(storage)} cannot be used: {type(error).__name__}: {mask(one_line(str(error)), storage)}"
-        ) from error
+        said = mask(one_line(str(error)), storage)
+        raise RecordError(f"the record {mask_uri(storage)} cannot be used: {type(error).__name__}: {said}") from error
     return Record(study, storage, backend)
 
 

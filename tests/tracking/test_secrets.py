@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -176,3 +179,17 @@ def test_relative_places_are_taken_from_the_files_folder() -> None:
     assert settings_from({"tracking_uri": "http://h:1"}, "x", base).tracking_uri == "http://h:1"
     location = settings_from(table, "x", base)._replace(experiment_name="a b").location()
     assert location == "file:///data/my%20studies/results/mlartifacts/a_b"
+
+
+def test_mlflow_reports_to_nobody() -> None:
+    """In the environment of a user who has never heard of telemetry; asked of MLflow itself."""
+    code = (
+        "from optim.tracking.settings import MLflowSettings, prepare_environment\n"
+        "prepare_environment(MLflowSettings())\n"
+        "from mlflow.telemetry.client import get_telemetry_client\n"
+        "from mlflow.telemetry.utils import is_telemetry_disabled\n"
+        "print(is_telemetry_disabled(), get_telemetry_client())"
+    )
+    clean = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "CI")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean)
+    assert done.stdout.split() == ["True", "None"]
