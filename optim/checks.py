@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from engine.portfolio import align
 from engine.strategy import Strategy
 from optim.errors import SpecError, cut, shown
 from optim.expressions import suggestion
+from optim.files import MLFLOW, foreign_database, foreign_record, foreign_table, sqlite_file
+from optim.secrets import mask_uri
 from optim.sections import ENUMERATING
 from optim.space import ENUMERABLE, Parameter, Point, SearchSpace
 from optim.spec import StudySpec
@@ -113,7 +116,7 @@ def aligned(spec: StudySpec, strategy: Strategy, instruments: tuple[Bars, ...]) 
 
 def check_storage(spec: StudySpec, storage: str) -> None:
     """The place of the record: a file that can be one, or a database URL."""
-    where = f"{spec.path}: [study] storage = {shown(spec.study.storage)}"
+    where = f"{spec.path}: [study] storage = {shown(mask_uri(spec.study.storage))}"
     if storage.startswith("sqlite:") and not storage.startswith("sqlite:///"):
         raise SpecError(f"{where}: write sqlite:///FILE")
     if "://" in storage and not storage.startswith("sqlite:"):
@@ -126,7 +129,7 @@ def check_storage(spec: StudySpec, storage: str) -> None:
         if not known:
             raise SpecError(f"{where}: is no database URL; write sqlite:///FILE, postgresql://... or mysql://...")
         return
-    path = Path(storage.removeprefix("sqlite:///"))
+    path = sqlite_file(storage) or Path(storage)
     if os.path.isdir(path):
         raise SpecError(f"{where}: is a folder; name a file in it, e.g. optuna.journal")
     longest = max(len(os.fsencode(part)) for part in (*path.parts, f".{path.name}.{spec.study.name}.writer"))
@@ -134,17 +137,48 @@ def check_storage(spec: StudySpec, storage: str) -> None:
         raise SpecError(f"{where}: is too long for a file name, with name = {shown(spec.study.name)}; shorten it")
     if blocking := next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None):
         raise SpecError(f"{where}: {blocking} is a file, no folder; choose another folder")
-    begins = b"SQLite format 3\x00" if storage.startswith("sqlite:") else b"{"
-    if path.is_file() and (head := _head(path)) and not head.startswith(begins):
-        raise SpecError(f"{where}: the file is there already and is no record of Optuna; name another")
+    for key, file in inputs(spec):
+        if path == file:
+            raise SpecError(f"{where}: is the file of {key}; the record needs one of its own")
+    if reason := foreign_record(storage, spec.study.name):
+        raise SpecError(f"{where}: {reason}")
 
 
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as handle:
-            return handle.read(16)
-    except OSError:
-        return b""
+def check_tracking(spec: StudySpec, uri: str, storage: str) -> None:
+    """The place of MLflow's data, where it is on this machine: a database or folder that can be one."""
+    where = f"{spec.path}: [tracking.mlflow] tracking_uri = {shown(mask_uri(spec.tracking.mlflow.tracking_uri))}"
+    database = sqlite_file(uri)
+    if database is not None:
+        if database == sqlite_file(storage):
+            raise SpecError(f"{where}: is [study] storage too; MLflow and Optuna cannot share a database, name another")
+        if reason := foreign_database(database, MLFLOW):
+            raise SpecError(f"{where}: {reason}")
+    elif uri.startswith("file:") or "://" not in uri:
+        folder = Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else Path(uri)
+        if uri and folder.exists() and not folder.is_dir():
+            raise SpecError(f"{where}: is a file; name a folder, or write sqlite:///FILE")
+
+
+def check_target(spec: StudySpec, target: Path, places: Sequence[str]) -> None:
+    """`--output`: a new file, or an earlier trials table; nothing that the study reads or writes (`places`)."""
+    written = [("[study] storage or [tracking.mlflow]", sqlite_file(place) or Path(place)) for place in places if place]
+    for key, file in [*inputs(spec), *written]:
+        if target == file or (target.exists() and file.exists() and target.samefile(file)):
+            raise SpecError(f"--output {target}: is the file of {key}; name another")
+    if reason := foreign_table(target):
+        raise SpecError(f"--output {target}: {reason}")
+
+
+def inputs(spec: StudySpec) -> Iterator[tuple[str, Path]]:
+    """The files that a study reads, with the keys that name them; no target of anything."""
+    yield "the study itself", spec.path
+    named = [("[data]", name) for name in spec.data.files]
+    named += [("[strategy] name", spec.strategy.name.rpartition(":")[0])] if ".py" in spec.strategy.name else []
+    named += [("[study] objective", name.rpartition(":")[0]) for name in spec.study.objectives if ".py:" in name]
+    if isinstance(spec.strategy.search_space, str):
+        named.append(("[strategy] search_space", spec.strategy.search_space))
+    for key, name in named:
+        yield key, (spec.folder / name).resolve()
 
 
 def find_point(space: SearchSpace, seed: int) -> Point | None:

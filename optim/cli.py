@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from optim import __version__
-from optim.errors import OptimError, one_line
+from optim.errors import OptimError, SpecError, one_line
+from optim.secrets import mask, variables_sent
 
 EXIT_ERROR = 2
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.verb(options))
     except OptimError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"error: {mask(one_line(str(error)))}", file=sys.stderr)  # noqa: T201
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted; every finished trial is in the record", file=sys.stderr)  # noqa: T201
@@ -41,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h")
     run.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
     _verb(verbs, "sync", _sync, "bring MLflow to exactly what the record says")
-    _verb(verbs, "ui", _ui, "open the Optuna dashboard and MLflow on a study, until Ctrl-C")
+    ui = _verb(verbs, "ui", _ui, "open the Optuna dashboard and MLflow on a study, until Ctrl-C")
+    ui.add_argument("--write", action="store_true", help="let the dashboards change and delete what they show")
     _verb(verbs, "show", _show, "print the result of what is recorded so far")
     _verb(verbs, "list", _list, "list the studies in the storage of a study file")
     export = _verb(verbs, "export", _export, "write the trials table as CSV or Parquet")
@@ -60,6 +62,7 @@ def _verb(verbs: Any, name: str, function: Any, text: str) -> argparse.ArgumentP
     parser.add_argument("study", metavar="STUDY.toml", help="the study file")
     parser.add_argument("--new-name", metavar="NAME", help="the study of this name instead of [study] name")
     parser.add_argument("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first")
+    parser.add_argument("--no-env", action="store_true", help="send no variable of the environment anywhere")
     parser.set_defaults(verb=function)
     return parser
 
@@ -77,6 +80,12 @@ def _load(options: argparse.Namespace, **overrides: dict[str, Any]) -> Any:
 
     overrides["study"] = {**overrides.get("study", {}), "name": options.new_name}
     spec = load_spec(options.study, {name: values for name, table in overrides.items() if (values := _given(table))})
+    for key, uri in spec.uris if options.no_env else ():
+        if names := variables_sent(uri):
+            raise SpecError(
+                f"{spec.path}: {key} takes {', '.join(names)} from the environment, which --no-env forbids; write the "
+                "value out, unset the variable, or leave --no-env away"
+            )
     return spec if options.start is None else with_start(spec, Path(options.start))
 
 
@@ -91,7 +100,7 @@ def _ui(options: argparse.Namespace) -> int:
     spec = _load(options)
     from optim import commands
 
-    return commands.ui(spec)
+    return commands.ui(spec, write=options.write)
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 from rich.console import Console
 
+from optim.checks import check_storage, check_target
 from optim.errors import OptimError, SpecError, TrackingError, counted, cut
 from optim.lookahead import check_lookahead
 from optim.plan import Plan, feasible_point, make_plan, resolve_storage
@@ -17,7 +20,7 @@ from optim.record import VERSIONS, Record, differences, load_record, study_names
 from optim.replay import replay as replay_trials
 from optim.report.console import print_commands, print_summary
 from optim.run import EXIT_NO_WINNER, make_pool, study_info, study_result, tracking_settings
-from optim.secrets import mask
+from optim.secrets import mask_uri, variables_sent
 from optim.spec import StudySpec
 from optim.summary import best_params_toml, rank, summarise
 from optim.table import trials_frame
@@ -32,7 +35,7 @@ def open_study(spec: StudySpec) -> tuple[Plan, Record]:
     plan = make_plan(spec)
     record = load_record(plan.storage, spec.study.name)
     if record is None:
-        raise SpecError(f"{spec.path}: study {spec.study.name!r} is not in {mask(plan.storage)}; run it first")
+        raise SpecError(f"{spec.path}: study {spec.study.name!r} is not in {mask_uri(plan.storage)}; run it first")
     return plan, record
 
 
@@ -59,14 +62,15 @@ def sync(spec: StudySpec) -> int:
     return 0
 
 
-def ui(spec: StudySpec) -> int:
-    """Open both dashboards on a study and stay until Ctrl-C."""
+def ui(spec: StudySpec, *, write: bool = False) -> int:
+    """Open both dashboards on a study and stay until Ctrl-C; they only show, unless `write`."""
     from optim.ui import Study, serve
 
-    plan, _ = open_study(spec)
+    plan, record = open_study(spec)
     console = Console()
-    study = Study(spec.study.name, plan.storage, tracking_settings(plan) if spec.tracking.enabled else None)
-    return serve(study, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
+    settings = tracking_settings(plan) if spec.tracking.enabled else None
+    study = Study(spec.study.name, record.study_id, record.study._study_id, plan.storage, settings)
+    return serve(study, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True), write=write)
 
 
 def show(spec: StudySpec) -> int:
@@ -84,7 +88,9 @@ def list_studies(spec: StudySpec) -> int:
     """Print the studies in the storage of a study file."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     console = Console()
-    for name, n_trials in study_names(resolve_storage(spec)):
+    storage = resolve_storage(spec)
+    check_storage(spec, storage)
+    for name, n_trials in study_names(storage):
         console.print(f"{name}  {counted(n_trials, 'trial')}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -93,14 +99,21 @@ def export(spec: StudySpec, target: Path) -> int:
     """Write the trials table, one row a trial, every metric a column, as .csv or .parquet."""
     if target.suffix not in (".csv", ".parquet"):
         raise SpecError(f"--output {target}: the ending must be .csv or .parquet")
-    _, record = open_study(spec)
+    plan, record = open_study(spec)
+    file = target.resolve()
+    check_target(spec, file, (plan.storage, plan.tracking_uri))
     frame = trials_frame(record.trials())
+    partial = file.with_name(f".{file.name}.{os.getpid()}.part")  # an earlier table stays whole until this one is
     try:
-        if target.suffix == ".csv":
-            frame.to_csv(target, index=False)
-        else:
-            frame.to_parquet(target, index=False)
+        with partial.open("xb") as handle:
+            if target.suffix == ".csv":
+                frame.to_csv(handle, index=False)
+            else:
+                frame.to_parquet(handle, index=False)
+        partial.replace(file)
     except OSError as error:
+        if not isinstance(error, FileExistsError):
+            partial.unlink(missing_ok=True)
         raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
     Console().print(
         f"{counted(len(frame), 'trial')} written to {target}", highlight=False, markup=False, soft_wrap=True
@@ -172,6 +185,7 @@ def check(spec: StudySpec) -> int:
         else f"{size:.2g} points"
     )
     lines = [
+        *_environment(spec),
         *(f"data      {d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}" for d in plan.datasets),
         f"clock     {plan.clock}",
         f"cells     {len(plan.cells)} for the search, {len(plan.holdouts)} locked",
@@ -183,6 +197,13 @@ def check(spec: StudySpec) -> int:
     ]
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return EXIT_NO_WINNER if failed else 0
+
+
+def _environment(spec: StudySpec) -> Iterator[str]:
+    """Which variables of the environment a study sends where; their names only."""
+    for key, uri in spec.uris:
+        if names := variables_sent(uri):
+            yield f"secrets   {', '.join(names)} of the environment: {key}, to {mask_uri(uri)}"
 
 
 def check_strategy(reference: str) -> int:

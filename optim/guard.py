@@ -20,9 +20,10 @@ from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
 
 from optim.errors import RecordError
-from optim.journal import STALE_LOCK_SECONDS
-from optim.record import OWNER, is_url, load_record, repair_tail
-from optim.secrets import mask
+from optim.files import foreign_record, is_append_lock, writer_file
+from optim.journal import STALE_LOCK_SECONDS, repair_tail
+from optim.record import OWNER, file_of, is_url, load_record
+from optim.secrets import mask, mask_uri
 from optim.tracking.settings import with_driver
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def sole_writer(storage: str, name: str) -> Iterator[Callable[[], None]]:
         with _database_lock(storage, name) as still_held:
             yield still_held
         return
-    path = Path(storage.removeprefix("sqlite:///"))
+    path = file_of(storage) or Path(storage)
+    if reason := foreign_record(storage, name):
+        raise RecordError(f"[study] storage = '{storage}': {reason}")
     with _file_lock(path, name) as crashed:
         if not is_url(storage):
             if crashed:
@@ -62,7 +65,7 @@ def sole_writer(storage: str, name: str) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def _file_lock(storage: Path, name: str) -> Iterator[bool]:
     """Whether the one who held it before did not come to its end."""
-    path = storage.with_name(f".{storage.name}.{name}.writer")  # stays behind: to delete it is to let two hold it
+    path = writer_file(storage, name)  # stays behind: to delete it is to let two hold it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below, with the lock
@@ -92,14 +95,16 @@ def _drop_dead_lock(journal: Path, name: str) -> None:
     It stays where a coordinator of another study in the same journal is alive: then it may be that one's.
     """
     for path in journal.parent.glob(f".{glob.escape(journal.name)}.*.writer"):
-        if path.name == f".{journal.name}.{name}.writer":
+        if path == writer_file(journal, name):
             continue
         with path.open("rb") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
                 return
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+    lock = journal.with_name(f"{journal.name}.lock")
+    if is_append_lock(lock, journal):
+        lock.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -116,11 +121,11 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
         connection = engine.connect()
     except ImportError as error:
         raise RecordError(
-            f"the record {mask(storage)} needs a driver ({error}): pip install 'optim[postgres]' or 'optim[mysql]'"
+            f"the record {mask_uri(storage)} needs a driver ({error}): pip install 'optim[postgres]' or 'optim[mysql]'"
         ) from None
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError) as error:
         said = " ".join(str(getattr(error, "orig", None) or error).split())  # one line, without SQLAlchemy's own links
-        raise RecordError(f"the record {mask(storage)} cannot be opened: {mask(said, storage)}") from error
+        raise RecordError(f"the record {mask_uri(storage)} cannot be opened: {mask(said, storage)}") from error
     with connection:
         session = _take(connection, dialect, f"{engine.url.database}/{name}")
         if session is None:
@@ -134,8 +139,8 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
             except SQLAlchemyError:
                 pass
             raise RecordError(
-                f"the connection to {mask(storage)} that guards study {name!r} was lost; every recorded trial is safe: "
-                "run the same command to resume"
+                f"the connection to {mask_uri(storage)} that guards study {name!r} was lost; "
+                "every recorded trial is safe: run the same command to resume"
             )
 
         yield still_held

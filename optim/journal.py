@@ -11,16 +11,21 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
-from optuna.storages.journal._storage import JournalOperation
+from optuna.storages.journal._storage import JournalOperation, JournalStorageReplayResult
 from optuna.trial import FrozenTrial
 
+from optim.errors import RecordError, shown
+from optim.files import foreign_journal, keep_beside
+
 STALE_LOCK_SECONDS = 5  # a lock is held for one group of entries; an older one belongs to a dead process
+_LOOKED_AT = 4096  # bytes at the end of a journal by which it is known again
 
 
 class GroupingStorage(JournalStorage):
@@ -52,6 +57,10 @@ class GroupingStorage(JournalStorage):
                 replay._trial_id_to_study_id[trial._trial_id] = study_id
             replay.log_number_read += len(trials)
 
+    def intact(self) -> bool:
+        """Whether what was read and written still stands in the file; False when it was cut or written anew."""
+        return self._journal.intact()
+
 
 class GroupingJournal(JournalFileBackend):
     """The file behind a GroupingStorage."""
@@ -59,6 +68,21 @@ class GroupingJournal(JournalFileBackend):
     def __init__(self, path: str) -> None:
         self._group_lock = JournalFileSymlinkLock(path, grace_period=STALE_LOCK_SECONDS)
         super().__init__(path, self._group_lock)
+        with open(path, "rb") as handle:
+            start = max(handle.seek(0, os.SEEK_END) - _LOOKED_AT, 0)
+            handle.seek(start)
+            last = handle.read()
+        self._known = start, last[: last.rfind(b"\n") + 1]  # bytes that stay where they are: entries only follow them
+
+    def intact(self) -> bool:
+        """Whether the bytes that were last are where they were."""
+        start, expected = self._known
+        try:
+            with open(self._file_path, "rb") as handle:
+                handle.seek(start)
+                return handle.read(len(expected)) == expected
+        except OSError:
+            return False
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold the file's lock."""
@@ -71,7 +95,7 @@ class GroupingJournal(JournalFileBackend):
         """
         encode = json.JSONEncoder(separators=(",", ":")).encode
         lines = [encode(entry).encode() + b"\n" for entry in entries]
-        with open(self._file_path, "ab") as handle:
+        with open(self._file_path, "r+b") as handle:  # "ab" would make a new file of one that was deleted
             if handle.seek(0, os.SEEK_END) != self._log_number_offset[after]:
                 raise ValueError("another process has left a torn line at the end of the journal")
             handle.writelines(lines)
@@ -79,6 +103,70 @@ class GroupingJournal(JournalFileBackend):
             os.fsync(handle.fileno())
         for number, line in enumerate(lines, start=after):
             self._log_number_offset[number + 1] = self._log_number_offset[number] + len(line)
+        if lines:
+            self._known = self._log_number_offset[after + len(lines) - 1], lines[-1]
+
+
+def unreadable_line(path: str) -> str:
+    """The first line that Optuna cannot read, as `line 7 ('...')`; "" if there is none. A torn last line is none."""
+    replay = JournalStorageReplayResult("")
+    try:
+        with open(path, "rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    replay.apply_logs([json.loads(line)])
+                except Exception:  # noqa: BLE001 - Optuna takes an entry as it comes: any error is one of the entry's
+                    return f"line {number} ({shown(line[:200].decode(errors='replace').rstrip())})"
+    except OSError:
+        pass
+    return ""
+
+
+def repair_tail(path: Path) -> None:
+    """Cut a torn last line, which a killed process or a full disk leaves: Optuna could not read past it.
+
+    What is cut stays beside the journal as `<journal>.torn-1`. RecordError when the file is no journal.
+    """
+    if not path.exists():
+        return
+    if reason := foreign_journal(path):
+        raise RecordError(f"[study] storage = '{path}': {reason}")
+    try:
+        with path.open("r+b") as handle:
+            end = handle.seek(0, os.SEEK_END)
+            start = _last_line(handle, end)
+            handle.seek(start)
+            line = handle.read(end - start)
+            if line and not _whole(line):
+                keep_beside(path, line, "torn")
+                handle.truncate(start)
+    except OSError as error:
+        raise RecordError(f"the record {path} ends in a torn line and cannot be mended: {error.strerror}") from None
+
+
+def _last_line(handle: Any, end: int) -> int:
+    """Where the last line begins; a final newline belongs to its line."""
+    position = max(end - 1, 0)
+    while position > 0:
+        step = min(65536, position)
+        handle.seek(position - step)
+        found = handle.read(step).rfind(b"\n")
+        if found >= 0:
+            return int(position - step + found + 1)
+        position -= step
+    return 0
+
+
+def _whole(line: bytes) -> bool:
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _entry(trial: FrozenTrial, texts: dict[int, str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from engine.data import content_hash, load_bars
 from engine.errors import EngineError
 from engine.source import ENGINE, code_hashes
 from engine.strategy import Strategy, load_strategy
-from optim.checks import aligned, check_parameters, check_sampling, check_storage, find_point
+from optim.checks import aligned, check_parameters, check_sampling, check_storage, check_tracking, find_point
 from optim.errors import SpecError, cut, shown
 from optim.objective import Objective, build_objective
 from optim.record import is_url
@@ -130,6 +130,7 @@ def make_plan(spec: StudySpec) -> Plan:
         code,
     )
     check_storage(spec, plan.storage)
+    check_tracking(spec, plan.tracking_uri, plan.storage)
     check_sampling(spec, space, len(objective.goals))
     rehearse(spec, space, [goal.direction for goal in objective.goals], len(cells))
     return plan

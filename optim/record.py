@@ -7,7 +7,6 @@ holds no RUNNING trial.
 from __future__ import annotations
 
 import json
-import os
 import re
 import uuid
 import warnings
@@ -18,10 +17,12 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
 
-from optim.errors import RecordError
-from optim.journal import GroupingStorage
+from optim.errors import RecordError, one_line
+from optim.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
+from optim.journal import GroupingStorage, unreadable_line
 from optim.objective import Direction
-from optim.secrets import mask
+from optim.rescue import Kept, keep, rescue
+from optim.secrets import mask, mask_uri
 from optim.tracking.settings import with_driver
 
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
@@ -34,17 +35,24 @@ ASKED = "optim:asked"  # a trial's number in the memory of the search, where tha
 class Record:
     """One study in one storage."""
 
-    def __init__(self, study: optuna.Study, location: str, storage: BaseStorage):
+    def __init__(self, study: optuna.Study, storage: str, backend: BaseStorage):
         self.study = study
-        self.location = location
-        self._storage = storage
+        self.location = mask_uri(storage)
+        self._secret = storage
+        self._file = file_of(storage)
+        self._storage = backend
         self._guard: Callable[[], None] = lambda: None
+        self._kept: Kept | None = None  # what to rescue, and
+        self._known: list[optuna.trial.FrozenTrial] = []
 
     def claim(self, owner: str, guard: Callable[[], None]) -> None:
         """Written by `owner` from now on; `guard` raises when another coordinator may write."""
         self._guard = guard
         if is_url(self.location):
             self.study.set_user_attr(OWNER, owner)
+        if self._file is not None:
+            self._known = list(self.trials())
+            self._kept = keep(self.study, self._file)
 
     @property
     def study_id(self) -> str:
@@ -71,27 +79,55 @@ class Record:
             )
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
-        """All trials, in order of their numbers."""
-        return self.study.get_trials(deepcopy=False)
+        """All trials, in order of their numbers; RecordError when the storage cannot be read."""
+        if self._kept is not None and self._lost():
+            raise rescue(self._kept, self._known)
+        try:
+            return self.study.get_trials(deepcopy=False)
+        except Exception as error:
+            raise self._failure(error, (), "read") from error
 
     def append(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
         """Write finished trials, which change no more; RecordError when the storage cannot take them."""
         self._guard()
+        if self._kept is not None and self._lost():
+            raise rescue(self._kept, [*self._known, *trials])
         try:
             if isinstance(self._storage, GroupingStorage):
                 self._storage.add_trials(self.study._study_id, trials)
             else:
                 self.study.add_trials(trials)
         except Exception as error:
-            raise RecordError(
-                f"the record {self.location} cannot be written ({type(error).__name__}: {mask(str(error))}); "
-                "all trials before this batch are safe: make room or bring it back, then run the same command to resume"
-            ) from error
+            raise self._failure(error, trials, "written") from error
+        if self._kept is not None:
+            self._known += trials
+
+    def _lost(self) -> bool:
+        """Whether the file is no longer the one that the study was begun or resumed with."""
+        cut = isinstance(self._storage, GroupingStorage) and not self._storage.intact()
+        return cut or (self._kept is not None and self._kept.moved())
+
+    def _failure(self, error: Exception, trials: Sequence[optuna.trial.FrozenTrial], done: str) -> RecordError:
+        """What went wrong and what has become of the trials; a lost record is rescued."""
+        if self._kept is not None and self._lost():
+            return rescue(self._kept, [*self._known, *trials])
+        if broken := _broken_line(self._secret):
+            return broken
+        said = mask(one_line(str(error)), self._secret)
+        return RecordError(
+            f"the record {self.location} cannot be {done} ({type(error).__name__}: {said}); "
+            "all trials before this batch are safe: make room or bring it back, then run the same command to resume"
+        )
 
 
 def is_url(storage: str) -> bool:
     """Whether a storage is a database URL, not the path of a journal file."""
     return "://" in storage
+
+
+def file_of(storage: str) -> Path | None:
+    """The file that holds the record; None for a database server."""
+    return sqlite_file(storage) if is_url(storage) else Path(storage)
 
 
 def open_record(
@@ -115,7 +151,7 @@ def open_record(
         begun = bool(study.get_trials(deepcopy=False))
         if begun and known is None:
             raise RecordError(
-                f"{mask(storage)} has a study named {name!r} that was not made by optim; give [study] another name"
+                f"{mask_uri(storage)} has a study named {name!r} that was not made by optim; give [study] another name"
             )
         if known is not None and not begun and any(differences(study.user_attrs.get(SPEC, {}), fingerprint)):
             optuna.delete_study(study_name=name, storage=backend)
@@ -130,27 +166,26 @@ def open_record(
     except RecordError:
         raise
     except Exception as error:
-        raise RecordError(
-            f"the record {mask(storage)} cannot be used: {type(error).__name__}: {mask(str(error))}"
-        ) from error
-    return Record(study, mask(storage), backend)
+        said = mask(one_line(str(error)), storage)
+        raise RecordError(f"the record {mask_uri(storage)} cannot be used: {type(error).__name__}: {said}") from error
+    return Record(study, storage, backend)
 
 
 def load_record(storage: str, name: str) -> Record | None:
     """The study if it is there; nothing is created."""
-    if not is_url(storage) and not Path(storage).exists():
+    if not _exists(storage):
         return None
     try:
         backend = _open_storage(storage)
         study = optuna.load_study(storage=backend, study_name=name)
     except KeyError:
         return None
-    return Record(study, mask(storage), backend) if ID in study.user_attrs else None
+    return Record(study, storage, backend) if ID in study.user_attrs else None
 
 
 def study_names(storage: str) -> list[tuple[str, int]]:
     """Name and number of trials of every study in a storage; nothing is created."""
-    if not is_url(storage) and not Path(storage).exists():
+    if not _exists(storage):
         return []
     summaries = optuna.get_all_study_summaries(_open_storage(storage))
     return [(summary.study_name, summary.n_trials) for summary in summaries]
@@ -188,51 +223,47 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
+def _exists(storage: str) -> bool:
+    """Whether there is anything to load; a database server is asked by name later."""
+    database = sqlite_file(storage)
+    if database is not None:
+        _refuse_foreign(foreign_database(database, OPTUNA), storage)
+        return has_tables(database, OPTUNA)
+    return is_url(storage) or Path(storage).exists()
+
+
 def _open_storage(storage: str) -> BaseStorage:
+    database = sqlite_file(storage)
+    if database is not None:
+        _refuse_foreign(foreign_database(database, OPTUNA), storage)
+    elif not is_url(storage):
+        _refuse_foreign(foreign_journal(Path(storage)), storage)
     try:
         if is_url(storage):
-            if storage.startswith("sqlite:///"):
-                Path(storage.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            if database is not None:
+                database.parent.mkdir(parents=True, exist_ok=True)
             return RDBStorage(with_driver(storage))
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
         return GroupingStorage(storage)
     except Exception as error:
+        if broken := _broken_line(storage):
+            raise broken from None
         cause = getattr(error, "orig", None) or error  # without SQLAlchemy's own links
         said = mask(" ".join(str(cause).split()), storage)
-        raise RecordError(f"the record {mask(storage)} cannot be opened: {type(cause).__name__}: {said}") from error
+        raise RecordError(f"the record {mask_uri(storage)} cannot be opened: {type(cause).__name__}: {said}") from error
 
 
-def repair_tail(path: Path) -> None:
-    """Cut a torn last line, which a killed process or a full disk leaves: Optuna could not read past it."""
-    if not path.exists():
-        return
-    with path.open("r+b") as handle:
-        end = handle.seek(0, os.SEEK_END)
-        start = _last_line(handle, end)
-        handle.seek(start)
-        line = handle.read(end - start)
-        if line and not _whole(line):
-            handle.truncate(start)
+def _broken_line(storage: str) -> RecordError | None:
+    """What is wrong with a journal that Optuna cannot read, and where."""
+    found = "" if is_url(storage) else unreadable_line(storage)
+    if not found:
+        return None
+    return RecordError(
+        f"the record {storage}: {found} is no entry of an Optuna journal; bring back a copy of the file, or take the "
+        "line out, which loses only what it held, then run the same command again"
+    )
 
 
-def _last_line(handle: Any, end: int) -> int:
-    """Where the last line begins; a final newline belongs to its line."""
-    position = max(end - 1, 0)
-    while position > 0:
-        step = min(65536, position)
-        handle.seek(position - step)
-        found = handle.read(step).rfind(b"\n")
-        if found >= 0:
-            return int(position - step + found + 1)
-        position -= step
-    return 0
-
-
-def _whole(line: bytes) -> bool:
-    if not line.endswith(b"\n"):
-        return False
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+def _refuse_foreign(reason: str, storage: str) -> None:
+    if reason:
+        raise RecordError(f"[study] storage = {mask_uri(storage)!r}: {reason}")

@@ -20,7 +20,7 @@ from optim.plan import Plan, make_plan
 from optim.provenance import git_state, versions
 from optim.record import Record, differences, load_record, open_record
 from optim.report.console import Live, as_json, print_commands, print_summary
-from optim.secrets import mask
+from optim.secrets import mask, mask_uri
 from optim.spec import StudySpec
 from optim.study import Search
 from optim.summary import Summary, best_params_toml, summarise
@@ -178,11 +178,11 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
         directions=tuple(goal.direction for goal in plan.objective.goals),
         start=start or datetime.now(),
         params=params,
-        tags=spec.tracking.tags,
+        tags={key: mask(text, plan.storage, plan.tracking_uri) for key, text in spec.tracking.tags.items()},
         key_params=tuple(p.name for p in plan.space.parameters),
         datasets=plan.datasets,
-        config_toml=mask(spec.as_toml()),
-        storage=mask(plan.storage),
+        config_toml=mask(spec.as_toml(), plan.storage, plan.tracking_uri),
+        storage=mask_uri(plan.storage),
         children=0 if spec.tracking.children == "all" else int(spec.tracking.children.removeprefix("top:")),
     )
 

@@ -73,6 +73,12 @@ class StudySpec(Section):
         )
 
     @property
+    def uris(self) -> tuple[tuple[str, str], ...]:
+        """What may hold variables of the environment, before they are put in, with the keys' names."""
+        tracking = (("[tracking.mlflow] tracking_uri", self.tracking.mlflow.tracking_uri),)
+        return (("[study] storage", self.study.storage), *(tracking if self.tracking.enabled else ()))
+
+    @property
     def flags(self) -> str:
         """What a command must be given beside the file to mean this study."""
         name = self.overrides.get("study", {}).get("name")

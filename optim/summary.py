@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optim.plan import Plan
 from optim.record import is_url
-from optim.secrets import mask
+from optim.secrets import mask_uri
 from optim.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
 from optim.verdict import is_feasible
 from optim.workers import Pool
@@ -80,7 +80,7 @@ def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str, pool: Pool
         plan.clock,
         show_winner(plan, top[0].params, pool) if top else Showcase(),
         commands(plan),
-        {"study": str(plan.spec.path), "record": mask(plan.storage), "mlflow": mask(plan.tracking_uri)},
+        {"study": str(plan.spec.path), "record": mask_uri(plan.storage), "mlflow": mask_uri(plan.tracking_uri)},
         plan.spec.flags,
     )
 
@@ -157,7 +157,7 @@ def commands(plan: Plan) -> dict[str, str]:
         return shown
     raw = plan.spec.tracking.mlflow.tracking_uri
     if plan.tracking_uri.startswith(("http://", "https://")):
-        shown["mlflow"] = f"open {mask(plan.tracking_uri)} in a browser"
+        shown["mlflow"] = f"open {mask_uri(plan.tracking_uri)} in a browser"
         return shown
     file_store = "://" not in plan.tracking_uri or plan.tracking_uri.startswith("file:")
     prefix = "MLFLOW_ALLOW_FILE_STORE=true " if file_store else ""
@@ -183,7 +183,7 @@ def _near(location: str) -> str:
     if location.startswith("sqlite:///"):
         return f"sqlite:///{_near(location.removeprefix('sqlite:///'))}"
     if is_url(location):
-        return mask(location)
+        return mask_uri(location)
     return min(location, os.path.relpath(location), key=len)
 
 

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna.trial import FrozenTrial
 
+_ALWAYS = ("number", "datetime_start", "datetime_complete", "duration", "state")
 _GROUPS = ("number", "value", "datetime_", "duration", "params_", "user_attrs_", "state")
+_FREE = ("value", "params_", "user_attrs_")
 
 
 def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
@@ -17,12 +19,17 @@ def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [dict(_row(trial)) for trial in sorted(trials, key=lambda trial: trial.number)]
-    names = dict.fromkeys(name for row in rows for name in row)
+    names = dict.fromkeys([*_ALWAYS, *(name for row in rows for name in row)])
     frame = pd.DataFrame(rows, columns=sorted(names, key=_group))
     for name in frame.columns:  # a choice of texts and numbers is a column of texts: no file format has mixed ones
         if name.startswith("params_") and len({_kind(row[name]) for row in rows if name in row}) > 1:
             frame[name] = pd.Series([str(row[name]) if name in row else None for row in rows], dtype=object)
     return frame
+
+
+def is_trials_table(names: Sequence[str]) -> bool:
+    """Whether these are the columns of a trials table: all that every one has, and no other's."""
+    return {*_ALWAYS} <= {*names} and all(name in _ALWAYS or name.startswith(_FREE) for name in names)
 
 
 def _kind(value: Any) -> type:

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import http.client
 import os
+import secrets
+import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from optim.errors import OptimError, TrackingError
+from optim.gate import HOST, SocketConnection, gate
 from optim.secrets import mask
 from optim.tracking.links import children_link, compare_link, run_link
 from optim.tracking.settings import MLflowSettings, prepare_environment, with_driver
 
-HOST = "127.0.0.1"
 OPTUNA_PORT, MLFLOW_PORT = 8080, 5000
 START_SECONDS = 90.0
-_DASHBOARD = (
-    "import os, sys; from optuna_dashboard import run_server;"
-    "run_server(os.environ['OPTIM_STORAGE'], sys.argv[1], int(sys.argv[2]))"
-)
 
 
 class Study(NamedTuple):
     """What is to be shown."""
 
     name: str
+    study_id: str  # as the record and MLflow have it
+    number: int  # as Optuna's dashboard numbers studies
     storage: str  # journal file or database URL of the record, secrets in the clear
     mlflow: MLflowSettings | None  # None: tracking is off
 
@@ -46,26 +44,27 @@ class Link(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A dashboard's process."""
+    """A dashboard's process, and the socket it listens on."""
 
     name: str
-    url: str
+    socket: Path
     process: subprocess.Popen[bytes]
     log: Path
+    secret: str  # a URI that its log may hold
 
     def check(self) -> None:
         """Raises OptimError when it has ended."""
         if self.process.poll() is not None:
-            said = mask(" ".join(self.log.read_text(errors="replace").split())[-300:])
-            raise OptimError(f"{self.name} at {self.url} ended: {said or 'it said nothing'}")
+            said = mask(" ".join(self.log.read_text(errors="replace").split()), self.secret)[-300:]
+            raise OptimError(f"{self.name} ended: {said or 'it said nothing'}")
 
 
-def serve(study: Study, show: Callable[[str], None]) -> int:
+def serve(study: Study, show: Callable[[str], None], *, write: bool = False) -> int:
     """Open the dashboards, show the links and stay until SIGINT or SIGTERM; the exit code."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         show("Starting the dashboards ...")
-        with open_dashboards(study) as (servers, links):
+        with open_dashboards(study, write=write) as (servers, links):
             for title, url in links:
                 show(f"{title}: {url}")
             show("Ctrl-C stops them.")
@@ -81,112 +80,97 @@ def serve(study: Study, show: Callable[[str], None]) -> int:
 
 
 @contextlib.contextmanager
-def open_dashboards(study: Study) -> Iterator[tuple[list[Server], list[Link]]]:
+def open_dashboards(study: Study, *, write: bool = False) -> Iterator[tuple[list[Server], list[Link]]]:
     """Start both dashboards, wait until they answer, and stop them on leaving; with the links straight to the study.
+
+    Each is behind a gate (`optim.gate`), to which the links hold the key. `write`: they may change things.
 
     Raises:
         OptimError: a dashboard ended or did not answer, with the end of its log.
         TrackingError: MLflow does not know the study.
     """
+    token = secrets.token_urlsafe(32)
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # nobody else can enter it
+
+        def opened(server: Server, port: int) -> str:
+            return stack.enter_context(gate(server.socket, port, token, write=write)).url
+
         servers = [stack.enter_context(_optuna(study, folder))]
-        links = []
+        page = f"{opened(servers[0], OPTUNA_PORT)}/dashboard/studies/{study.number}?token={token}"
+        links = [Link("Optuna dashboard", page)]
         if study.mlflow:
             prepare_environment(study.mlflow)
-            root = study.mlflow.masked
+            root = f"{study.mlflow.masked}/"
             if study.mlflow.kind != "http":
                 servers.append(stack.enter_context(_mlflow(study.mlflow, folder)))
-                root = servers[-1].url
-            links = mlflow_links(study.name, study.mlflow, root)  # while the servers start
+                root = f"{opened(servers[-1], MLFLOW_PORT)}/?token={token}"
+            links += mlflow_links(study, root)  # while the servers start
         for server in servers:
             _wait(server)
-        yield servers, [optuna_link(study.name, servers[0].url), *links]
+        yield servers, links
 
 
-def optuna_link(name: str, root: str) -> Link:
-    """The study's page in Optuna's dashboard, which numbers studies."""
-    with urllib.request.urlopen(f"{root}/api/studies", timeout=30) as response:
-        studies = json.load(response)["study_summaries"]
-    number = next((study["study_id"] for study in studies if study["study_name"] == name), None)
-    return Link("Optuna dashboard", f"{root}/dashboard" + (f"/studies/{number}" if number is not None else ""))
-
-
-def mlflow_links(name: str, settings: MLflowSettings, root: str) -> list[Link]:
-    """The study's newest parent run, its trials as a table, and the best ten compared.
+def mlflow_links(study: Study, root: str) -> list[Link]:
+    """The study's newest parent run, its trials as a table, and the best ten compared, at MLflow's page `root`.
 
     Raises:
         TrackingError: there is no such study, or MLflow cannot be reached.
     """
+    settings = study.mlflow or MLflowSettings()
     from optim.tracking.process import quiet_http, sentence
     from optim.tracking.store import RunStore
 
     quiet_http()
     try:
         store = RunStore(settings)
-        runs = store.find({"optim.role": "study", "mlflow.runName": name})
+        runs = store.find({"optim.role": "study", "optim.study_id": study.study_id})
     except OptimError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever MLflow or a driver raises becomes one sentence
         raise TrackingError(sentence(error, settings)) from None
     if not runs:
         raise TrackingError(
-            f"{settings.masked}: MLflow holds no study {name!r}; `optim run` or `optim sync` puts it there."
+            f"{settings.masked}: MLflow holds no study {study.name!r}; `optim run` or `optim sync` puts it there."
         )
     run, experiment = runs[-1], store.experiment_id
     tags = run.data.tags
     links = [
-        Link("MLflow, the study", f"{root}/{run_link(experiment, run.info.run_id)}"),
-        Link("MLflow, its trials", f"{root}/{children_link(experiment, tags['optim.study_id'])}"),
+        Link("MLflow, the study", f"{root}{run_link(experiment, run.info.run_id)}"),
+        Link("MLflow, its trials", f"{root}{children_link(experiment, tags['optim.study_id'])}"),
     ]
     top = tags.get("optim.top_runs", "").split()
     if len(top) > 1:
-        links.append(Link(f"MLflow, the best {len(top)} compared", f"{root}/{compare_link(experiment, top)}"))
+        links.append(Link(f"MLflow, the best {len(top)} compared", f"{root}{compare_link(experiment, top)}"))
     return links
 
 
-def free_port(wanted: int) -> int:
-    """`wanted`, or any other port of 127.0.0.1 if it is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            if port and os.name == "posix":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OptimError(f"No port of {HOST} is free.")
-
-
 def _optuna(study: Study, folder: Path) -> contextlib.AbstractContextManager[Server]:
-    port = free_port(OPTUNA_PORT)
-    command = [sys.executable, "-c", _DASHBOARD, HOST, str(port)]
-    return _server("optuna-dashboard", port, command, folder, {"OPTIM_STORAGE": with_driver(study.storage)})
+    socket = folder / "optuna.socket"
+    command = [sys.executable, "-P", str(Path(__file__).with_name("optuna_page.py")), str(socket)]
+    return _server("optuna-dashboard", socket, command, "OPTIM_STORAGE", with_driver(study.storage))
 
 
 def _mlflow(settings: MLflowSettings, folder: Path) -> contextlib.AbstractContextManager[Server]:
     """One worker and no job runners are enough for one reader."""
-    port = free_port(MLFLOW_PORT)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "-w", "1"]
-    uri = with_driver(settings.tracking_uri)
-    env = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return _server("MLflow", port, command, folder, env)
+    socket = folder / "mlflow.socket"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "-w", "1"]
+    command += ["--uvicorn-opts", f"--uds {shlex.quote(str(socket))}"]
+    return _server("MLflow", socket, command, "MLFLOW_BACKEND_STORE_URI", with_driver(settings.tracking_uri))
 
 
 @contextlib.contextmanager
-def _server(name: str, port: int, command: list[str], folder: Path, env: Mapping[str, str]) -> Iterator[Server]:
+def _server(name: str, socket: Path, command: list[str], variable: str, uri: str) -> Iterator[Server]:
     """A process group of its own: Ctrl-C reaches it through us alone, and its workers end with it.
 
     What is secret goes by the environment, where `ps` does not show it.
     """
-    path = folder / f"{port}.log"
+    path = socket.with_suffix(".log")
+    env = {**os.environ, variable: uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with path.open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=folder, env={**os.environ, **env}, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=socket.parent, env=env, start_new_session=True)
     try:
-        yield Server(name, f"http://{HOST}:{port}", process, path)
+        yield Server(name, socket, process, path, uri)
     finally:
         for how in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
@@ -198,16 +182,17 @@ def _server(name: str, port: int, command: list[str], folder: Path, env: Mapping
 
 def _wait(server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(server.url):
+    while not _answers(server.socket):
         server.check()
         if time.monotonic() > deadline:
-            raise OptimError(f"{server.name} at {server.url} did not answer for {START_SECONDS:g} seconds.")
+            raise OptimError(f"{server.name} did not answer for {START_SECONDS:g} seconds.")
         time.sleep(0.1)
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except OSError:
-        return False
+def _answers(socket: Path) -> bool:
+    with contextlib.closing(SocketConnection(socket, 5)) as connection:
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status < 400
+        except (OSError, http.client.HTTPException):
+            return False

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import optuna
 import pytest
 
+from optim.record import open_record
 from optim.tracking import MLflowSettings, StudyResult, sync
 from optim.tracking.links import study_link
 from optim.ui import Study, mlflow_links, open_dashboards
@@ -44,23 +49,37 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def links(folder: Path) -> Iterator[dict[str, str]]:
+def study(folder: Path) -> Study:
     settings = MLflowSettings(f"sqlite:///{folder}/mlflow.db", "browser")
-    with open_dashboards(Study("ma_crossover_ibm", str(folder / "optuna.journal"), settings)) as (servers, links):
-        root = servers[1].url
-        by_title = {link.title: link.url for link in links}
-        many = mlflow_links("many", settings._replace(experiment_name="many"), root)
-        yield by_title | {"root": root, "many": many[1].url}
+    return Study("ma_crossover_ibm", study_info().study_id, 0, str(folder / "optuna.journal"), settings)
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def printed(study: Study) -> Iterator[dict[str, str]]:
+    """The links as `optim ui` prints them."""
+    with open_dashboards(study) as (_, links):
+        many = study._replace(study_id="a11", name="many", mlflow=study.mlflow._replace(experiment_name="many"))
+        root = links[1].url.partition("#")[0]
+        yield {link.title: link.url for link in links} | {"many": mlflow_links(many, root)[1].url}
+
+
+@pytest.fixture(scope="module")
+def links(printed: dict[str, str]) -> dict[str, str]:
+    """The links once the browser has the cookies."""
+    plain = {title: re.sub(r"\?token=[\w-]+", "", url) for title, url in printed.items()}
+    return plain | {"root": plain["MLflow, the study"].partition("/#")[0]}
+
+
+@pytest.fixture(scope="module")
+def page(printed: dict[str, str]) -> Iterator[Page]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         page = browser.new_page(viewport={"width": 1900, "height": 1000})
         page.set_default_timeout(60_000)
+        for title in ("Optuna dashboard", "MLflow, the study"):
+            page.goto(printed[title])
         yield page
         browser.close()
 
@@ -116,7 +135,7 @@ def test_artifacts_are_previewed(page: Page, links: dict[str, str]) -> None:
     page.wait_for_function("document.querySelector('img[alt=\"plots/equity_curve.png\"]').naturalWidth > 500")
     page.get_by_text("reports", exact=True).click()
     page.get_by_text("backtest_report.txt", exact=True).click()
-    page.get_by_text("Risk-adjusted").wait_for()
+    page.get_by_text("sharpe_ratio 0.39").first.wait_for()
 
 
 def test_optunas_dashboard_shows_history_importance_and_a_trials_metrics(page: Page, links: dict[str, str]) -> None:
@@ -134,3 +153,123 @@ def test_ten_thousand_children_stay_usable(page: Page, links: dict[str, str]) ->
     page.get_by_test_id("sort-header-fast_window").click()  # sorted anew by the server
     page.get_by_role("link", name=f"trial_{MANY - 1}").wait_for(state="detached")
     assert page.get_by_role("link", name="trial_").count() > 10
+
+
+def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+    """Status and text of an answer; headers by their names with _ for -."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    connection.request(method, target, body=b"{}" if method in ("POST", "PATCH", "PUT") else None, headers=named)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode(errors="replace")
+
+
+PAGES = ["Optuna dashboard", "MLflow, the study"]
+DELETIONS = {
+    "Optuna dashboard": [
+        ("DELETE", "/api/studies/0"),
+        ("POST", "/api/studies/0/rename"),
+        ("PUT", "/api/studies/0/note"),
+    ],
+    "MLflow, the study": [
+        ("POST", "/ajax-api/2.0/mlflow/experiments/delete"),
+        ("POST", "/ajax-api/2.0/mlflow/runs/set-tag"),
+        ("POST", "/api/2.0/mlflow/runs/delete"),
+        ("PATCH", "/ajax-api/2.0/mlflow/registered-models/update"),
+        ("DELETE", "/ajax-api/3.0/mlflow/datasets/1"),
+        ("POST", "/ajax-api/2.0/mlflow/runs/search/../delete"),
+    ],
+}
+
+
+@pytest.mark.parametrize("title", PAGES)
+def test_the_gate_opens_to_the_token_under_its_own_address_alone(title: str, printed: dict[str, str]) -> None:
+    with_token = printed[title].partition("#")[0]
+    parts = urlsplit(with_token)
+    token = parts.query.removeprefix("token=")
+    plain = f"http://{parts.netloc}{parts.path}"
+    cookie = f"optim_{parts.port}={token}"
+    assert asked(with_token)[0] == 303
+    assert asked(plain, Cookie=cookie)[0] == 200
+    assert asked(plain, Cookie=cookie, Host=f"localhost:{parts.port}")[0] == 200
+    assert asked(plain, Cookie=cookie, Origin=f"http://{parts.netloc}")[0] == 200
+    for refused in (
+        asked(plain),
+        asked(f"{plain}?token={token[:-1]}"),
+        asked(plain, Cookie=f"optim_{parts.port}=x"),
+        asked(plain, Cookie=f"optim_1={token}"),
+        asked(with_token, Host="evil.example"),
+        asked(with_token, Host=f"evil.example:{parts.port}"),
+        asked(with_token, Host="127.0.0.1"),
+        asked(plain, Cookie=cookie, Host=f"127.0.0.1.evil.example:{parts.port}"),
+        asked(plain, Cookie=cookie, Origin="http://127.0.0.1:1"),
+        asked(plain, Cookie=cookie, Origin="null"),
+    ):
+        assert refused[0] == 403
+        assert token not in refused[1]
+
+
+@pytest.mark.parametrize("title", PAGES)
+def test_nothing_is_changed_without_write(title: str, printed: dict[str, str]) -> None:
+    parts = urlsplit(printed[title])
+    cookie = f"optim_{parts.port}={parts.query.removeprefix('token=')}"
+    for method, path in DELETIONS[title]:
+        status, said = asked(f"http://{parts.netloc}{path}", method, Cookie=cookie, Content_Type="application/json")
+        assert (status, "--write" in said) == (403, True), (method, path)
+
+
+def test_searching_is_reading(printed: dict[str, str]) -> None:
+    parts = urlsplit(printed["MLflow, the study"])
+    cookie = f"optim_{parts.port}={parts.query.removeprefix('token=')}"
+    url = f"http://{parts.netloc}/ajax-api/2.0/mlflow/experiments/search"
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+    headers = {"Cookie": cookie, "Content-Type": "application/json"}
+    connection.request("POST", urlsplit(url).path, body=b'{"max_results": 5}', headers=headers)
+    answer = connection.getresponse()
+    found = json.load(answer)
+    assert answer.status == 200
+    assert "browser" in [experiment["name"] for experiment in found["experiments"]]
+
+
+def test_nothing_but_the_gates_listens(printed: dict[str, str]) -> None:
+    """The dashboards are processes of ours; what they listen on is in no table of ports."""
+    import psutil
+
+    below = psutil.Process().children(recursive=True)
+    assert len(below) >= 2
+    ports = {c.laddr.port for p in below for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert ports == set()
+
+
+def test_the_cookie_is_for_the_browser_alone(page: Page, printed: dict[str, str]) -> None:
+    page.goto(printed["Optuna dashboard"])
+    assert "token" not in page.url
+    assert "optim_" not in str(page.evaluate("document.cookie"))
+    cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
+    held = cookies[f"optim_{urlsplit(page.url).port}"]
+    assert (held["httpOnly"], held["sameSite"]) == (True, "Strict")
+
+
+def test_with_write_a_study_of_any_name_can_be_deleted(tmp_path: Path) -> None:
+    storage = str(tmp_path / "it's.journal")
+    record = open_record(storage, 'it\'s "mine"', ["maximize"], {}, {}, ["x"])
+    study = Study('it\'s "mine"', record.study_id, record.study._study_id, storage, None)
+    with open_dashboards(study, write=True) as (_, links):
+        parts = urlsplit(links[0].url)
+        cookie = f"optim_{parts.port}={parts.query.removeprefix('token=')}"
+        root = f"http://{parts.netloc}"
+        assert (
+            json.loads(asked(f"{root}/api/studies", Cookie=cookie)[1])["study_summaries"][0]["study_name"] == study.name
+        )
+        assert asked(f"{root}/api/studies/{study.number}", "DELETE")[0] == 403
+        assert asked(f"{root}/api/studies/{study.number}", "DELETE", Cookie=cookie)[0] == 204
+        assert json.loads(asked(f"{root}/api/studies", Cookie=cookie)[1])["study_summaries"] == []
+
+
+def test_mlflow_finds_a_study_whose_name_has_an_apostrophe(tmp_path: Path) -> None:
+    settings = MLflowSettings(f"sqlite:///{tmp_path}/mlflow.db", "it's")
+    assert sync(study_info(name="it's"), settings, make_trials(3), None).complete
+    study = Study("it's", study_info().study_id, 0, str(tmp_path / "x.journal"), settings)
+    assert [link.title for link in mlflow_links(study, "http://h/")][:2] == ["MLflow, the study", "MLflow, its trials"]

@@ -92,7 +92,7 @@ def enqueue(row: dict[str, Any]) -> dict[str, Any]:
         ({"study": {"name": "x" * 300}}, "at most 100 characters"),
         ({"study": {"storage": "."}}, "is a folder"),
         ({"study": {"storage": "x" * 6000}}, "too long for a file name"),
-        ({"study": {"storage": "study.toml"}}, "no record of Optuna"),
+        ({"study": {"storage": "study.toml"}}, "is the file of the study itself; the record needs one of its own"),
         ({"study": {"storage": "study.toml/optuna.journal"}}, "is a file, no folder"),
         ({"study": {"storage": "sqlite://"}}, "write sqlite:///FILE"),
         ({"data": {"path": "x" * 6000}}, "no such file"),

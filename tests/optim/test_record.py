@@ -12,7 +12,7 @@ import pytest
 from optim.errors import RecordError
 from optim.guard import sole_writer
 from optim.journal import GroupingStorage
-from optim.record import load_record, open_record
+from optim.record import load_record, open_record, study_names
 from tests.optim.studies import essence, load, run_here, write_study
 
 
@@ -71,6 +71,7 @@ def test_a_torn_tail_is_cut_and_the_study_goes_on(torn: bytes, tmp_path: Path) -
         assert len(load(tmp_path)) == len(whole) - 5
         _, again = run_here(path)
     assert essence(again) == essence(whole)
+    assert (tmp_path / "optuna.journal.torn-1").read_bytes() == torn  # nothing is thrown away
 
 
 def test_a_whole_journal_is_left_alone(tmp_path: Path) -> None:
@@ -120,7 +121,9 @@ def test_a_database_without_its_driver_is_one_sentence() -> None:
 
 
 def test_loading_creates_nothing(tmp_path: Path) -> None:
-    assert load_record(str(tmp_path / "optuna.journal"), "s") is None
+    for storage in (str(tmp_path / "optuna.journal"), f"sqlite:///{tmp_path}/optuna.db"):
+        assert load_record(storage, "s") is None
+        assert study_names(storage) == []
     assert list(tmp_path.iterdir()) == []
 
 

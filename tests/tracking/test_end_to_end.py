@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -17,7 +19,6 @@ import optuna
 import pytest
 
 from optim.tracking import MLflowSettings
-from optim.ui import free_port
 from tests import servers
 from tests.tracking.builders import poll
 from tests.tracking.mlflow_side import all_runs, assert_exact, children, open_client, snapshot
@@ -150,7 +151,7 @@ def test_ui_opens_both_dashboards_beside_taken_ports_and_stops_on_ctrl_c(tmp_pat
     taken = [socket.socket(), socket.socket()]
     try:
         for sock, port in zip(taken, (8080, 5000), strict=True):
-            if free_port(port) == port:
+            with contextlib.suppress(OSError):  # somebody else has it
                 sock.bind(("127.0.0.1", port))
                 sock.listen()
         command = [sys.executable, "-u", "-m", "optim", "ui", str(study)]
@@ -166,9 +167,14 @@ def test_ui_opens_both_dashboards_beside_taken_ports_and_stops_on_ctrl_c(tmp_pat
             roots = set(re.findall(r"http://127\.0\.0\.1:\d+", told))
             assert len(roots) == 2
             assert not {"http://127.0.0.1:8080", "http://127.0.0.1:5000"} & roots
-            for root in roots:
-                with urllib.request.urlopen(root, timeout=30) as response:
+            for link in re.findall(r"http://\S+token=\S+", told):
+                opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+                with opener.open(link, timeout=30) as response:
                     assert response.status == 200
+                    assert "token" not in response.url
+            for root in roots:
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    urllib.request.urlopen(root, timeout=30)
             running.send_signal(signal.SIGINT)
             assert running.wait(30) == 0
         assert "Traceback" not in log.read_text()
