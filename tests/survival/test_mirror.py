@@ -202,3 +202,24 @@ def test_a_run_that_was_deleted_comes_back_under_its_id_and_surplus_parents_go(d
     found = count(settings.tracking_uri)
     assert (found["parents"], found["orphans"]) == (["FINISHED"], 0)
     assert child.info.run_id in {run.info.run_id for run in all_runs(settings)} <= runs | {report.parent_run_id}
+
+
+def test_a_strategy_that_fails_only_on_the_holdout_leaves_a_finished_study(tmp_path: Path) -> None:
+    (tmp_path / "short.py").write_text(
+        "def short(df, params):\n"
+        "    if len(df) > 2600:\n"
+        "        raise ValueError('too much')\n"
+        "    return (df['close'] > df['close'].rolling(params['x']).mean()).astype(float)\n"
+    )
+    space = {"parameters": {"x": {"type": "int", "low": 2, "high": 30}}}
+    path = write_study(
+        tmp_path,
+        study={"n_trials": 4},
+        strategy={"name": "short.py:short", "search_space": space, "fixed": {}, "lookahead_check": False},
+        evaluation={"holdout": 0.25, "folds": 2},
+        tracking={"enabled": True, "mlflow": {"experiment_name": "ma_crossover_optimization"}},
+    )
+    done = command("run", path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert parent(tmp_path) == ("FINISHED", "finished")
