@@ -9,12 +9,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import glob
-import hashlib
-import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
@@ -22,22 +19,10 @@ from optuna.storages.journal._file import get_lock_file
 from optim.errors import RecordError
 from optim.files import foreign_record, is_append_lock, writer_file
 from optim.journal import STALE_LOCK_SECONDS, repair_tail
+from optim.locks import SESSION_LOCKS, dialect, owner, take_session_lock
 from optim.record import OWNER, file_of, is_url, load_record
 from optim.secrets import mask, mask_uri
 from optim.tracking.settings import with_driver
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-_LOCK = {
-    "postgresql": ("SELECT pg_try_advisory_lock(:key)", "SELECT pg_backend_pid()"),
-    "mysql": ("SELECT GET_LOCK(CAST(:key AS CHAR), 0)", "SELECT CONNECTION_ID()"),
-}
-
-
-def owner() -> str:
-    """This process, as another coordinator is told of it."""
-    return f"pid {os.getpid()} on {socket.gethostname()}"
 
 
 @contextlib.contextmanager
@@ -115,9 +100,9 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
 
     try:
         engine = create_engine(with_driver(storage), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        dialect = engine.dialect.name.replace("mariadb", "mysql")
-        if dialect not in _LOCK:
-            raise RecordError(f"[study] storage: no support for {dialect}; use a file, SQLite, PostgreSQL or MySQL")
+        kind = dialect(engine)
+        if kind not in SESSION_LOCKS:
+            raise RecordError(f"[study] storage: no support for {kind}; use a file, SQLite, PostgreSQL or MySQL")
         connection = engine.connect()
     except ImportError as error:
         raise RecordError(
@@ -127,14 +112,14 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
         said = " ".join(str(getattr(error, "orig", None) or error).split())  # one line, without SQLAlchemy's own links
         raise RecordError(f"the record {mask_uri(storage)} cannot be opened: {mask(said, storage)}") from error
     with connection:
-        session = _take(connection, dialect, f"{engine.url.database}/{name}")
+        session = take_session_lock(connection, f"{engine.url.database}/{name}")
         if session is None:
             record = load_record(storage, name)
             _refuse(name, str(record.study.user_attrs.get(OWNER, "")) if record else "")
 
         def still_held() -> None:
             try:
-                if connection.execute(text(_LOCK[dialect][1])).scalar() == session:
+                if connection.execute(text(SESSION_LOCKS[kind][1])).scalar() == session:
                     return
             except SQLAlchemyError:
                 pass
@@ -144,22 +129,6 @@ def _database_lock(storage: str, name: str) -> Iterator[Callable[[], None]]:
             )
 
         yield still_held
-
-
-def _take(connection: Connection, dialect: str, name: str) -> int | None:
-    """The session that holds the lock now; None if another one does."""
-    from sqlalchemy import text
-
-    if dialect == "postgresql":  # a machine that vanishes without a word gives the lock back within a minute
-        for setting in ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3"):
-            connection.execute(text(f"SET {setting}"))
-    else:  # a trial may take longer than the eight hours after which an idle connection is closed
-        connection.execute(text("SET SESSION wait_timeout = 31536000"))
-    take, session = _LOCK[dialect]
-    key = int.from_bytes(hashlib.sha256(f"optim/{name}".encode()).digest()[:8], "big", signed=True)
-    if not connection.execute(text(take), {"key": key}).scalar():
-        return None
-    return int(connection.execute(text(session)).scalar_one())
 
 
 def _refuse(name: str, who: str) -> NoReturn:

@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from optim.errors import SpecError, counted
-from optim.guard import owner, sole_writer
+from optim.guard import sole_writer
 from optim.listener import Listener
+from optim.locks import owner
 from optim.lookahead import check_lookahead
 from optim.plan import Plan, make_plan
 from optim.provenance import git_state, versions
@@ -59,21 +60,22 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
         elif done:
             text = f"Resuming study {spec.study.name!r} at trial {len(done)} of {spec.study.n_trials}."
             console.print(text, highlight=False, markup=False, soft_wrap=True)
-        mirror = make_mirror(plan, record)
-        mirror.finished(done)
-        with make_pool(plan) as pool:
-            reason = search(plan, record, mirror, console, pool)
-            pool.abandon()
-            summary = summarise(plan, record.trials(), reason, pool)
-        params_toml = best_params_toml(plan, summary)
-        if not as_object:
-            print_summary(console, summary, params_toml)
-        report = close_mirror(mirror, study_result(plan, summary), console)
+        with make_mirror(plan, record) as mirror:
+            mirror.finished(done)
+            with make_pool(plan) as pool:
+                reason = search(plan, record, mirror, console, pool)
+                pool.abandon()
+                summary = summarise(plan, record.trials(), reason, pool)
+            result = study_result(plan, summary)
+            mirror.conclude(result)
+            if not as_object:
+                print_summary(console, summary, best_params_toml(plan, summary))
+            report = close_mirror(mirror, result, console)
     shown = report if spec.tracking.enabled else None
     print_commands(console, summary, shown)
     if as_object:
         print(json.dumps(as_json(summary, shown), allow_nan=False))  # noqa: T201 - the one object on stdout
-    if reason == "interrupted":
+    if reason == "interrupted" or report.interrupted:
         return EXIT_INTERRUPTED
     return 0 if summary.best is not None else EXIT_NO_WINNER
 
@@ -198,7 +200,7 @@ def study_result(plan: Plan, summary: Summary) -> StudyResult:
 
 
 def close_mirror(mirror: StudyMirror, result: StudyResult, console: Console) -> MirrorReport:
-    """Hand the result over and wait for the projection, with a line that says so."""
+    """Wait for the projection, with a line that says so."""
     with console.status("Writing the trials to MLflow ...") as status:
 
         def progress(done: int, told: int) -> None:

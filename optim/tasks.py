@@ -11,9 +11,9 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import joblib
 import numpy as np
@@ -122,19 +122,53 @@ def run_all(job: Job, work: Sequence[tuple[Task, float | None]]) -> list[Result]
         if limit is None:
             results.append(run_task(job, task))
             continue
-        with open(os.devnull, "w") as nowhere:
-            # A thread outside the interpreter ends the process: no strategy can hang so hard that this fails.
-            faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)
-            try:
-                results.append(run_task(job, task))
-            finally:
-                faulthandler.cancel_dump_traceback_later()
+        with _limited(limit):
+            results.append(run_task(job, task))
     return results
 
 
-def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
-    """In a worker process of this machine: the job is mapped from the file at `path`."""
-    return run_all(_load_job(path), work)
+_ends: dict[object, float] = {}  # when the tasks that run in this process must have ended (a Dask worker has threads)
+_alarm = threading.Lock()  # of the one clock a process has
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """End the process unless the block ends within `seconds`."""
+    token = object()
+    with _alarm:
+        _ends[token] = time.monotonic() + seconds
+        _set_alarm()
+    try:
+        yield
+    finally:
+        with _alarm:
+            del _ends[token]
+            _set_alarm()
+
+
+def _set_alarm() -> None:
+    """For the task that must end first. A thread outside the interpreter ends the process: no strategy can hang so hard
+    that this fails."""
+    faulthandler.cancel_dump_traceback_later()
+    if _ends:
+        left = min(_ends.values()) - time.monotonic()
+        faulthandler.dump_traceback_later(max(left, 0.001), exit=True, file=_nowhere())
+
+
+@functools.cache
+def _nowhere() -> IO[str]:
+    return open(os.devnull, "w")
+
+
+def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]], sign: str = "") -> list[Result]:
+    """In a worker process of this machine: the job is mapped from the file at `path`.
+
+    The file `sign`, if one is named, is made when the work begins: a worker that dies before was not killed by it.
+    """
+    job = _load_job(path)
+    if sign:
+        Path(sign).touch()
+    return run_all(job, work)
 
 
 def run_shared(shared: Shared, work: Sequence[tuple[Task, float | None]]) -> list[Result]:

@@ -33,7 +33,8 @@ _CHUNK_SECONDS = 0.01  # cheaper tasks are handed out together: a round trip tak
 _DEPTH = 2  # what a worker process is given at a time: the next tasks are there before it has ended the first
 _REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
 _COMPILE_SECONDS = 5.0  # a first call may be this slow for compiling alone: it says nothing about the second
-_TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again
+_TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again, by itself
+_MOST_TRIES = 20  # a worker that dies before the task has begun proves nothing about it; but some time it must end
 _GRACE_SECONDS = 30.0  # a worker watches the time itself; one that cannot even do that is killed this much later
 
 
@@ -43,7 +44,8 @@ class _Entry(NamedTuple):
     tag: Any
     task: Task
     limit: float | None  # seconds
-    tries: int = 0
+    tries: int = 0  # how often it was lost with its worker
+    blame: int = 0  # how often it was by itself on a worker, and had begun, when that one died
 
 
 class _Flight(NamedTuple):
@@ -51,6 +53,7 @@ class _Flight(NamedTuple):
 
     entries: tuple[_Entry, ...]
     started: float
+    sign: str  # the file that says that its work has begun; empty where nothing is to be learned from that
 
 
 class Pool:
@@ -196,6 +199,7 @@ class Pool:
             lost_before = self._queue[0][2].tries > 0
             if lost_before and isinstance(executor, Processes) and not executor.idle:
                 return
+            sign = ""
             entries = tuple(heapq.heappop(self._queue)[2] for _ in range(self._share()))
             work = [(entry.task, entry.limit) for entry in entries]
             if isinstance(executor, Dask | Ray):
@@ -203,8 +207,9 @@ class Pool:
             elif self.backend == "threading":
                 future = executor.submit(run_all, self._job, work)
             else:
-                future = executor.submit(run_from_disk, self._on_disk(), work)
-            self._flights[future] = _Flight(entries, time.monotonic())
+                sign = f"{self._on_disk()}.{time.monotonic_ns()}" if lost_before else ""
+                future = executor.submit(run_from_disk, self._on_disk(), work, sign)
+            self._flights[future] = _Flight(entries, time.monotonic(), sign)
             if lost_before and isinstance(executor, Processes):
                 executor.fill(future)  # whatever it does to the worker, it does it to nothing else
             future.add_done_callback(self._done.put)
@@ -232,7 +237,7 @@ class Pool:
         now = time.monotonic()
         return [
             future
-            for future, (entries, started) in self._flights.items()
+            for future, (entries, started, _) in self._flights.items()
             if not future.done()
             and not isinstance(self._executor, Dask | Ray)
             and entries[0].limit is not None
@@ -254,20 +259,25 @@ class Pool:
                 self._landed.append((entry.tag, self._learn(result)))
             return
         elapsed = time.monotonic() - flight.started
+        guilty = len(flight.entries) == 1
+        if isinstance(self._executor, Processes):
+            guilty = bool(flight.sign) and Path(flight.sign).exists()
         for entry in flight.entries:
+            entry = entry._replace(tries=entry.tries + 1, blame=entry.blame + guilty)
             reason = self._verdict(entry, elapsed, len(flight.entries) == 1)
             if reason:
                 now = time.time()
                 self._landed.append((entry.tag, Result((Outcome({}, reason),), now - elapsed, now)))
             else:
-                self._push(entry._replace(tries=entry.tries + 1), -1)
+                self._push(entry, -1)
 
     def _verdict(self, entry: _Entry, elapsed: float, alone: bool) -> str:
         """Why a task whose worker was lost is given up; empty while it may be tried again."""
         if alone and entry.limit is not None and elapsed >= entry.limit:
             return f"the trial took longer than trial_timeout = {self._timeout:g} s"
-        if alone and entry.tries + 1 >= _TRIES:
-            return f"its worker died {entry.tries + 1} times (out of memory, or killed)"
+        if entry.blame >= _TRIES or entry.tries >= _MOST_TRIES:
+            times = entry.blame if entry.blame >= _TRIES else entry.tries
+            return f"its worker died {times} times (out of memory, or killed)"
         return ""
 
     def _on_disk(self) -> str:

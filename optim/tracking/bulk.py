@@ -6,6 +6,7 @@ against the public API row by row (tests/tracking/test_conformance.py) and so us
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 import uuid
@@ -16,9 +17,10 @@ import mlflow
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
-from sqlalchemy import insert
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import aliased
 
-from optim.tracking.rows import Point, RunRow
+from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, Point, RunRow
 from optim.tracking.settings import TESTED_MLFLOW
 
 
@@ -28,27 +30,63 @@ def usable(store: Any) -> bool:
 
 
 def insert_runs(store: SqlAlchemyStore, experiment: Any, rows: Sequence[RunRow]) -> list[str]:
-    """Write finished runs, all or none; their ids in order."""
-    ids = [uuid.uuid4().hex for _ in rows]
-    runs = [_run(run_id, experiment, row) for run_id, row in zip(ids, rows, strict=True)]
+    """Write runs, all or none; their ids in order. One that is there already, written by another process, stays; one
+    that was deleted in MLflow is replaced.
+    """
+    ids = [run_id_of(experiment, row) for row in rows]
+    with store.ManagedSessionMaker(read_only=False) as session:
+        stage: Any = models.SqlRun.lifecycle_stage
+        known = dict(
+            session.execute(select(models.SqlRun.run_uuid, stage).where(models.SqlRun.run_uuid.in_(ids))).all()
+        )
+        deleted = [run_id for run_id, life in known.items() if life != "active"]
+        if deleted:
+            for model in (*_PARTS, models.SqlRun):
+                session.execute(delete(model.__table__).where(model.__table__.c.run_uuid.in_(deleted)))
+        new = [(run_id, row) for run_id, row in zip(ids, rows, strict=True) if known.get(run_id) != "active"]
+        for model, values in _tables(experiment, new):
+            if values:
+                session.execute(insert(model.__table__), values)
+    return ids
+
+
+def run_id_of(experiment: Any, row: RunRow) -> str:
+    """The id of a trial's or study's run: always the same, so that no two processes can write it twice."""
+    if STUDY_TAG not in row.tags:
+        return uuid.uuid4().hex
+    parts = (str(experiment.experiment_id), row.tags[STUDY_TAG], row.tags.get(TRIAL_TAG, "study"))
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
+
+
+def children(store: SqlAlchemyStore, experiment: Any, study_id: str) -> list[Child]:
+    """The active child runs of a study, from three columns instead of all that MLflow knows of them."""
+    study, trial, parent = (aliased(models.SqlTag) for _ in range(3))
+    run = models.SqlRun
+    query: Any = (
+        select(trial.value, run.run_uuid, parent.value, run.status)
+        .join(study, (study.run_uuid == run.run_uuid) & (study.key == STUDY_TAG) & (study.value == study_id))
+        .join(trial, (trial.run_uuid == run.run_uuid) & (trial.key == TRIAL_TAG))
+        .outerjoin(parent, (parent.run_uuid == run.run_uuid) & (parent.key == PARENT_TAG))
+        .where((run.experiment_id == int(experiment.experiment_id)) & (run.lifecycle_stage == "active"))
+    )
+    with store.ManagedSessionMaker(read_only=True) as session:
+        return [Child(int(number), *rest) for number, *rest in session.execute(query).all()]
+
+
+_PARTS = (models.SqlParam, models.SqlTag, models.SqlMetric, models.SqlLatestMetric)
+
+
+def _tables(experiment: Any, runs: Sequence[tuple[str, RunRow]]) -> list[tuple[Any, list[dict[str, Any]]]]:
+    """The rows of every table, the one that the others refer to first."""
     params, tags, metrics, latest = [], [], [], []
-    for run_id, row in zip(ids, rows, strict=True):
+    for run_id, row in runs:
         params += [{"run_uuid": run_id, "key": k, "value": v} for k, v in row.params.items()]
         tags += [{"run_uuid": run_id, "key": k, "value": v} for k, v in row.tags.items()]
         points = [_metric(run_id, point) for point in dict.fromkeys(row.points)]
         metrics += points
         latest += _latest(points)
-    with store.ManagedSessionMaker(read_only=False) as session:
-        for model, values in (
-            (models.SqlRun, runs),
-            (models.SqlParam, params),
-            (models.SqlTag, tags),
-            (models.SqlMetric, metrics),
-            (models.SqlLatestMetric, latest),
-        ):
-            if values:
-                session.execute(insert(model.__table__), values)
-    return ids
+    first = (models.SqlRun, [_run(run_id, experiment, row) for run_id, row in runs])
+    return [first, *zip(_PARTS, (params, tags, metrics, latest), strict=True)]
 
 
 def _run(run_id: str, experiment: Any, row: RunRow) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class MirrorReport(NamedTuple):
     experiment_id: str
     missing: int  # finished trials that are not in MLflow
     error: str  # empty, or one sentence without credentials
+    interrupted: bool = False  # by Ctrl-C while it was written
 
     @property
     def complete(self) -> bool:

@@ -14,25 +14,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from optim.interrupts import interrupts_held_back
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.settings import MLflowSettings, prepare_environment
+from optim.tracking.wire import Message, gathered, write_message
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 LONG_TRIAL = 2.0  # seconds after which a running trial is shown
+LAST_SECONDS = 2.0  # how long an ended process is waited for before it is killed, and a killed one
+HURRY = 3.0  # how long it may write after Ctrl-C
 GATHER = 0.2  # seconds between two messages: each one wakes a thread that competes with the search
 _START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from optim.tracking.process import main; main()"
 )
-
-
-Message = tuple[str, Any]
 
 
 class StudyMirror(Protocol):
@@ -42,7 +43,12 @@ class StudyMirror(Protocol):
     def problem(self) -> str: ...
     def running(self, trial: LiveTrial) -> None: ...
     def finished(self, trials: Sequence[FrozenTrial]) -> None: ...
+    def conclude(self, result: StudyResult | None) -> None: ...
     def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class NullMirror:
@@ -56,27 +62,48 @@ class NullMirror:
     def finished(self, trials: Sequence[FrozenTrial]) -> None:
         """Nothing."""
 
+    def conclude(self, result: StudyResult | None) -> None:
+        """Nothing."""
+
     def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport:
         """An empty report."""
         return MirrorReport("", "", 0, "")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
 
 
 class Mirror:
     """A process that projects what it is told into MLflow while the study runs.
 
     `finished` must be given the whole record, what a resumed study finds in it included: it is what makes up
-    `reports/trials.parquet`, and trials that MLflow already has are not written again. `patience` bounds `close`, in
-    seconds.
+    `reports/trials.parquet`, and trials that MLflow already has are not written again. `patience` is how long `close`
+    waits for the next sign of progress, in seconds. As a context manager it is closed whatever happens.
     """
 
     def __init__(self, info: StudyInfo, settings: MLflowSettings, patience: float = 60.0) -> None:
         prepare_environment(settings)
         self._patience = patience
         self._told = 0
-        self._state: dict[str, Any] = {"done": 0, "error": "", "parent": "", "experiment": "", "final": False}
+        self._state: dict[str, Any] = {
+            "done": 0,
+            "steps": 0,
+            "error": "",
+            "parent": "",
+            "experiment": "",
+            "final": False,
+        }
         self._live: dict[int, LiveTrial] = {}
         self._heard = threading.Event()
+        self._ended = threading.Event()  # Thread.is_alive is wrong once Ctrl-C has interrupted a join (Python < 3.13)
         self._closing = threading.Event()
+        self._report: MirrorReport | None = None
+        self._progressed = 0.0  # when the process last told of progress
         self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
             self._process = subprocess.Popen(
@@ -99,7 +126,9 @@ class Mirror:
 
     def wait_until_open(self) -> bool:
         """Wait for the process's first attempt; whether MLflow has been reached and the parent run is there."""
-        self._heard.wait()
+        while not self._state["parent"] and not self._state["error"] and not self._ended.is_set():
+            self._heard.wait()
+            self._heard.clear()
         return bool(self._state["parent"])
 
     def running(self, trial: LiveTrial) -> None:
@@ -114,39 +143,84 @@ class Mirror:
         if trials and self._process.poll() is None:
             self._outbox.put(("finished", list(trials)))
 
-    def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport:
-        """Wait until everything is in MLflow, at most `patience` seconds; calls `progress(done, told)` meanwhile."""
-        self._outbox.put(("close", result))
-        self._outbox.put(None)
-        self._closing.set()
-        deadline = time.monotonic() + self._patience
-        try:
-            while self._threads[1].is_alive() and time.monotonic() < deadline:
-                self._threads[1].join(0.1)
-                if progress:
-                    progress(self._state["done"], self._told)
-        finally:
-            problem = self._stop()
-        state = self._state
-        return MirrorReport(state["parent"], state["experiment"], max(self._told - state["done"], 0), problem)
+    def conclude(self, result: StudyResult | None) -> None:
+        """Hand over the result: from now on MLflow comes to the right end whatever becomes of this process."""
+        if not self._closing.is_set():
+            self._outbox.put(("close", result))
+            self._outbox.put(None)
+            self._closing.set()
 
-    def _stop(self) -> str:
-        """End the process; one sentence if it had not ended by itself."""
-        in_time = not self._threads[1].is_alive()
-        if not in_time:
-            self._process.kill()
-        self._process.wait()
+    def close(
+        self, result: StudyResult | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> MirrorReport:
+        """Wait until everything is in MLflow, as long as there is progress; calls `progress(done, told)` meanwhile.
+
+        Ctrl-C ends it at once: the report then says `interrupted`, and what is missing. A result that was handed over
+        before stays.
+        """
+        if self._report is None:
+            self.conclude(result)
+            interrupted = False
+            try:
+                self._wait(progress)
+            except KeyboardInterrupt:
+                interrupted = True
+            problem = self._stop(interrupted)
+            state = self._state
+            missing = max(self._told - state["done"], 0)
+            self._report = MirrorReport(state["parent"], state["experiment"], missing, problem, interrupted)
+        return self._report
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._report is None and kind is KeyboardInterrupt:
+            self.conclude(None)
+            self._ended.wait(HURRY)
+            self._patience = 0.0
+        self.close()
+
+    def _wait(self, progress: Callable[[int, int], None] | None) -> None:
+        """Until the process has ended, or told of no progress for `patience` seconds."""
+        self._progressed = time.monotonic()
+        ended = False
+        while not ended and time.monotonic() < self._progressed + self._patience:
+            ended = self._ended.wait(0.1)
+            if progress:
+                progress(self._state["done"], self._told)
+
+    def _stop(self, interrupted: bool) -> str:
+        """End the process, and wait for nothing long; one sentence if it had not ended by itself."""
+        in_time = self._ended.is_set()
+        with suppress(subprocess.TimeoutExpired):
+            if in_time:
+                self._process.wait(LAST_SECONDS)
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_SECONDS)
         for thread in self._threads:
-            thread.join()
-        if in_time:
+            thread.join(LAST_SECONDS)
+        pipe = self._process.stdin
+        if pipe is not None and not self._threads[0].is_alive():
+            with suppress(OSError):
+                pipe.close()
+        if in_time and not interrupted:
             return self.problem
-        return f"MLflow was not up to date after {self._patience:g} seconds. {self._state['error']}".rstrip()
+        if interrupted:
+            return f"Interrupted before MLflow was up to date. {self._state['error']}".rstrip()
+        said = f"MLflow was not up to date after {self._patience:g} seconds without progress."
+        return f"{said} {self._state['error']}".rstrip()
 
     def _send(self, first: Message) -> None:
-        """The thread that feeds the process; it ends with the last message or with the process."""
+        """The thread that feeds the process; it ends with the last message or with the process. The pipe stays open
+        until the process has ended: that it closes tells the process that this one is gone.
+        """
         pipe = self._process.stdin
         assert pipe is not None
-        with suppress(OSError), pipe:  # the process may be gone: `problem` says so
+        with suppress(OSError):  # the process may be gone: `problem` says so
             pickle.dump(sys.path, pipe)
             write_message(pipe, first)
             shown: dict[int, LiveTrial] = {}
@@ -161,8 +235,9 @@ class Mirror:
                 while not self._outbox.empty():
                     messages.append(self._outbox.get())
                 going = None not in messages
-                for message in _gathered(messages):
+                for message in gathered(messages):
                     write_message(pipe, message)
+            pipe.flush()
 
     def _long_trials(self, shown: dict[int, LiveTrial]) -> list[LiveTrial]:
         """Running trials older than two seconds that have news."""
@@ -179,31 +254,11 @@ class Mirror:
         assert pipe is not None
         with pipe:
             for line in pipe:
-                self._state = json.loads(line)
+                if not line.endswith(b"\n"):
+                    break  # killed while it spoke
+                before, self._state = self._state, json.loads(line)
+                if (self._state["done"], self._state["steps"]) != (before["done"], before["steps"]):
+                    self._progressed = time.monotonic()
                 self._heard.set()
+        self._ended.set()
         self._heard.set()
-
-
-def _gathered(messages: Sequence[Message | None]) -> Iterator[Message]:
-    """The same news in fewer messages: all finished trials in one."""
-    told = [message for message in messages if message is not None and message[1] != []]
-    trials = [trial for kind, content in told if kind == "finished" for trial in content]
-    if trials:
-        yield "finished", trials
-    yield from (message for message in told if message[0] != "finished")
-
-
-def write_message(pipe: Any, message: Message) -> None:
-    """One message, framed: what cannot be read at the other end does not spoil the next one."""
-    payload = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    pipe.write(len(payload).to_bytes(8, "little") + payload)
-
-
-def read_messages(pipe: Any) -> Iterator[Message]:
-    """What `write_message` wrote, until the pipe is closed or the writer is gone."""
-    while len(size := pipe.read(8)) == 8:
-        payload = pipe.read(int.from_bytes(size, "little"))
-        try:
-            yield pickle.loads(payload)
-        except Exception as error:  # noqa: BLE001 - whatever a user's class raises while it is unpickled
-            yield "unreadable", error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -20,12 +22,23 @@ from optim.tracking.settings import DEFAULT_EXPERIMENT, DEFAULT_URI, MLflowSetti
 if TYPE_CHECKING:
     from optim.tracking.store import RunStore
 
+log = logging.getLogger(__name__)
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 
 
 class _OpenRun(NamedTuple):
     run_id: str
     overflow: dict[str, dict[str, Any]]  # what MLflow's limits changed, in full
+    not_finite: dict[str, str]  # metrics that are NaN or infinite, as MLflow's databases cannot keep them
+
+
+class _End(NamedTuple):
+    """The end of a run that MLflow does not know of yet."""
+
+    run_id: str
+    status: str
+    time: int  # ms since the epoch
+    tags: dict[str, str]
 
 
 class MLflowTracker:
@@ -33,7 +46,8 @@ class MLflowTracker:
 
     A run started while another is open becomes its child. Every thread has its own open runs: they nest under the
     tracker's first open run, and what a thread without a run logs goes there. Leaving the `with` block ends every open
-    run of the thread; an exception makes it FAILED, with the tags `status` and `error`.
+    run of the thread; an exception makes it FAILED, with the tags `status` and `error`, and is never replaced by one of
+    MLflow's. The end of a run that could not be told is told with the next call that starts or ends one, or at exit.
 
     Args:
         tracking_uri: `sqlite:///file.db`, `postgresql://...`, `http://...` or a folder; `${NAME}` is read from the
@@ -63,19 +77,21 @@ class MLflowTracker:
         self._store: RunStore | None = None
         self._root: _OpenRun | None = None
         self._local = threading.local()
+        self._untold: list[_End] = []
         if auto_start_run:
             self.start_run()
 
     def start_run(self, name: str | None = None) -> str:
         """A new run, the child of the open one if there is one; its id."""
         with self._masked(), self._lock:
+            self._tell_ends()
             parent = self._stack[-1] if self._stack else self._root
             tags = fit_text(self._tags, MAX_TAG)
             system = {"mlflow.user": user_name(), "mlflow.source.name": "optim", "mlflow.source.type": "LOCAL"}
             system |= {PARENT_TAG: parent.run_id} if parent else {}
             store = self._open()
             run = store.client.create_run(store.experiment_id, tags=tags.entries | system, run_name=name)
-            opened = _OpenRun(run.info.run_id, {})
+            opened = _OpenRun(run.info.run_id, {}, {})
             self._stack.append(opened)
             self._root = self._root or opened
             self._keep(opened, "tags", tags)
@@ -96,6 +112,11 @@ class MLflowTracker:
             self._open().add(
                 self._current.run_id, [Point(k, v, now, int(step or 0)) for k, v in fitted.entries.items()]
             )
+            odd = {key: text for key, text in fitted.changed.items() if isinstance(text, str)}
+            if odd:
+                self._current.not_finite.update(odd)
+                noted = ", ".join(f"{key}={text}" for key, text in self._current.not_finite.items())
+                self._open().set_tags(self._current.run_id, {"optim.not_finite": noted[:MAX_TAG]})
             renamed = {key: value for key, value in fitted.changed.items() if key not in fitted.entries}
             self._keep(self._current, "metrics", Fitted({}, renamed))
 
@@ -120,17 +141,15 @@ class MLflowTracker:
             self._keep(self._current, "tags", fitted)
 
     def end_run(self, status: str = "FINISHED") -> None:
-        """End this thread's innermost run as FINISHED, FAILED or KILLED; nothing if none is open."""
+        """End this thread's innermost run as FINISHED, FAILED or KILLED; nothing if none is open.
+
+        Raises:
+            TrackingError: MLflow could not be told; it will be with the next run that starts or ends, or at exit.
+        """
         if status not in STATUSES:
             raise TrackingError(f"A run ends as one of {', '.join(STATUSES)}, but got {status!r}.")
-        if not self._stack:
-            return
-        ended = self._stack.pop()
-        if ended is self._root:
-            self._root = None
-        with self._masked():
-            end = time.time_ns() // 1_000_000
-            self._open().end(ended.run_id, status, end)
+        if self._stack:
+            self._end(status, {})
 
     def __enter__(self) -> Self:
         return self
@@ -138,10 +157,43 @@ class MLflowTracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        text = mask(f"{type(error).__name__}: {error}", self.settings.tracking_uri)
+        tags = {} if error is None else fit_text({"status": "failed", "error": text}, MAX_TAG).entries
+        problem: TrackingError | None = None
         while self._stack:
-            if error is not None:
-                self.set_tags({"status": "failed", "error": f"{type(error).__name__}: {error}"})
-            self.end_run("FINISHED" if error is None else "FAILED")
+            try:
+                self._end("FINISHED" if error is None else "FAILED", tags)
+            except TrackingError as failure:
+                problem = failure
+        if problem is not None and error is None:
+            raise problem
+        if problem is not None:
+            log.warning("%s", problem)
+
+    def _end(self, status: str, tags: dict[str, str]) -> None:
+        ended = self._stack.pop()
+        if ended is self._root:
+            self._root = None
+        with self._masked(), self._lock:
+            if not self._untold:
+                atexit.register(self._tell_at_exit)
+            self._untold.append(_End(ended.run_id, status, time.time_ns() // 1_000_000, tags))
+            self._tell_ends()
+
+    def _tell_ends(self) -> None:
+        """Tell MLflow of all ends it does not know of; one that it refuses waits behind the others."""
+        while self._untold:
+            self._untold.append(self._untold.pop(0))
+            end = self._untold[-1]
+            if end.tags:
+                self._open().set_tags(end.run_id, end.tags)
+            self._open().end(end.run_id, end.status, end.time)
+            self._untold.pop()
+        atexit.unregister(self._tell_at_exit)
+
+    def _tell_at_exit(self) -> None:
+        with suppress(Exception):
+            self._tell_ends()
 
     @property
     def _stack(self) -> list[_OpenRun]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
+import math
 import os
 import queue
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from optim.secrets import mask
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
-from optim.tracking.mirror import read_messages
 from optim.tracking.projection import Projection
 from optim.tracking.settings import MLflowSettings
+from optim.tracking.turn import BusyError
+from optim.tracking.wire import read_messages
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 PACE = 0.5  # seconds between writes while the study runs: many trials in one cost the search least
 LAST_ATTEMPTS = 3  # after the study's end
 LONGEST_PAUSE = 15.0  # seconds between attempts while it runs
+WRITE_SECONDS = 10.0  # so long a mirror whose coordinator is gone still writes what it holds
+ORPHAN_SECONDS = 30.0  # and then it ends, whatever it is doing: the next mirror waits for it
 
 
 def main() -> None:
@@ -35,25 +40,59 @@ def main() -> None:
         os.nice(10)  # the search comes first
     messages = read_messages(sys.stdin.buffer)
     info, settings = next(messages)[1]
-    inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(messages, inbox), daemon=True).start()
     quiet_http()
-    Worker(info, settings, answers).run(inbox)
+    worker = Worker(info, settings, answers)
+    inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(messages, inbox, worker), daemon=True).start()
+    worker.load()
+    with worker.projection:
+        worker.run(inbox)
+
+
+_QUIET = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_POOL_MAXSIZE": "32",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
 def quiet_http() -> None:
     """One quick attempt per call, no advertisement: repeating is the projection's business, MLflow's own would repeat a
-    creation that has worked."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    os.environ.setdefault("MLFLOW_HTTP_POOL_MAXSIZE", "32")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    creation that has worked. For a process of our own."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
 
 
-def _receive(messages: Any, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
+@contextmanager
+def quietly() -> Iterator[None]:
+    """The same in a process that is not ours alone: it has its own settings back afterwards."""
+    added = [name for name in _QUIET if name not in os.environ]
+    quiet_http()
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _receive(messages: Any, inbox: queue.SimpleQueue[tuple[str, Any]], worker: Worker) -> None:
+    concluded = False
     for message in messages:
         inbox.put(message)
-    inbox.put(("gone", None))  # closed properly or killed: no more will come
+        concluded |= message[0] == "close"
+    if not worker.projection.opened and not concluded:
+        os._exit(0)  # the coordinator was killed before anything was written: the next one need not wait for this
+    worker.left = time.monotonic()
+    inbox.put(("gone", None))
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
+
+
+def _import_mlflow() -> None:
+    with suppress(Exception):  # it is imported once more where it is used, and told there
+        importlib.import_module("optim.tracking.store")
+        importlib.import_module("mlflow")
 
 
 class Worker:
@@ -69,7 +108,20 @@ class Worker:
         self.ended = False
         self.error = ""
         self.unreadable: Exception | None = None
-        self.projection = Projection(info, settings)
+        self.steps = 0  # what has been achieved: the coordinator waits as long as it grows
+        self.left = math.inf  # when the coordinator was found to be gone
+        self.projection = Projection(info, settings, self._step, lambda: time.monotonic() > self.left + WRITE_SECONDS)
+
+    def load(self) -> None:
+        """Import MLflow, which takes a busy machine a minute: what the processor does for it is told as progress."""
+        thread = threading.Thread(target=_import_mlflow, daemon=True)
+        thread.start()
+        spent = 0.0
+        while thread.is_alive():
+            thread.join(1.0)
+            if time.process_time() > spent:
+                spent = time.process_time() + 0.01  # more than the looking takes
+                self._step()
 
     def run(self, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
         """Until the study has ended and is in MLflow, or the last attempts have failed."""
@@ -107,7 +159,7 @@ class Worker:
         elif kind == "running":
             self.live |= {trial.number: trial for trial in content if trial.number not in self.trials}
         elif kind == "close":
-            self.result = content
+            self.result, self.ended = content, True
         elif kind == "unreadable":
             self.unreadable = content
         elif kind == "gone":
@@ -117,7 +169,7 @@ class Worker:
         """Project all that is known; whether it worked."""
         try:
             chosen = self.projection.chosen(self.trials.values(), ended=self.ended)
-            self.projection.project(chosen, lambda done: self._answer())
+            self.projection.project(chosen)
             self.projection.show_running(self.live.values())
             if self.ended:
                 self.projection.finish(list(self.trials.values()), self.result)
@@ -129,10 +181,15 @@ class Worker:
             self._answer()
         return True
 
+    def _step(self) -> None:
+        self.steps += 1
+        self._answer()
+
     def _answer(self, *, final: bool = False) -> None:
         projection = self.projection
         state = {
             "done": len(self.trials) - projection.missing(self.trials.values(), ended=self.ended),
+            "steps": self.steps,
             "error": self.error,
             "parent": projection.parent_id,
             "experiment": projection.experiment_id,
@@ -147,19 +204,21 @@ def sync(
 ) -> MirrorReport:
     """Bring MLflow to exactly the record, in this process. `trials` is the whole record: what is missing is written,
     what is incomplete repaired, what the record does not know deleted."""
-    quiet_http()
-    projection = Projection(info, settings)
     error = ""
-    for attempt in range(LAST_ATTEMPTS):
-        time.sleep(0.5 * attempt)
-        try:
-            projection.project(projection.chosen(trials, ended=True))
-            projection.finish(trials, result, exact=True)
-        except Exception as failure:  # noqa: BLE001 - whatever MLflow, a driver or a disk raises becomes one sentence
-            error = sentence(failure, settings)
-        else:
-            error = ""
-            break
+    with quietly(), Projection(info, settings) as projection:
+        for attempt in range(LAST_ATTEMPTS):
+            time.sleep(0.5 * attempt)
+            try:
+                projection.project(projection.chosen(trials, ended=True))
+                projection.finish(trials, result, exact=True)
+            except BusyError as busy:
+                error = sentence(busy, settings)
+                break
+            except Exception as failure:  # noqa: BLE001 - whatever MLflow, a driver or a disk raises becomes one sentence
+                error = sentence(failure, settings)
+            else:
+                error = ""
+                break
     missing = projection.missing(trials, ended=True)
     return MirrorReport(projection.parent_id, projection.experiment_id, missing, error)
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
 from optim.tracking.overview import TOP, description, ranked, study_points, trials_view
-from optim.tracking.rows import STUDY_TAG, TRIAL_TAG, Point, cell_points, live_row, milliseconds, parent_row, trial_row
+from optim.tracking.rows import (
+    STUDY_TAG,
+    TRIAL_TAG,
+    Child,
+    Point,
+    cell_points,
+    live_row,
+    milliseconds,
+    parent_row,
+    trial_row,
+)
 from optim.tracking.settings import MLflowSettings
 from optim.tracking.store import RunStore, same, unfinished
+from optim.tracking.turn import Turn
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -21,31 +32,56 @@ CHUNK = {"sql": 250, "http": 64, "file": 32}  # trials between two signs of prog
 
 
 class Projection:
-    """One study in MLflow. After any failure call again: what is there is looked up, not written twice."""
+    """One study in MLflow. After any failure call again: what is there is looked up, not written twice.
 
-    def __init__(self, info: StudyInfo, settings: MLflowSettings) -> None:
+    Use it as a context manager: no other process writes the study from its first success until its end. `progress` is
+    called whenever something has been achieved; once `leaving` is true no further trials are begun.
+    """
+
+    def __init__(
+        self,
+        info: StudyInfo,
+        settings: MLflowSettings,
+        progress: Callable[[], None] = lambda: None,
+        leaving: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.info = info
         self.settings = settings
         self.parent_id = ""
         self.experiment_id = ""
+        self.opened = False  # whether this process may have written something
         self.run_ids: dict[int, str] = {}  # finished trial -> run
+        self._progress = progress
+        self._leaving = leaving
+        self._turn = Turn(settings, info.study_id)
         self._store: RunStore | None = None
+        self._before: Any = None  # the parent as it was found
         self._found: dict[int, Any] = {}  # trial -> run, as MLflow had it when it was opened
         self._files_logged = False
         self._live: dict[int, tuple[Any, int]] = {}  # trial -> run, cells logged
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._turn.release()
+
     def open(self) -> RunStore:
-        """Connect, make sure the parent run is there and running, and look up the children it has."""
+        """Connect, wait for the turn, make sure the parent run is there and running, and look up its children."""
         if self._store is None:
             store = RunStore(self.settings)
+            self._progress()
+            self._turn.take(give_up=self._leaving)
+            self._progress()
+            self.opened = True
             self.experiment_id = store.experiment_id
             self._open_parent(store)
             self._look_up(store)
             self._store = store
         return self._store
 
-    def project(self, trials: Iterable[FrozenTrial], progress: Callable[[int], None] = lambda done: None) -> None:
-        """Bring MLflow to hold these finished trials; `progress` hears the number of projected ones.
+    def project(self, trials: Iterable[FrozenTrial]) -> None:
+        """Bring MLflow to hold these finished trials.
 
         Raises:
             TrackingError: some trials could not be written; all others are.
@@ -57,8 +93,10 @@ class Projection:
         try:
             store = self.open()
             for start in range(0, len(due), size):
+                if self._leaving():
+                    return
                 failures += self._project_chunk(store, due[start : start + size])
-                progress(len(self.run_ids))
+                self._progress()
             if not failures:
                 self._log_files(store)
         except Exception:
@@ -93,22 +131,63 @@ class Projection:
         """Everything about the study as a whole, and its end. `trials` is the whole record.
 
         With `exact`, children that the record does not know are deleted.
+
+        Raises:
+            TrackingError: MLflow, counted once more, does not hold what was written; call `project` and this again.
         """
         try:
             store = self.open()
             numbers = {trial.number for trial in self.chosen(trials, ended=True)}
             self._delete_strangers(store, numbers, exact=exact)
-            self._finish_parent(store, trials, result)
+            if not self._leaving():
+                self._count_again(store, numbers, exact=exact)
+            if result is None and self._ended_before(trials):
+                self._end_as_before(store)
+            else:
+                self._finish_parent(store, trials, result)
         except Exception:
             self._forget()
             raise
 
+    def _count_again(self, store: RunStore, numbers: set[int], *, exact: bool) -> None:
+        """Believe no answer but MLflow's list: every trial once, ended, under its parent."""
+        listed: dict[int, list[Child]] = {}
+        for child in store.children(self.info.study_id, self._progress):
+            listed.setdefault(child.number, []).append(child)
+        self._progress()
+        wrong = {number for number, runs in listed.items() if len(runs) > 1 or (exact and number not in numbers)}
+        for number in numbers:
+            runs = listed.get(number, [])
+            if [run.run_id for run in runs if run.parent_id == self.parent_id and not unfinished(run)] != [
+                self.run_ids.get(number)
+            ]:
+                wrong.add(number)
+        if wrong:
+            for number in wrong:
+                self.run_ids.pop(number, None)
+            raise TrackingError(f"{len(wrong)} trials are not in MLflow as they were written, such as {min(wrong)}")
+
+    def _ended_before(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether the parent has already come to an end with no fewer trials than now."""
+        before = self._before
+        if before is None or unfinished(before):
+            return False
+        return bool(sum(v for key, v in before.data.metrics.items() if key.startswith("trials/")) >= len(trials))
+
+    def _end_as_before(self, store: RunStore) -> None:
+        """A process that only looked in, and was stopped, leaves a study as it found it."""
+        store.set_tags(self.parent_id, {"status": self._before.data.tags.get("status", "finished")})
+        store.end(self.parent_id, self._before.info.status, self._before.info.end_time)
+
     def _open_parent(self, store: RunStore) -> None:
         row = parent_row(self.info)
         found = store.find({STUDY_TAG: self.info.study_id, "optim.role": "study"})
+        for surplus in found[1:]:
+            store.client.delete_run(surplus.info.run_id)  # its children come under the first one
         if found:
             run = found[0]
             self.parent_id = run.info.run_id
+            self._before = self._before or run
             store.add(self.parent_id, (), {k: v for k, v in row.params.items() if k not in run.data.params})
             store.set_tags(self.parent_id, {k: v for k, v in row.tags.items() if k != "mlflow.runName"})
         else:
@@ -119,6 +198,7 @@ class Projection:
     def _log_files(self, store: RunStore) -> None:
         """The parent's configuration and data, after the trials: files that fail must not hold trials back."""
         if not self._files_logged:
+            self._progress()
             artifacts.log_datasets(store.client, self.parent_id, self.info)
             artifacts.log_config(store.client, self.parent_id, self.info)
             store.log_overflow(self.parent_id, parent_row(self.info))
@@ -127,7 +207,7 @@ class Projection:
     def _look_up(self, store: RunStore) -> None:
         """What MLflow has of this study; of two runs of one trial (a call that failed after it had worked) one goes."""
         self._found = {}
-        for run in store.find({STUDY_TAG: self.info.study_id, "optim.role": "trial"}):
+        for run in store.find({STUDY_TAG: self.info.study_id, "optim.role": "trial"}, self._progress):
             number = int(run.data.tags[TRIAL_TAG])
             known = self._found.get(number)
             if known is not None:
@@ -188,10 +268,17 @@ class Projection:
         store.set_tags(self.parent_id, tags)
         client.set_experiment_tag(self.experiment_id, *trials_view(self.info, self.parent_id, trials))
         self._log_new(store, study_points(self.info, trials, end))
+        self._progress()
         artifacts.log_reports(client, self.parent_id, self.info, trials, result)
+        self._progress()
         if result:
             artifacts.log_backtests(client, self.parent_id, best_id, result)
-        store.end(self.parent_id, "FINISHED" if status == "finished" else "KILLED", end)
+            self._progress()
+        ending = "FINISHED" if status == "finished" else "KILLED"
+        store.end(self.parent_id, ending, end)
+        parents = store.find({STUDY_TAG: self.info.study_id, "optim.role": "study"})
+        if [(run.info.run_id, run.info.status) for run in parents] != [(self.parent_id, ending)]:
+            raise TrackingError(f"MLflow holds {len(parents)} runs of the study itself, not one that is {ending}")
 
     def _log_new(self, store: RunStore, points: Sequence[Point]) -> None:
         known = {
@@ -205,3 +292,4 @@ class Projection:
         """After a failure nothing about MLflow is taken for granted but what it confirmed."""
         self._store = None
         self._live = {}
+        self._turn.release()

@@ -44,6 +44,15 @@ class RunRow(NamedTuple):
     overflow: dict[str, Any]  # what MLflow's limits changed, in full
 
 
+class Child(NamedTuple):
+    """A trial's run as MLflow lists it."""
+
+    number: int
+    run_id: str
+    parent_id: str | None
+    status: str
+
+
 def milliseconds(moment: datetime) -> int:
     """Of a naive local or an aware date-time."""
     return round(moment.timestamp() * 1000)

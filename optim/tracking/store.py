@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from optim.errors import TrackingError
 from optim.tracking.limits import FULL_VALUES
-from optim.tracking.rows import Point, RunRow
+from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, Point, RunRow
 from optim.tracking.settings import MLflowSettings, prepare_environment, with_driver
 
 HTTP_THREADS = 16  # through MLflow's client
@@ -43,23 +43,39 @@ class RunStore:
     def experiment_id(self) -> str:
         return str(self.experiment.experiment_id)
 
-    def find(self, tags: dict[str, str]) -> list[Any]:
-        """All active runs of the experiment with these tags, oldest first."""
+    def find(self, tags: dict[str, str], progress: Callable[[], None] = lambda: None) -> list[Any]:
+        """All active runs of the experiment with these tags, oldest first; `progress` hears of every thousand."""
         query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         found: list[Any] = []
         token = None
         while True:
             page = self.client.search_runs([self.experiment_id], query, max_results=_PAGE, page_token=token)
             found += page
+            progress()
             token = page.token
             if not token:
                 return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
 
+    def children(self, study_id: str, progress: Callable[[], None] = lambda: None) -> list[Child]:
+        """The active runs of a study's trials."""
+        if self.bulk and self.settings.kind == "sql":
+            found: list[Child] = self.bulk.children(self.client._tracking_client.store, self.experiment, study_id)
+            return found
+        runs = self.find({STUDY_TAG: study_id, "optim.role": "trial"}, progress)
+        return [
+            Child(int(run.data.tags[TRIAL_TAG]), run.info.run_id, run.data.tags.get(PARENT_TAG), run.info.status)
+            for run in runs
+        ]
+
     def create(self, row: RunRow) -> str:
         """A new run with everything but its end; its id."""
+        if self.bulk and self.settings.kind == "sql":
+            run_id = self.bulk.insert_runs(self.client._tracking_client.store, self.experiment, [row])[0]
+            self.log_overflow(run_id, row)
+            return str(run_id)
         tags = dict(row.tags)
         run = self.client.create_run(self.experiment_id, start_time=row.start, tags=tags, run_name=row.name)
-        run_id: str = run.info.run_id
+        run_id = str(run.info.run_id)
         self.add(run_id, row.points, row.params)
         self.log_overflow(run_id, row)
         return run_id
@@ -167,7 +183,8 @@ class RunStore:
 
 
 def unfinished(run: Any) -> bool:
-    return run.info.status in _UNFINISHED
+    """Whether a run, or a Child, has no end yet."""
+    return getattr(run, "info", run).status in _UNFINISHED
 
 
 def same(run: Any, row: RunRow, own_params: Iterable[str]) -> bool:

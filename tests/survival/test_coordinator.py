@@ -15,7 +15,8 @@ import pytest
 
 from optim.cli import main
 from optim.errors import RecordError
-from optim.guard import owner, sole_writer
+from optim.guard import sole_writer
+from optim.locks import owner
 from optim.plan import make_plan
 from optim.record import open_record
 from optim.spec import load_spec

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,14 @@ def mine(df, params):
         (HERE / f"pid-{os.getpid()}").touch()
         while True:
             pass
+    return signal_of(df, params)
+"""
+SLOW = """
+import time
+
+def slow(df, params):
+    (HERE / f"pid-{os.getpid()}").touch()
+    time.sleep(0.02)
     return signal_of(df, params)
 """
 INTROSPECTIVE = """
@@ -143,6 +153,27 @@ def test_a_trial_that_hangs_is_ended_with_its_worker(tmp_path: Path, peaceful: l
     assert not any(map(alive, pids(tmp_path)))
 
 
+LIMITED = """
+import sys, threading, time
+from optim import tasks
+def job(seconds):
+    with tasks._limited(seconds):
+        time.sleep(600)
+threading.Thread(target=job, args=(0.5,), daemon=True).start()
+while not tasks._ends:
+    time.sleep(0.01)
+with tasks._limited(500.0):  # another thread's, longer limit must not replace the first one's
+    pass
+print("told", flush=True)
+job(500.0)
+"""
+
+
+def test_every_thread_of_a_process_has_its_own_trial_limit() -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (1, "told\n"), done.stderr
+
+
 def test_workers_know_neither_optuna_nor_mlflow_and_have_one_thread_and_no_ctrl_c(tmp_path: Path) -> None:
     errors = {trial.user_attrs["error"].partition("ValueError: ")[2] for trial in run_mine(tmp_path, INTROSPECTIVE)}
     threads = str(max(1, (os.cpu_count() or 1) // 2))
@@ -176,6 +207,29 @@ def test_bars_reach_a_worker_once_as_a_memory_map(tmp_path: Path, monkeypatch: p
     assert max(len(pickle.dumps(arguments)) for arguments in sent) < bars.close.nbytes / 4
     assert [r.outcomes for r in results] == [run_task(job, task).outcomes for task in tasks]
     assert not folder.exists()
+
+
+def test_a_killer_of_workers_makes_no_trial_fail(tmp_path: Path) -> None:
+    """Whichever worker is hit, and however often: no trial is at fault. A worker that has begun is let alone."""
+    (tmp_path / "slow.py").write_text(HEAD + SLOW)
+    job = Job("slow.py:slow", str(tmp_path), (load_bars(IBM),), 252.0)
+    tasks = [Task({"x": x}, Account(), (Cell(0, 0, 3000),)) for x in range(5, 17)]
+    expected = [run_task(job, task).outcomes for task in tasks]
+    with Pool(job, n_jobs=2, backend="loky") as pool:
+        results: dict[int, Any] = {}
+        for number, task in enumerate(tasks):
+            pool.submit(number, task)
+        killed: set[int] = set()
+        while len(results) < len(tasks):
+            for number, result in pool.collect():
+                results[number] = result.outcomes
+            starting = set(pool._executor.pids()) - killed - set(pids(tmp_path))  # type: ignore[union-attr]
+            if starting and len(killed) < 12:
+                pid = starting.pop()
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+    assert [results[i] for i in range(len(tasks))] == expected
+    assert len(killed) == 12
 
 
 def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(tmp_path: Path) -> None:

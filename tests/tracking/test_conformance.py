@@ -35,7 +35,7 @@ def rows() -> list[RunRow]:
     fabricated.append(trial_row(multi, "parent", cells))
     same_step = (Point("m", 1.0, 5, 0), Point("m", 3.0, 5, 0), Point("m", 2.0, 5, 0), Point("m", 9.0, 4, 0))
     later_step = (Point("n", 1.0, 5, 2), Point("n", 3.0, 9, 1), Point("n", 1.0, 5, 2))
-    tags = fabricated[0].tags | {"mlflow.runName": "twice"}
+    tags = fabricated[0].tags | {"mlflow.runName": "twice", "optim.trial": "22"}
     fabricated.append(fabricated[0]._replace(name="twice", tags=tags, points=same_step + later_step))
     return [row._replace(overflow={}) for row in fabricated]
 
@@ -156,7 +156,9 @@ def test_over_http_the_answers_are_those_of_the_public_api(server: str) -> None:
 def test_a_refused_row_does_not_take_the_others_with_it(database: Path) -> None:
     store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
     good = rows()[:5]
-    bad = good[2]._replace(name="bad", status="NO_SUCH_STATUS")  # the table's own constraint
+    bad = good[2]._replace(
+        name="bad", status="NO_SUCH_STATUS", tags=good[2].tags | {"optim.trial": "99"}
+    )  # the table's own constraint
     outcomes = store.write([*good[:3], bad, *good[3:]])
     assert [isinstance(outcome, Exception) for outcome in outcomes] == [False, False, False, True, False, False]
     assert len(store.find({"market": "IBM"})) == 5

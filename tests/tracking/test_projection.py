@@ -286,6 +286,7 @@ def test_a_pruned_trial_is_not_sorted_among_whole_ones(settings: MLflowSettings)
 def test_several_instruments_have_a_folder_each(settings: MLflowSettings) -> None:
     both = [backtest("ibm"), backtest("msft")]
     report = sync(study_info(), settings, make_trials(12), RESULT._replace(best=both, holdout=both))
+    assert report.complete, report.error
     for instrument in ("ibm", "msft"):
         for folder in ("plots", "holdout/plots"):
             found = artifacts(settings, report.parent_run_id, f"{folder}/{instrument}")

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from optim.errors import SpecError, TrackingError
-from optim.tracking import MLflowTracker, NullTracker, Tracker, build_tracker_from_config
+from optim.tracking import MLflowSettings, MLflowTracker, NullTracker, Tracker, build_tracker_from_config, sync
 from optim.tracking.limits import FULL_VALUES
+from tests.tracking.builders import make_trials, study_info
+from tests.tracking.proxy import DROP, PASS, FaultyProxy, faulty
 
 
 @pytest.fixture
@@ -184,6 +187,68 @@ def test_clear_errors(tracker: MLflowTracker, tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="not allowed"):
         tracker.log_params({"a": 2})
     tracker.end_run("FAILED")
+
+
+def test_infinite_and_undefined_metrics_are_named_by_a_tag(tracker: MLflowTracker, uri: str) -> None:
+    tracker.start_run("odd")
+    tracker.log_metrics({"profit_factor": math.inf, "sharpe": 1.0})
+    tracker.log_metrics({"calmar": -math.inf, "gap": math.nan}, step=1)
+    tracker.log_metrics({"sharpe": 2.0})
+    tracker.end_run()
+    tags = runs(uri)["odd"].data.tags
+    assert tags["optim.not_finite"] == "profit_factor=inf, calmar=-inf, gap=nan"
+
+
+@pytest.fixture
+def outage(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A way to a server that can be cut; MLflow's own client tries but once."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with faulty(server) as proxy:
+        yield proxy
+
+
+def test_an_outage_does_not_replace_the_users_own_exception(outage: FaultyProxy, server: str) -> None:
+    tracker = MLflowTracker(outage.url, "outage_in_with")
+    with pytest.raises(ZeroDivisionError), tracker:
+        fail_in_an_outage(tracker, outage)
+    assert runs(server, "outage_in_with")["cut"].info.status == "RUNNING"
+    outage.fault = lambda path, count: PASS
+    tracker.start_run("next")
+    tracker.end_run()
+    found = runs(server, "outage_in_with")
+    assert {name: run.info.status for name, run in found.items()} == {"cut": "FAILED", "next": "FINISHED"}
+    assert found["cut"].data.tags["error"] == "ZeroDivisionError: the user's"
+
+
+def fail_in_an_outage(tracker: MLflowTracker, proxy: FaultyProxy) -> None:
+    tracker.start_run("cut")
+    proxy.fault = lambda path, count: DROP
+    raise ZeroDivisionError("the user's")
+
+
+def test_an_end_that_could_not_be_told_is_told_later(outage: FaultyProxy, server: str) -> None:
+    tracker = MLflowTracker(outage.url, "outage_at_end")
+    tracker.start_run("late")
+    outage.fault = lambda path, count: DROP
+    with pytest.raises(TrackingError):
+        tracker.end_run("KILLED")
+    outage.fault = lambda path, count: PASS
+    tracker.end_run()
+    tracker.start_run("next")
+    tracker.end_run()
+    status = {name: run.info.status for name, run in runs(server, "outage_at_end").items()}
+    assert status == {"late": "KILLED", "next": "FINISHED"}
+
+
+def test_sync_leaves_the_users_settings_of_mlflow_alone(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    before = dict(os.environ)
+    assert sync(study_info(), MLflowSettings(uri, "env"), make_trials(2), None).complete
+    assert {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_HTTP")} == {
+        name: value for name, value in before.items() if name.startswith("MLFLOW_HTTP")
+    }
+    assert "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT" not in set(os.environ) - set(before)
 
 
 def test_an_unreachable_server_is_told_without_the_password() -> None:
