@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from optim.proposals import Proposer
-from optim.spec import load_spec
+from optim.search.proposals import Proposer
+from optim.spec.study import load_spec
 from tests.optim.studies import SPACE, write_study
 
 N_TRIALS, BATCH = 480, 8

@@ -11,7 +11,7 @@ from typing import Any
 
 NUMBA = """
 import time
-from engine.indicators import roc
+from engine.strategies.indicators import roc
 import numpy as np
 cpu = time.process_time()
 roc(np.ones(5), 2)
@@ -20,11 +20,11 @@ print(0, time.process_time() - cpu)
 FIRST = """
 import time
 cpu = time.process_time()
-from engine.account import Account
-from engine.bars import make_bars
-from engine.cells import Cell
+from engine.simulator.account import Account
+from engine.data.bars import make_bars
+from engine.data.cells import Cell
 from engine.evaluate import evaluate
-from engine.strategy import load_strategy
+from engine.strategies.base import load_strategy
 import numpy as np
 imported = time.process_time() - cpu
 price = 100 + np.sin(np.arange(500.0))

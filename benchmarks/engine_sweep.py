@@ -18,8 +18,8 @@ import pandas as pd
 
 from benchmarks.limit import fused
 from engine import sweep
-from engine.bars import Bars, make_bars
-from engine.data import to_frame
+from engine.data.bars import Bars, make_bars
+from engine.data.load import to_frame
 
 METRICS = ("sharpe_ratio", "total_return", "max_drawdown", "win_rate")
 FEE, SLIP = 0.001, 0.0002

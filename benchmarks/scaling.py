@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.evaluate import Outcome
-from optim.executors import Executor, Processes, Threads
-from optim.listener import Listener
-from optim.plan import make_plan
-from optim.record import open_record
+from optim.problem.plan import make_plan
+from optim.record.record import open_record
 from optim.run import make_pool
-from optim.spec import load_spec
-from optim.study import Search
-from optim.tasks import Result, run_task
-from optim.workers import Pool
+from optim.search.events import Listener
+from optim.search.loop import Search
+from optim.spec.study import load_spec
+from optim.workers.executors import Executor, Processes, Threads
+from optim.workers.pool import Pool
+from optim.workers.tasks import Result, run_task
 from tests.optim.studies import write_study
 
 BURN = """

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from optim.plan import make_plan
-from optim.proposals import Proposer
-from optim.spec import load_spec
-from optim.workers import Pool
+from optim.problem.plan import make_plan
+from optim.search.proposals import Proposer
+from optim.spec.study import load_spec
+from optim.workers.pool import Pool
 from tests.optim.studies import write_study
 
 TRIALS = 1000
@@ -49,7 +49,7 @@ def study(folder: Path, n_trials: int) -> Path:
 def ours(folder: Path, n_trials: int) -> dict[str, Any]:
     """`optim run` in this process, with the time spent in asking and in backtests told apart."""
     import optim.run as runner
-    from optim.study import Search
+    from optim.search.loop import Search
 
     spec = load_spec(study(folder, n_trials))
     with timed(Proposer, "ask") as asking, timed(Pool, "collect") as working, timed(Search, "run") as looping:

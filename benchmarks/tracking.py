@@ -19,8 +19,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from optim.record import open_record
-from optim.study import WRITE_SECONDS
+from optim.record.record import open_record
+from optim.search.loop import WRITE_SECONDS
 from optim.tracking import Mirror, MLflowSettings, NullMirror, StudyInfo, StudyResult
 from optim.tracking.mirror import StudyMirror
 
@@ -100,7 +100,7 @@ def marginal(settings: MLflowSettings, trials: int) -> float:
 
 
 def loop(folder: Path, trials: int, mirror: StudyMirror) -> float:
-    """What `optim.study` does, without the backtest; seconds until the last trial is told."""
+    """What `optim.search.loop` does, without the backtest; seconds until the last trial is told."""
     record = open_record(str(folder / f"{time.time_ns()}.journal"), "record", ["minimize"], {}, {}, ["value"])
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     unwritten: list[FrozenTrial] = []

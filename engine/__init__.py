@@ -6,25 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.account import Account as Account
     from engine.backtest import BacktestEngine as BacktestEngine
     from engine.backtest import BacktestResult as BacktestResult
-    from engine.bars import Bars as Bars
-    from engine.catalogue import METRICS as METRICS
-    from engine.data import load_bars as load_bars
-    from engine.jit import kernel as kernel
-    from engine.strategy import load_strategy as load_strategy
+    from engine.compiled.jit import kernel as kernel
+    from engine.data.bars import Bars as Bars
+    from engine.data.load import load_bars as load_bars
+    from engine.metrics.catalogue import METRICS as METRICS
+    from engine.simulator.account import Account as Account
+    from engine.strategies.base import load_strategy as load_strategy
+    from engine.strategies.base import strategy as strategy
     from engine.sweeps import sweep as sweep
 
 HOME = {
-    "Account": "engine.account",
+    "Account": "engine.simulator.account",
     "BacktestEngine": "engine.backtest",
     "BacktestResult": "engine.backtest",
-    "Bars": "engine.bars",
-    "METRICS": "engine.catalogue",
-    "kernel": "engine.jit",
-    "load_bars": "engine.data",
-    "load_strategy": "engine.strategy",
+    "Bars": "engine.data.bars",
+    "METRICS": "engine.metrics.catalogue",
+    "kernel": "engine.compiled.jit",
+    "load_bars": "engine.data.load",
+    "load_strategy": "engine.strategies.base",
+    "strategy": "engine.strategies.base",
     "sweep": "engine.sweeps",
 }
 __all__ = sorted(HOME)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from engine.account import Account, make_account
-from engine.bars import Bars, slice_bars
-from engine.clock import periods_per_year_of
-from engine.data import content_hash, load_bars
+from engine.data.bars import Bars, slice_bars
+from engine.data.clock import periods_per_year_of
+from engine.data.load import content_hash, load_bars
 from engine.evaluate import run_portfolio, warmup_start
-from engine.metrics import as_metrics, measure
-from engine.orders import EXIT_REASONS, TRADE_COLUMNS
-from engine.rules import pack_rules
-from engine.simulate import Run, simulate
-from engine.sizing import volatility_scale
-from engine.strategy import Strategy, load_strategy
+from engine.metrics.measure import as_metrics, measure
+from engine.simulator.account import Account, make_account
+from engine.simulator.orders import EXIT_REASONS, TRADE_COLUMNS
+from engine.simulator.rules import pack_rules
+from engine.simulator.simulate import Run, simulate
+from engine.simulator.sizing import volatility_scale
+from engine.strategies.base import Strategy, load_strategy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +82,8 @@ class BacktestResult(NamedTuple):
 class BacktestEngine:
     """Backtests under one set of account rules, each given by name: BacktestEngine(fee_bps=10, stop_pct=0.02).
 
-    periods_per_year: bars in a year; inferred from the bars when None (engine.clock). tracker: logs config, metrics,
-    plots and trades.
+    periods_per_year: bars in a year; inferred from the bars when None (engine.data.clock). tracker: logs config,
+    metrics, plots and trades.
     Raises ParameterError on an unknown rule or a value out of range.
     """
 

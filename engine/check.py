@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.account import Account
-from engine.arrays import Array
-from engine.bars import Bars, make_bars, slice_bars
-from engine.cells import Cell
+from engine.compiled.arrays import Array
+from engine.data.bars import Bars, make_bars, slice_bars
+from engine.data.cells import Cell
 from engine.errors import EngineError, ParameterError, StrategyError
 from engine.evaluate import evaluate, reason
-from engine.lookahead import probe_lookahead
-from engine.strategy import Strategy, load_strategy
+from engine.simulator.account import Account
+from engine.strategies.base import Strategy, load_strategy
+from engine.strategies.lookahead import probe_lookahead
 
 HOUR = 3_600_000_000_000
 N_BARS = 700

@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.account import Account
-from engine.arrays import Array, Booleans
-from engine.bars import Bars, slice_bars
-from engine.cells import Cell
+from engine.compiled.arrays import Array, Booleans
+from engine.compiled.jit import kernel
+from engine.data.bars import Bars, slice_bars
+from engine.data.cells import Cell
 from engine.errors import EngineError
-from engine.jit import kernel
-from engine.metrics import N_METRICS, as_metrics, measure
-from engine.portfolio import make_panel, simulate_portfolio
-from engine.rules import pack_rules, unpack_rules
-from engine.simulate import Run, simulate
-from engine.sizing import volatility_scale
-from engine.strategy import Strategy, first_unusable
+from engine.metrics.measure import N_METRICS, as_metrics, measure
+from engine.simulator.account import Account
+from engine.simulator.portfolio import make_panel, simulate_portfolio
+from engine.simulator.rules import pack_rules, unpack_rules
+from engine.simulator.simulate import Run, simulate
+from engine.simulator.sizing import volatility_scale
+from engine.strategies.base import Strategy, first_unusable
 
 
 class Outcome(NamedTuple):
@@ -61,7 +61,7 @@ def measure_cell(
     *,
     tails: bool = True,
 ) -> Array:
-    """The metrics of one cell in the order of the catalogue; `tails`: see engine.metrics.measure.
+    """The metrics of one cell in the order of the catalogue; `tails`: see engine.metrics.measure.measure.
 
     Raises EngineError, and whatever the strategy raises.
     """

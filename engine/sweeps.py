@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from engine.account import Account, make_account
-from engine.arrays import Array
 from engine.backtest import StrategyLike, as_strategy
-from engine.bars import Bars
-from engine.catalogue import METRICS
-from engine.cells import Cell
-from engine.clock import periods_per_year_of
-from engine.data import load_bars
+from engine.compiled.arrays import Array
+from engine.compiled.memory import keep_freed_memory
+from engine.data.bars import Bars
+from engine.data.cells import Cell
+from engine.data.clock import periods_per_year_of
+from engine.data.load import load_bars
 from engine.errors import EngineError, ParameterError
 from engine.evaluate import measure_cell, reason, score_rows
-from engine.memory import keep_freed_memory
-from engine.metrics import N_METRICS, TAIL_METRICS
-from engine.rules import pack_rules
-from engine.sizing import volatility_scale
-from engine.strategy import Strategy
+from engine.metrics.catalogue import METRICS
+from engine.metrics.measure import N_METRICS, TAIL_METRICS
+from engine.simulator.account import Account, make_account
+from engine.simulator.rules import pack_rules
+from engine.simulator.sizing import volatility_scale
+from engine.strategies.base import Strategy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,9 +63,9 @@ def sweep(
 
     bars: one instrument, or several Bars with the same timestamps for a portfolio. params_table: a DataFrame, or any
     iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
-    engine.catalogue.METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
+    METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
     ulcer_index, alpha and beta a row costs less than half. periods_per_year: bars in a year; inferred from the bars
-    when None (engine.clock). n_jobs: threads, -1 for all cores; a plain Python strategy
+    when None (engine.data.clock). n_jobs: threads, -1 for all cores; a plain Python strategy
     holds the interpreter and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in
     all or None).
 

@@ -5,7 +5,7 @@ import sys
 
 def main() -> int:
     """Entry point of the console command."""
-    from optim.cli import main as run_command
+    from optim.cli.parser import main as run_command
 
     return run_command()
 

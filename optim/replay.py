@@ -8,8 +8,8 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.evaluate import Outcome
-from optim.plan import Plan
-from optim.workers import Pool
+from optim.problem.plan import Plan
+from optim.workers.pool import Pool
 
 
 class Replay(NamedTuple):

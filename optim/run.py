@@ -13,23 +13,23 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from optim.errors import SpecError, counted
-from optim.guard import sole_writer
-from optim.listener import Listener
-from optim.locks import owner
-from optim.lookahead import check_lookahead
-from optim.plan import Plan, make_plan
-from optim.provenance import git_state, versions
-from optim.record import Record, differences, load_record, open_record
+from optim.problem.lookahead import check_lookahead
+from optim.problem.plan import Plan, make_plan
+from optim.problem.provenance import git_state, versions
+from optim.record.guard import sole_writer
+from optim.record.locks import owner
+from optim.record.record import Record, differences, load_record, open_record
 from optim.report.console import Live, as_json, print_commands, print_summary
-from optim.secrets import mask, mask_uri
-from optim.spec import StudySpec
-from optim.study import Search
-from optim.summary import Summary, best_params_toml, summarise
-from optim.sweep import Sweep
+from optim.report.summary import Summary, best_params_toml, summarise
+from optim.search.events import Listener
+from optim.search.loop import Search
+from optim.search.sweep import Sweep
+from optim.spec.secrets import mask, mask_uri
+from optim.spec.study import StudySpec
 from optim.tracking.info import MirrorReport, Scalar, StudyInfo, StudyResult
 from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
 from optim.tracking.settings import MLflowSettings
-from optim.workers import Pool
+from optim.workers.pool import Pool
 
 EXIT_NO_WINNER = 1
 EXIT_INTERRUPTED = 130

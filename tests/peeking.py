@@ -32,12 +32,12 @@ HONEST = {
 }
 COMPILED = """
 from typing import NamedTuple
-from engine.arrays import Array
-from engine.bars import Bars
-from engine.indicators import sma
-from engine.jit import kernel
-from engine.signals import above
-from engine.strategy import strategy
+from engine.compiled.arrays import Array
+from engine.data.bars import Bars
+from engine.strategies.indicators import sma
+from engine.compiled.jit import kernel
+from engine.strategies.signals import above
+from engine.strategies.base import strategy
 
 class Params(NamedTuple):
     window: int = 20

@@ -1,1 +1,1 @@
-"""The built-in strategies, one file each: add a file and a search space, nothing else."""
+"""What is wanted at each bar: strategies, what they are made of, and where their code is."""

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine.catalogue import METRICS
+from engine.metrics.catalogue import METRICS
 from optim.errors import counted
-from optim.plan import Plan
-from optim.showcase import SHORT_DAYS
-from optim.summary import Summary
+from optim.problem.plan import Plan
+from optim.report.showcase import SHORT_DAYS
+from optim.report.summary import Summary
+from optim.search.scoring import is_feasible
 from optim.tracking.info import MirrorReport
-from optim.verdict import is_feasible
 
 # The metrics of the closing table, in this order, where the engine has them.
 SHOWN = (

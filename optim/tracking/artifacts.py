@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from optim.table import trials_frame
+from optim.record.table import trials_frame
 from optim.tracking.info import StudyInfo, StudyResult
 
 if TYPE_CHECKING:

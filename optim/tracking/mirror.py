@@ -19,10 +19,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from optim.interrupts import interrupts_held_back
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.settings import MLflowSettings, prepare_environment
 from optim.tracking.wire import Message, gathered, write_message
+from optim.workers.interrupts import interrupts_held_back
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from optim.errors import OptimError, TrackingError
-from optim.secrets import expand, mask
+from optim.spec.secrets import expand, mask
 from optim.tracking.limits import FULL_VALUES, MAX_PARAM, MAX_TAG, Fitted, fit_metrics, fit_text
 from optim.tracking.rows import PARENT_TAG, Point, user_name
 from optim.tracking.settings import DEFAULT_EXPERIMENT, DEFAULT_URI, MLflowSettings, absolute_uri

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from optim.secrets import mask
+from optim.spec.secrets import mask
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.projection import Projection
 from optim.tracking.settings import MLflowSettings

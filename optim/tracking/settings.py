@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from optim.errors import SpecError
-from optim.secrets import expand, mask_uri
+from optim.spec.secrets import expand, mask_uri
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"

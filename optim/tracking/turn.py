@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
 from optim.errors import TrackingError
-from optim.locks import SESSION_LOCKS, dialect, take_file_lock, take_session_lock
+from optim.record.locks import SESSION_LOCKS, dialect, take_file_lock, take_session_lock
 from optim.tracking.rows import user_name
 from optim.tracking.settings import MLflowSettings, with_driver
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import optuna
 import pytest
 
-from optim.record import open_record
+from optim.record.record import open_record
+from optim.serve.ui import Study, mlflow_links, open_dashboards
 from optim.tracking import MLflowSettings, StudyResult, sync
 from optim.tracking.links import study_link
-from optim.ui import Study, mlflow_links, open_dashboards
 from tests.tracking.builders import backtest, make_trials, study_info
 
 if TYPE_CHECKING:

@@ -17,18 +17,18 @@ import pandas as pd
 import pytest
 
 from engine import BacktestEngine, load_bars, sweep
-from engine.account import Account, make_account
 from engine.backtest import as_strategy
-from engine.bars import slice_bars
-from engine.catalogue import METRICS
-from engine.cells import Cell
 from engine.check import random_bars
-from engine.data import to_frame
+from engine.compiled.jit import config
+from engine.data.bars import slice_bars
+from engine.data.cells import Cell
+from engine.data.load import to_frame
 from engine.errors import DataError, EngineError, ParameterError, StrategyError
 from engine.evaluate import Outcome, evaluate
-from engine.jit import config
-from engine.portfolio import align
-from engine.strategy import load_strategy
+from engine.metrics.catalogue import METRICS
+from engine.simulator.account import Account, make_account
+from engine.simulator.portfolio import align
+from engine.strategies.base import load_strategy
 
 ROOT = Path(__file__).parents[2]
 PARAMS = {"fast_window": 5, "slow_window": 20}
@@ -297,18 +297,18 @@ def test_the_engine_imports_neither_optuna_mlflow_joblib_nor_optim():
 
 def test_the_light_modules_import_nothing_heavy():
     code = (
-        "import sys, engine, engine.account, engine.catalogue, engine.cells, engine.errors\n"
+        "import sys, engine, engine.account, engine.metrics.catalogue, engine.data.cells, engine.errors\n"
         "print([m for m in ('numpy', 'numba', 'pandas') if m in sys.modules])"
     )
     assert fresh(code) == "[]"
 
 
 def test_kernels_are_cached_by_the_sources_of_the_engine(tmp_path):
-    code = "from engine.jit import engine_hash, cache_root; print(cache_root(), engine_hash())"
+    code = "from engine.compiled.jit import engine_hash, cache_root; print(cache_root(), engine_hash())"
     folder, digest = fresh(code, OPTIM_CACHE_DIR=str(tmp_path)).split()
     assert folder == str(tmp_path)
     assert len(digest) == 16
-    use = "import numpy as np; from engine.indicators import roc; roc(np.ones(5), 2)"
+    use = "import numpy as np; from engine.strategies.indicators import roc; roc(np.ones(5), 2)"
     fresh(use, OPTIM_CACHE_DIR=str(tmp_path), NUMBA_DISABLE_JIT="0")
     assert [path.name for path in tmp_path.iterdir()] == [f"kernels-{digest}"]
     assert any(tmp_path.rglob("*.nbi"))
@@ -317,13 +317,13 @@ def test_kernels_are_cached_by_the_sources_of_the_engine(tmp_path):
 def test_a_users_kernel_is_cached_by_its_content(tmp_path):
     strategy = (
         "import numpy as np\nfrom typing import NamedTuple\n"
-        "from engine.jit import kernel\nfrom engine.strategy import strategy\n"
+        "from engine.compiled.jit import kernel\nfrom engine.strategies.base import strategy\n"
         "@kernel\ndef fill(n):\n    return np.full(n, {weight})\n"
         "class P(NamedTuple):\n    pass\n"
         "@strategy\ndef held(bars, p: P):\n    return fill(len(bars.close))\n"
     )
     code = (
-        "from engine.strategy import load_strategy; from engine.check import random_bars; import numpy as np\n"
+        "from engine.strategies.base import load_strategy; from engine.check import random_bars; import numpy as np\n"
         "s = load_strategy('mine.py:held'); b = random_bars(np.random.default_rng(0), 50)\n"
         "print(s.target(b, s.bind({})).mean())"
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.clock import check_periods_per_year, infer_periods_per_year, periods_per_year_of
+from engine.data.clock import check_periods_per_year, infer_periods_per_year, periods_per_year_of
 from engine.errors import ParameterError
 
 YEARS = ("2021-01-01", "2022-12-31")

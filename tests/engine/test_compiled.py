@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[2]
 OUTCOMES = """
 import json
 import numpy as np
-from engine.account import Account
-from engine.cells import Cell
+from engine.simulator.account import Account
+from engine.data.cells import Cell
 from engine.check import draw_params, random_bars
 from engine.evaluate import evaluate
-from engine.strategy import builtin_names, load_strategy
+from engine.strategies.base import builtin_names, load_strategy
 
 ACCOUNTS = (
     Account(fee_bps=10, slippage_bps=5),

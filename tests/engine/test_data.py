@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.data import content_hash, load_bars, to_frame
+from engine.data.load import content_hash, load_bars, to_frame
 from engine.errors import DataError
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.account import Account, make_account
-from engine.bars import Bars, make_bars
-from engine.catalogue import METRICS
-from engine.cells import Cell, split
+from engine.data.bars import Bars, make_bars
+from engine.data.cells import Cell, split
 from engine.errors import ParameterError, StrategyError
 from engine.evaluate import evaluate
-from engine.strategy import builtin_names, load_strategy
+from engine.metrics.catalogue import METRICS
+from engine.simulator.account import Account, make_account
+from engine.strategies.base import builtin_names, load_strategy
 
 PARAMS = {"fast_window": 5, "slow_window": 20}
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.bars import Bars
 from engine.check import check_strategy, draw_params, random_bars
-from engine.data import load_bars
+from engine.data.bars import Bars
+from engine.data.load import load_bars
 from engine.errors import StrategyError
-from engine.lookahead import probe_lookahead, shortened
-from engine.strategy import builtin_names, load_strategy
+from engine.strategies.base import builtin_names, load_strategy
+from engine.strategies.lookahead import probe_lookahead, shortened
 from tests.peeking import HONEST, PEEKING, source
 
 DATA = Path(__file__).parents[2] / "studies" / "data"

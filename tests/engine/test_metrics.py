@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.backtest import BacktestEngine, BacktestResult
-from engine.catalogue import METRICS, RATIO_LIMIT
-from engine.data import load_bars
-from engine.jit import kernel
-from engine.metrics import N_METRICS, as_metrics, drawdowns, measure
-from engine.orders import EXIT_REASON, N_TRADE, OPEN, PNL
-from engine.simulate import Run
-from engine.sums import ROOM, products_around, squares_around, sum_of, sum_returns
-from engine.tails import alpha_beta, quantiles
+from engine.compiled.jit import kernel
+from engine.compiled.sums import ROOM, products_around, squares_around, sum_of, sum_returns
+from engine.data.load import load_bars
+from engine.metrics.catalogue import METRICS, RATIO_LIMIT
+from engine.metrics.measure import N_METRICS, as_metrics, drawdowns, measure
+from engine.metrics.tails import alpha_beta, quantiles
+from engine.simulator.orders import EXIT_REASON, N_TRADE, OPEN, PNL
+from engine.simulator.simulate import Run
 
 IBM = Path(__file__).parents[2] / "studies" / "data" / "ibm_1d.csv"
 DAY = 86_400_000_000_000

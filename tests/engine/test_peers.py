@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.account import Account
-from engine.data import load_bars, to_frame
-from engine.metrics import metrics_of
-from engine.orders import SIZE
-from engine.rules import pack_rules
-from engine.simulate import Run, simulate
-from engine.sizing import NO_SCALE
-from engine.strategy import load_strategy
+from engine.data.load import load_bars, to_frame
+from engine.metrics.measure import metrics_of
+from engine.simulator.account import Account
+from engine.simulator.orders import SIZE
+from engine.simulator.rules import pack_rules
+from engine.simulator.simulate import Run, simulate
+from engine.simulator.sizing import NO_SCALE
+from engine.strategies.base import load_strategy
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what the peers deprecate is theirs

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.catalogue import METRICS, RATIO_LIMIT
-from engine.metrics import as_metrics, measure
-from engine.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, N_TRADE, PNL, SIZE
-from engine.pooling import over_cells
-from engine.simulate import Run
+from engine.metrics.catalogue import METRICS, RATIO_LIMIT
+from engine.metrics.measure import as_metrics, measure
+from engine.metrics.pooling import over_cells
+from engine.simulator.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, N_TRADE, PNL, SIZE
+from engine.simulator.simulate import Run
 
 DAY = 86_400_000_000_000
 PNLS = st.lists(st.integers(-9, 9).map(float), max_size=6)

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
 
-from engine.bars import Bars, make_bars
-from engine.indicators import sma
-from engine.signals import above, mean_above
-from engine.strategy import builtin_names, load_strategy
+from engine.data.bars import Bars, make_bars
+from engine.strategies.base import builtin_names, load_strategy
+from engine.strategies.indicators import sma
+from engine.strategies.signals import above, mean_above
 from tests import exact
 
 EXAMPLES = 15 if config.DISABLE_JIT else 40

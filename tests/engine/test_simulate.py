@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
 
-from engine.account import Account
-from engine.arrays import Array
-from engine.bars import Bars, make_bars
+from engine.compiled.arrays import Array
+from engine.compiled.jit import kernel
+from engine.data.bars import Bars, make_bars
 from engine.evaluate import run_portfolio
-from engine.jit import kernel
-from engine.metrics import metrics_of
-from engine.orders import (
+from engine.metrics.measure import metrics_of
+from engine.simulator.account import Account
+from engine.simulator.orders import (
     CASH,
     EXIT_PRICE,
     EXIT_REASON,
@@ -31,9 +31,9 @@ from engine.orders import (
     TRADE_FEES,
     Books,
 )
-from engine.rules import pack_rules, unpack_rules
-from engine.simulate import Run, is_plain, note_turns, play, play_plain, simulate
-from engine.sizing import volatility_scale
+from engine.simulator.rules import pack_rules, unpack_rules
+from engine.simulator.simulate import Run, is_plain, note_turns, play, play_plain, simulate
+from engine.simulator.sizing import volatility_scale
 from tests.naive import Simulator
 
 EXAMPLES = 60 if config.DISABLE_JIT else 400

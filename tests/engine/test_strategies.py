@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.account import Account
-from engine.cells import Cell
 from engine.check import check_strategy, draw_params, random_bars
+from engine.data.cells import Cell
 from engine.errors import StrategyError
 from engine.evaluate import evaluate
-from engine.indicators import sma
-from engine.signals import above, mean_above
-from engine.strategy import builtin_names, load_strategy
+from engine.simulator.account import Account
+from engine.strategies.base import builtin_names, load_strategy
+from engine.strategies.indicators import sma
+from engine.strategies.signals import above, mean_above
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
 
@@ -70,7 +70,7 @@ BAD = """
 import itertools
 import numpy as np
 from typing import NamedTuple
-from engine.strategy import strategy
+from engine.strategies.base import strategy
 
 class Params(NamedTuple):
     shift: int = 1

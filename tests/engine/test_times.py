@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data import load_bars
+from engine.data.load import load_bars
 from engine.errors import DataError
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from optim.listener import Listener
-from optim.plan import make_plan
-from optim.record import open_record
+from optim.problem.plan import make_plan
+from optim.record.record import open_record
 from optim.run import make_pool
-from optim.spec import StudySpec, load_spec
-from optim.study import Search
-from optim.sweep import Sweep
+from optim.search.events import Listener
+from optim.search.loop import Search
+from optim.search.sweep import Sweep
+from optim.spec.study import StudySpec, load_spec
 from optim.tracking import LiveTrial
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from optim.cli import main
+from optim.cli.parser import main
 from tests.optim.studies import IBM, SPACE, load, run_here, write_study
 
 INT = {"type": "int", "low": 1, "high": 9}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from optim.cli import main
+from optim.cli.parser import main
 from tests.optim.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
 
 INT = {"type": "int", "low": 1, "high": 2}
@@ -200,9 +200,9 @@ def test_a_strategy_is_one_file_and_one_toml_as_the_readme_has_them(tmp_path: Pa
 
 
 def test_every_built_in_strategy_can_be_named(tmp_path: Path) -> None:
-    from engine.strategy import builtin_names
-    from optim.plan import make_plan
-    from optim.spec import load_spec
+    from engine.strategies.base import builtin_names
+    from optim.problem.plan import make_plan
+    from optim.spec.study import load_spec
 
     for name in builtin_names():
         paths = [str(IBM), str(IBM.with_name("aapl_1d.csv"))]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from optim.cli import main
+from optim.cli.parser import main
 from tests import servers
 from tests.optim.studies import ROOT, essence, load, run_here, write_study
 from tests.survival.test_coordinator import alive, gated_study, pids, recorded
@@ -144,6 +144,6 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: p
     address = f"tcp://127.0.0.1:{servers.free_port()}"
     path = write_study(tmp_path, parallel={"backend": "dask", "address": address})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optim.cluster._CONNECT_SECONDS", 1)
+        patch.setattr("optim.workers.cluster._CONNECT_SECONDS", 1)
         assert main(["run", str(path)]) == 2
     assert f"[parallel] address = '{address}': no Dask scheduler answers" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from optim.table import trials_frame
+from optim.record.table import trials_frame
 from tests.optim.studies import IBM, command, load, run_here, write_study
 
 

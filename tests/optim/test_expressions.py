@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optim.expressions import NUMBER, TEXT, ExpressionError, parse, violation
+from optim.spec.expressions import NUMBER, TEXT, ExpressionError, parse, violation
 
 NUMBERS = st.floats(-1e6, 1e6)
 

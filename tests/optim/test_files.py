@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optim.cli import main
+from optim.cli.parser import main
 from optim.errors import RecordError
-from optim.files import MLFLOW, OPTUNA, foreign_database, foreign_journal, foreign_table
-from optim.guard import sole_writer
-from optim.record import load_record, open_record, study_names
+from optim.record.files import MLFLOW, OPTUNA, foreign_database, foreign_journal, foreign_table
+from optim.record.guard import sole_writer
+from optim.record.record import load_record, open_record, study_names
 from tests.optim.studies import IBM, load, run_here, write_study
 
 Snapshot = dict[str, tuple[int, bytes | str]]
@@ -290,7 +290,7 @@ def test_the_data_are_no_target_of_an_export(suffix: str, tmp_path: Path, capsys
 
 
 def test_an_export_of_no_trial_has_the_columns_that_every_table_has(tmp_path: Path) -> None:
-    from optim.table import is_trials_table, trials_frame
+    from optim.record.table import is_trials_table, trials_frame
 
     frame = trials_frame([])
     assert len(frame) == 0

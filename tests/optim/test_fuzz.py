@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optim.cli import main
+from optim.cli.parser import main
 from tests.optim.studies import IBM
 
 N_BARS = 60

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optim.gate import Gate, gate
-from optim.optuna_page import SocketServer
+from optim.serve.gate import Gate, gate
+from optim.serve.optuna_page import SocketServer
 
 TOKEN = "the-token-of-this-test"
 LARGE = bytes(range(256)) * 20_000

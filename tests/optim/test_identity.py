@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.source import code_hashes, meaning_hash
+from engine.strategies.source import code_hashes, meaning_hash
 from optim.errors import CodeChangedError
-from optim.plan import Plan, make_plan
-from optim.record import differences, open_record
+from optim.problem.plan import Plan, make_plan
+from optim.record.record import differences, open_record
 from optim.run import make_pool
-from optim.spec import load_spec, with_start
+from optim.spec.study import load_spec, with_start
 from tests.optim.studies import ROOT, command, essence, load, run_here, write_study
 
 MINE = '''
@@ -88,12 +88,12 @@ def test_code_that_means_something_else_has_another_hash(one: str, other: str, t
 
 
 @pytest.mark.parametrize(
-    "module", ["indicators", "signals", "simulate", "metrics", "sizing", "strategies/ma_crossover"]
+    "module", ["strategies/signals", "simulator/simulate", "metrics/measure", "strategies/built_in/ma_crossover"]
 )
 def test_a_built_in_strategy_stands_on_the_engine(module: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "engine", tmp_path / "engine")
     script = (
-        "from engine.source import ENGINE, code_hashes\n"
+        "from engine.strategies.source import ENGINE, code_hashes\n"
         "print(code_hashes([ENGINE / 'strategies' / 'ma_crossover.py', ENGINE / 'evaluate.py']))"
     )
 

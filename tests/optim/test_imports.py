@@ -19,12 +19,12 @@ def loaded(statement: str) -> set[str]:
     [
         ("import engine", {"optuna", "mlflow", "joblib", "optim", "numba", "pandas", "matplotlib"}),
         ("import engine.evaluate", {"optuna", "mlflow", "joblib", "optim", "matplotlib"}),
-        ("import optim.spec", {"optuna", "mlflow", "joblib", "numba", "pandas", "matplotlib"}),
+        ("import optim.spec.study", {"optuna", "mlflow", "joblib", "numba", "pandas", "matplotlib"}),
         ("import optim.tracking", {"mlflow", "numba", "pandas", "joblib", "matplotlib"}),
-        ("import optim.workers", {"optuna", "mlflow", "rich", "matplotlib"}),
+        ("import optim.workers.pool", {"optuna", "mlflow", "rich", "matplotlib"}),
         ("import optim.run", {"mlflow", "matplotlib"}),
         (
-            "import contextlib, optim.cli\nwith contextlib.suppress(SystemExit):\n    optim.cli.main(['--help'])",
+            "import contextlib as c\nfrom optim.cli.parser import main\nwith c.suppress(SystemExit):\n    main(['--help'])",
             {"optuna", "mlflow", "joblib", "numba", "pandas", "rich", "matplotlib"},
         ),
     ],

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from optim.cli import main
-from optim.lookahead import check_lookahead, probe_points, searched_bars
-from optim.plan import make_plan
-from optim.record import SPEC
-from optim.spec import load_spec
+from optim.cli.parser import main
+from optim.problem.lookahead import check_lookahead, probe_points, searched_bars
+from optim.problem.plan import make_plan
+from optim.record.record import SPEC
+from optim.spec.study import load_spec
 from tests.optim.studies import IBM, load, write_study
 from tests.peeking import HONEST, PEEKING, source
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.catalogue import METRICS
-from engine.pooling import combine
+from engine.metrics.catalogue import METRICS
+from engine.metrics.pooling import combine
 from optim.errors import SpecError
-from optim.objective import build_objective
-from optim.spec import load_spec
+from optim.problem.objective import build_objective
+from optim.spec.study import load_spec
 from tests.optim.studies import write_study
 
 

@@ -9,9 +9,9 @@ import optuna
 import pytest
 
 from optim.errors import SpecError
-from optim.proposals import Proposer
-from optim.samplers import make_pruner, make_sampler
-from optim.spec import load_spec
+from optim.search.proposals import Proposer
+from optim.search.samplers import make_pruner, make_sampler
+from optim.spec.study import load_spec
 from tests.optim.studies import write_study
 
 SAMPLERS = [

@@ -10,9 +10,9 @@ import optuna
 import pytest
 
 from optim.errors import RecordError
-from optim.guard import sole_writer
-from optim.journal import GroupingStorage
-from optim.record import load_record, open_record, study_names
+from optim.record.guard import sole_writer
+from optim.record.journal import GroupingStorage
+from optim.record.record import load_record, open_record, study_names
 from tests.optim.studies import essence, load, run_here, write_study
 
 

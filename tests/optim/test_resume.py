@@ -33,9 +33,9 @@ SPACES: dict[str, dict[str, Any]] = {
 }
 STRATEGY = """
 from typing import NamedTuple
-from engine.bars import Bars
-from engine.signals import mean_above
-from engine.strategy import strategy
+from engine.data.bars import Bars
+from engine.strategies.signals import mean_above
+from engine.strategies.base import strategy
 
 class Params(NamedTuple):
     fast_window: int = 10

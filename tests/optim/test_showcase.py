@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from optim.plan import make_plan
+from optim.problem.plan import make_plan
+from optim.report.showcase import Showcase, show_winner
 from optim.run import make_pool
-from optim.showcase import Showcase, show_winner
-from optim.spec import load_spec
-from optim.tasks import run_task
+from optim.spec.study import load_spec
+from optim.workers.tasks import run_task
 from tests.optim.studies import IBM, write_study
 
 POINT = {"fast_window": 14, "slow_window": 153}

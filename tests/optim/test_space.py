@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optim.errors import SpecError
-from optim.space import Parameter, SearchSpace
-from optim.space_table import parse_space
+from optim.spec.space import Parameter, SearchSpace
+from optim.spec.space_table import parse_space
 
 units = st.floats(0, 1, exclude_max=True)
 

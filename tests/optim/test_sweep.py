@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from optim.spec import StudySpec, load_spec
-from optim.sweep import sweep_points
+from optim.search.sweep import sweep_points
+from optim.spec.study import StudySpec, load_spec
 from tests.optim.studies import essence, run_here, write_study
 
 NONE = {"pruner": None}
@@ -56,7 +56,7 @@ def test_a_sweep_finds_what_the_loop_finds(name: str, tmp_path: Path, monkeypatc
 def test_workers_and_interruptions_change_nothing(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("optim.sweep.BATCH_SIZE", 8)
+    monkeypatch.setattr("optim.search.sweep.BATCH_SIZE", 8)
     rows: list[Any] = []
     for folder, n_jobs in (("whole", 1), ("parts", 2)):
         (tmp_path / folder).mkdir()
@@ -65,7 +65,7 @@ def test_workers_and_interruptions_change_nothing(
         )
         if folder == "parts":
             assert run_here(path, stop_after=2)[0] == "interrupted"
-            monkeypatch.setattr("optim.workers._INLINE_SECONDS", 0.0)
+            monkeypatch.setattr("optim.workers.pool._INLINE_SECONDS", 0.0)
         reason, trials = run_here(path)
         assert reason == "budget spent"
         rows.append([(*row[:6], row[7]) for row in essence(trials)])

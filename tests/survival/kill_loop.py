@@ -21,13 +21,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from optim.guard import sole_writer
-from optim.listener import Listener
-from optim.plan import Plan, make_plan
-from optim.record import load_record, open_record
+from optim.problem.plan import Plan, make_plan
+from optim.record.guard import sole_writer
+from optim.record.record import load_record, open_record
 from optim.run import make_pool
-from optim.spec import load_spec
-from optim.study import Search
+from optim.search.events import Listener
+from optim.search.loop import Search
+from optim.spec.study import load_spec
 from tests.optim.studies import essence, run_here, write_study
 
 STUDY: dict[str, Any] = {

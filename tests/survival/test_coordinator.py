@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from optim.cli import main
+from optim.cli.parser import main
 from optim.errors import RecordError
-from optim.guard import sole_writer
-from optim.locks import owner
-from optim.plan import make_plan
-from optim.record import open_record
-from optim.spec import load_spec
+from optim.problem.plan import make_plan
+from optim.record.guard import sole_writer
+from optim.record.locks import owner
+from optim.record.record import open_record
+from optim.spec.study import load_spec
 from tests import servers
 from tests.optim.studies import ROOT, essence, load, run_here, write_study
 from tests.tracking.builders import poll
@@ -199,7 +199,8 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o055)
     code = (
-        "import os, optuna, sqlalchemy\nfrom optim.guard import sole_writer\nfrom optim.errors import RecordError\n"
+        "import os, optuna, sqlalchemy\nfrom optim.record.guard import sole_writer\n"
+        "from optim.errors import RecordError\n"
         "if os.geteuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"  # root is not bound by permissions
         f"try:\n    sole_writer({str(locked / 'optuna.journal')!r}, 's').__enter__()\n"
         "except RecordError as error:\n    print(error)\n"

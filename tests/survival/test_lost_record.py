@@ -11,15 +11,15 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
-from optim.cli import main
+from optim.cli.parser import main
 from optim.errors import RecordError
-from optim.guard import sole_writer
-from optim.listener import Listener
-from optim.plan import make_plan
-from optim.record import load_record, open_record
+from optim.problem.plan import make_plan
+from optim.record.guard import sole_writer
+from optim.record.record import load_record, open_record
 from optim.run import make_pool
-from optim.spec import load_spec
-from optim.study import Search
+from optim.search.events import Listener
+from optim.search.loop import Search
+from optim.spec.study import load_spec
 from tests.optim.studies import essence, run_here, write_study
 
 Damage = Callable[[Path], object]
@@ -157,7 +157,7 @@ def test_an_entry_that_another_process_spoils_while_the_study_runs_is_named(tmp_
 
 
 def test_a_rescued_study_of_several_objectives_keeps_its_directions_and_names(tmp_path: Path) -> None:
-    from optim.rescue import keep, rescue
+    from optim.record.rescue import keep, rescue
 
     storage = str(tmp_path / "a.journal")
     record = open_record(storage, "s", ["maximize", "minimize"], {"a": 1}, {}, ["one", "two"])

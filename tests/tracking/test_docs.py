@@ -117,7 +117,7 @@ def test_mlflow_ui_command_serves(tmp_path: Path, empty_database: Path) -> None:
 
 
 def test_optim_commands_exist() -> None:
-    from optim.cli import build_parser
+    from optim.cli.parser import build_parser
 
     verbs = re.findall(r"python -m optim (\w+) study\.toml", PAGE)
     assert {"run", "sync", "ui"} <= set(verbs)

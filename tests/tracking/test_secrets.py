@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optim.cli import main
+from optim.cli.parser import main
 from optim.errors import SpecError
-from optim.plan import make_plan
-from optim.record import open_record
+from optim.problem.plan import make_plan
+from optim.record.record import open_record
 from optim.run import study_info
-from optim.secrets import expand, mask, mask_uri
-from optim.spec import load_spec
+from optim.spec.secrets import expand, mask, mask_uri
+from optim.spec.study import load_spec
 from optim.tracking import MLflowSettings, settings_from
 from tests.optim.studies import write_study
 

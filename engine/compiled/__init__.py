@@ -1,0 +1,1 @@
+"""How Python becomes machine code: the compiler's options, caches, array types, sums and comparisons."""

@@ -1,0 +1,1 @@
+"""What is traded: bars, read from files, with their times, their clock and their cells."""

@@ -1,0 +1,134 @@
+"""Metrics that cost more than the others: quantiles, regression on buying and holding, depth under water."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.compiled.arrays import Array
+from engine.compiled.jit import inner, kernel
+from engine.compiled.sums import ROOM, products_around, squares_around, sum_of
+
+TAIL = 0.05  # share of the returns
+
+
+class Tail(NamedTuple):
+    """A quantile of the returns, and the mean of what lies beyond it."""
+
+    edge: float
+    beyond: float
+
+
+@kernel
+def quantiles(returns: Array) -> tuple[Tail, Tail]:
+    """The 5 % and the 95 % quantile of returns of shape (n_bars,)."""
+    room = np.empty(len(returns) + 1)
+    low = tail(returns, 1.0, room)
+    high = tail(returns, -1.0, room)
+    return low, Tail(-high.edge, -high.beyond)
+
+
+@inner
+def tail(values: Array, sign: float, room: Array) -> Tail:
+    """Quantile of sign * values with linear interpolation (numpy's default) and mean of the worst (empyrical's).
+
+    room: scratch, one longer than values. Only what may lie in the tail is sorted out; a sample says what may.
+    """
+    n = len(values)
+    position = TAIL * (n - 1)
+    k = int(position)
+    m = select_below(values, sign, likely_bound(values, sign, room), room)
+    if m < min(k + 2, n):
+        m = select_below(values, sign, math.inf, room)
+    _select(room, 0, m - 1, k)
+    total = 0.0
+    for i in range(k + 1):
+        total += room[i]
+    edge = room[k]
+    if k + 1 < n:
+        above = room[k + 1]
+        for i in range(k + 2, m):
+            above = min(above, room[i])
+        edge += (above - edge) * (position - k)
+    return Tail(edge, total / (k + 1))
+
+
+@inner
+def likely_bound(values: Array, sign: float, room: Array) -> float:
+    """What a little more than the tail of sign * values probably lies below, from some of them."""
+    m = 0
+    for i in range(0, len(values), max(len(values) // 64, 1)):
+        room[m] = sign * values[i]
+        m += 1
+    k = min(int(1.6 * TAIL * m) + 3, m - 1)
+    _select(room, 0, m - 1, k)
+    return float(room[k])
+
+
+@inner
+def select_below(values: Array, sign: float, bound: float, room: Array) -> int:
+    """Copy sign * values up to `bound` to the front of `room`; returns how many. Without a branch to mispredict."""
+    m = 0
+    for i in range(len(values)):
+        value = sign * values[i]
+        room[m] = value
+        m += value <= bound
+    return m
+
+
+@inner
+def _select(values: Array, left: int, right: int, k: int) -> None:
+    """Hoare's quickselect: afterwards values[:k] <= values[k] <= values[k + 1:]."""
+    while left < right:
+        pivot = values[(left + right) // 2]
+        i, j = left, right
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            right = j
+        elif k >= i:
+            left = i
+        else:
+            return
+
+
+@kernel
+def alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[float, float]:
+    """Regression on the close-to-close returns of the instrument, from the second bar on (empyrical's convention)."""
+    n = len(close) - 1
+    own, market, later, earlier, room = returns[1:], np.empty(n), close[1:], close[:-1], np.empty(ROOM)
+    for i in range(n):
+        market[i] = later[i] / earlier[i] - 1.0
+    mean_market, mean_own = sum_of(market, room) / n, sum_of(own, room) / n
+    variance = squares_around(market, mean_market, room)
+    if variance == 0.0:
+        return math.nan, math.nan
+    beta = products_around(market, mean_market, own, mean_own, room) / variance
+    daily = 1.0 + mean_own - beta * mean_market
+    return compounded(math.log(daily) * periods_per_year) if daily > 0.0 else math.nan, beta
+
+
+@inner
+def compounded(log_growth: float) -> float:
+    """exp(log_growth) - 1; NaN beyond a float, where plain Python raises and compiled code is infinite."""
+    return math.exp(log_growth) - 1.0 if log_growth < 700.0 else math.nan
+
+
+@inner
+def ulcer_index(equity: Array, initial_cash: float) -> float:
+    """Root mean square of equity / highest equity so far - 1."""
+    peak, squares = initial_cash, 0.0
+    for t in range(len(equity)):
+        peak = max(peak, equity[t])
+        depth = equity[t] / peak - 1.0
+        squares += depth * depth
+    return math.sqrt(squares / len(equity))

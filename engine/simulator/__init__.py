@@ -1,0 +1,1 @@
+"""What a target exposure does to an account: orders, exits, costs, sizing, portfolios."""

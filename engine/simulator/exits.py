@@ -1,0 +1,130 @@
+"""What ends a position inside a bar, what holding it costs, and ruin."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from engine.compiled.arrays import Array
+from engine.compiled.jit import inner
+from engine.compiled.tolerance import TOLERANCE, exceeds
+from engine.simulator.account import Rules
+from engine.simulator.orders import (
+    CASH,
+    ENTRY_QUANTITY,
+    ENTRY_VALUE,
+    EXTREME,
+    FINANCING,
+    FLOW,
+    MARGIN,
+    N_TRADES,
+    PNL,
+    QUANTITY,
+    RUIN,
+    STOP,
+    TAKE,
+    TRAIL,
+    Books,
+    close_position,
+    market_price,
+    record_trade,
+)
+
+
+class Levels(NamedTuple):
+    """Where a position is closed inside a bar. Off is 0 below and infinity above.
+
+    A low at or below `lower`, or a high at or above `upper`, touches a level: these two are the levels widened by the
+    tolerance, so that 110 touches 100 * 1.1, which is 110.00000000000001 as a float.
+    """
+
+    lower: float
+    upper: float
+    stop: float  # the levels themselves, where the fills are
+    take: float
+    reason: float  # why at the stop
+
+
+@inner
+def exit_levels(state: Array, margin: float, rules: Rules) -> Levels:
+    """The levels of the position that is held. margin: the maintenance margin, 0 where it is judged elsewhere.
+
+    For a long position the stop is the lower level, for a short one the upper.
+    """
+    quantity = state[QUANTITY]
+    if quantity == 0.0:
+        return Levels(0.0, math.inf, 0.0, math.inf, STOP)
+    entry = state[ENTRY_VALUE] / abs(state[ENTRY_QUANTITY])
+    side = 1.0 if quantity > 0.0 else -1.0
+    stop, reason = (0.0, STOP) if side > 0.0 else (math.inf, STOP)
+    take = math.inf if side > 0.0 else 0.0
+    if rules.stop > 0.0:
+        stop = entry * (1.0 - side * rules.stop)
+    if rules.trail > 0.0:
+        level = state[EXTREME] * (1.0 - side * rules.trail)
+        if exceeds(level * side, stop * side, level):
+            stop, reason = level, TRAIL
+    if margin > 0.0:
+        level = -state[CASH] / (quantity * (1.0 - side * margin))
+        if exceeds(level * side, stop * side, level):
+            stop, reason = level, MARGIN
+    if rules.take_profit > 0.0:
+        take = entry * (1.0 + side * rules.take_profit)
+    lower, upper = (stop, take) if side > 0.0 else (take, stop)
+    return Levels(lower * (1.0 + TOLERANCE), upper * (1.0 - TOLERANCE), stop, take, reason)
+
+
+@inner
+def leave(t: int, open_: float, worst: float, levels: Levels, books: Books, rules: Rules) -> None:
+    """Close a position whose bar touched one of its levels: gaps at the open, the stop before the take-profit.
+
+    worst: the low of the bar for a long position, the high for a short one.
+    A stop is a market order; a take-profit is a limit order and pays neither slippage nor spread.
+    """
+    quantity = books.state[QUANTITY]
+    long = quantity > 0.0
+    if (open_ <= levels.lower) if long else (open_ >= levels.upper):
+        close_position(t, market_price(-quantity, open_, rules), levels.reason, books, rules)
+    elif (open_ >= levels.upper) if long else (open_ <= levels.lower):
+        close_position(t, open_, TAKE, books, rules)
+    elif (worst <= levels.lower) if long else (worst >= levels.upper):
+        close_position(t, market_price(-quantity, levels.stop, rules), levels.reason, books, rules)
+    else:
+        close_position(t, levels.take, TAKE, books, rules)
+
+
+@inner
+def charge(close: float, debt: float, books: Books, rules: Rules) -> None:
+    """Borrowing and funding for one bar; debt: the borrowed cash that this position bears the interest of."""
+    quantity = books.state[QUANTITY]
+    borrowed = max(-quantity * close, 0.0) + debt
+    cost = rules.borrow * borrowed + rules.funding * quantity * close
+    books.state[FLOW] -= cost
+    books.state[CASH] -= cost
+    books.state[FINANCING] += cost
+
+
+@inner
+def track_extreme(high: float, low: float, state: Array) -> None:
+    """Note the best price seen since the entry; the trailing stop of the next bar hangs on it."""
+    if state[QUANTITY] > 0.0:
+        state[EXTREME] = max(state[EXTREME], high)
+    else:
+        state[EXTREME] = min(state[EXTREME], low)
+
+
+@inner
+def write_off(t: int, close: float, books: Books) -> None:
+    """Ruin: the broker takes the position at the close, and bears what is missing."""
+    quantity = books.state[QUANTITY]
+    if quantity != 0.0:
+        books.state[CASH] += quantity * close
+        record_trade(t, RUIN, quantity * close, books)
+
+
+@inner
+def forgive_debt(books: Books) -> None:
+    """An account ends at zero, never below: the last trade loses no more than there was."""
+    if books.state[CASH] < 0.0:
+        books.trades[int(books.state[N_TRADES]) - 1, PNL] -= books.state[CASH]
+        books.state[CASH] = 0.0

@@ -1,0 +1,238 @@
+"""Orders: how much is traded, at what price and for what fee. docs/engine.md states each rule in words."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from engine.compiled.arrays import Array
+from engine.compiled.jit import inner
+from engine.simulator.account import Rules
+
+# The state of a position lives in one small float array with named slots: numba compiles that several times faster than
+# a record or a tuple, and counts one reference for it. First the account, then what is held and the sums of the round
+# trip (flat to flat) it belongs to.
+CASH, TOTAL_FEES, TRADED, FINANCING, N_TRADES = range(5)
+WHICH, HELD, WORKING, QUANTITY, SINCE, EXTREME, FLOW, FEES, ENTRY_QUANTITY, ENTRY_VALUE, EXIT_VALUE = range(5, 16)
+N_STATE = 16
+SHRINK, GROW, BOTH = 0.0, 1.0, 2.0
+# A row of the table of trades.
+TRADE_COLUMNS = (
+    "instrument", "entry_bar", "exit_bar", "entry_price", "exit_price", "size", "pnl", "fees", "exit_reason",
+)  # fmt: skip
+INSTRUMENT, ENTRY_BAR, EXIT_BAR, ENTRY_PRICE, EXIT_PRICE, SIZE, PNL, TRADE_FEES, EXIT_REASON = range(9)
+N_TRADE = 9
+EXIT_REASONS = (
+    "signal", "stop_loss", "take_profit", "trailing_stop", "max_holding_bars", "margin_call", "max_drawdown_stop",
+    "ruin", "open",
+)  # fmt: skip
+# Floats, because numba compiles a kernel anew for every integer constant it is called with.
+SIGNAL, STOP, TAKE, TRAIL, TIME, MARGIN, DRAWDOWN, RUIN, OPEN = map(float, range(9))
+
+
+class Books(NamedTuple):
+    """The state an order changes."""
+
+    state: Array  # (N_STATE,)
+    trades: Array  # (room, N_TRADE), of which the first state[N_TRADES] rows are filled
+
+
+class Moment(NamedTuple):
+    """When and where an order is filled."""
+
+    t: int
+    price: float
+    volume: float  # of the bar
+    scale: float  # exposure per unit of target, from the volatility
+    others: float  # net value of the other positions
+    gross_others: float  # their gross value
+
+
+LOT_TOLERANCE = 1e-9  # of a lot: 0.3 / 0.1 is 2.9999999999999996
+
+
+@inner
+def fee_of(value: float, rules: Rules) -> float:
+    """The fee of a fill of this value."""
+    return max(rules.min_fee, rules.fixed_fee + rules.fee * value)
+
+
+@inner
+def affordable(budget: float, paid: float, rules: Rules) -> float:
+    """The quantity that costs `budget` at the fill price `paid`, its fee included."""
+    quantity = (budget - rules.fixed_fee) / (paid * (1.0 + rules.fee))
+    if rules.fixed_fee + rules.fee * quantity * paid < rules.min_fee:
+        quantity = (budget - rules.min_fee) / paid
+    return max(quantity, 0.0)
+
+
+@inner
+def wanted_quantity(target: float, paid: float, equity: float, at: Moment, rules: Rules) -> float:
+    """The quantity (not negative) that the target asks for at the fill price `paid`."""
+    room = max(rules.leverage * equity - at.gross_others, 0.0)
+    weight = abs(target)
+    if rules.risk > 0.0:
+        loss = loss_at_stop(target, paid, rules)
+        quantity = min(weight * rules.risk * max(equity, 0.0) / loss, affordable(room, paid, rules))
+    else:
+        budget = weight * equity * at.scale
+        if rules.fraction > 0.0:
+            budget = weight * equity * rules.fraction
+        elif rules.cash > 0.0:
+            budget = weight * rules.cash
+        quantity = affordable(min(budget, room), paid, rules)
+    return whole_lots(quantity, rules)
+
+
+@inner
+def loss_at_stop(target: float, paid: float, rules: Rules) -> float:
+    """What one unit bought or sold short at `paid` loses when it is stopped out, proportional costs included."""
+    stop = rules.stop if rules.stop > 0.0 else rules.trail
+    if rules.trail > 0.0:
+        stop = min(stop, rules.trail)
+    if target > 0.0:
+        return paid * (1.0 + rules.fee) - paid * (1.0 - stop) * (1.0 - rules.slip) * (1.0 - rules.fee)
+    return paid * (1.0 + stop) * (1.0 + rules.slip) * (1.0 + rules.fee) - paid * (1.0 - rules.fee)
+
+
+@inner
+def whole_lots(quantity: float, rules: Rules) -> float:
+    """Round down to a multiple of the lot size."""
+    if rules.lot == 0.0:
+        return quantity
+    return math.floor(quantity / rules.lot + LOT_TOLERANCE) * rules.lot
+
+
+@inner
+def is_due(t: int, state: Array, rules: Rules) -> bool:
+    """Whether an order may be needed although the target has not changed."""
+    if state[WORKING] > 0.0:
+        return True
+    held_long = rules.max_bars > 0.0 and t - state[SINCE] >= rules.max_bars
+    return state[QUANTITY] != 0.0 and (rules.band > 0.0 or held_long)
+
+
+@inner
+def follow(target: float, at: Moment, phase: float, books: Books, rules: Rules) -> None:
+    """Bring a position to its target. phase: SHRINK sends only orders that free cash, GROW the others, BOTH any.
+
+    A target of 0 or of the other sign closes the position; the other side is opened with what is left.
+    """
+    state = books.state
+    quantity = state[QUANTITY]
+    if quantity * target > 0.0 and rules.max_bars > 0.0 and at.t - state[SINCE] >= rules.max_bars:
+        state[HELD] = target
+        close_position(at.t, market_price(-quantity, at.price, rules), TIME, books, rules)
+        return
+    if quantity != 0.0 and quantity * target <= 0.0:
+        if phase == GROW:
+            return
+        state[HELD] = target
+        send(-quantity, at, books, rules)
+        if target != 0.0:
+            state[WORKING] = 1.0
+    if target == 0.0:
+        state[HELD] = 0.0
+    elif state[QUANTITY] * target >= 0.0:
+        resize(target, at, phase, books, rules)
+
+
+@inner
+def resize(target: float, at: Moment, phase: float, books: Books, rules: Rules) -> None:
+    """Bring a position that is flat, or already on the target's side, to the target's size."""
+    state = books.state
+    quantity = state[QUANTITY]
+    side = 1.0 if target > 0.0 else -1.0
+    equity = books.state[CASH] + at.others + quantity * at.price
+    wanted = wanted_quantity(target, market_price(side, at.price, rules), equity, at, rules)
+    shrinks = wanted < abs(quantity)
+    if phase != BOTH and shrinks != (phase == SHRINK):
+        return
+    if shrinks:
+        wanted = wanted_quantity(target, market_price(-side, at.price, rules), equity, at, rules)
+        wanted = min(wanted, abs(quantity))
+    state[HELD] = target
+    state[WORKING] = 0.0
+    change = side * wanted - quantity
+    if quantity == 0.0 or rules.band == 0.0 or abs(change) * at.price > rules.band * equity:
+        send(change, at, books, rules)
+
+
+@inner
+def market_price(change: float, price: float, rules: Rules) -> float:
+    """What a market order pays (change > 0) or gets, slippage and half the spread inside."""
+    return price * (1.0 + rules.slip) if change > 0.0 else price * (1.0 - rules.slip)
+
+
+@inner
+def send(change: float, at: Moment, books: Books, rules: Rules) -> None:
+    """Fill a market order as far as the volume allows; what is left is sent again, sized anew, at the next bar."""
+    state = books.state
+    state[WORKING] = 0.0
+    size = abs(change)
+    quantity = state[QUANTITY]
+    paid = market_price(change, at.price, rules)
+    if change != -quantity and size * paid < rules.min_notional:
+        return
+    if rules.volume_share > 0.0 and size > rules.volume_share * at.volume:
+        state[WORKING] = 1.0
+        size = whole_lots(rules.volume_share * at.volume, rules)
+    if size > 0.0:
+        fill(size if change > 0.0 else -size, at.t, paid, books, rules)
+        if state[QUANTITY] == 0.0:
+            record_trade(at.t, SIGNAL, 0.0, books)
+
+
+@inner
+def fill(change: float, t: int, paid: float, books: Books, rules: Rules) -> None:
+    """Buy (change > 0) or sell at the price `paid`: the only place where goods are paid for."""
+    state = books.state
+    value = abs(change) * paid
+    fee = fee_of(value, rules)
+    flow = -change * paid - fee
+    quantity = state[QUANTITY]
+    if quantity == 0.0:
+        state[SINCE] = t
+        state[EXTREME] = paid
+    if quantity * change >= 0.0:
+        state[ENTRY_QUANTITY] += change
+        state[ENTRY_VALUE] += value
+    else:
+        state[EXIT_VALUE] += value
+    state[QUANTITY] = quantity + change
+    state[FLOW] += flow
+    state[FEES] += fee
+    state[CASH] += flow
+    state[TOTAL_FEES] += fee
+    state[TRADED] += value
+
+
+@inner
+def close_position(t: int, paid: float, reason: float, books: Books, rules: Rules) -> None:
+    """Trade the whole position away at the price `paid` and write down the round trip."""
+    fill(-books.state[QUANTITY], t, paid, books, rules)
+    record_trade(t, reason, 0.0, books)
+
+
+@inner
+def record_trade(t: int, reason: float, open_value: float, books: Books) -> None:
+    """Write down the round trip that ends at bar t and reset the position; open_value marks one still open.
+
+    The target stays noted as held: no way back in until it changes.
+    """
+    state, trades = books.state, books.trades
+    row = int(state[N_TRADES])
+    state[N_TRADES] += 1.0
+    size = state[ENTRY_QUANTITY]
+    trades[row, INSTRUMENT] = state[WHICH]
+    trades[row, ENTRY_BAR] = state[SINCE]
+    trades[row, EXIT_BAR] = t
+    trades[row, ENTRY_PRICE] = state[ENTRY_VALUE] / abs(size)
+    trades[row, EXIT_PRICE] = (state[EXIT_VALUE] + abs(open_value)) / abs(size)
+    trades[row, SIZE] = size
+    trades[row, PNL] = state[FLOW] + open_value
+    trades[row, TRADE_FEES] = state[FEES]
+    trades[row, EXIT_REASON] = reason
+    state[WORKING] = 0.0
+    for slot in range(QUANTITY, N_STATE):
+        state[slot] = 0.0

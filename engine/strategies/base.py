@@ -1,0 +1,256 @@
+"""Strategies: one function each, found by name or by file.py:function."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from engine.compiled.arrays import Array
+from engine.compiled.jit import kernel
+from engine.data.bars import Bars
+from engine.data.load import to_frame
+from engine.errors import ParameterError, StrategyError
+from engine.strategies.parameters import caster
+
+_BUILT_IN = Path(__file__).parent / "built_in"
+
+
+class Strategy:
+    """A strategy: parameters in, target exposure out.
+
+    name: the function's. reference: what load_strategy finds it by, in any process. params: the NamedTuple class of its
+    parameters; None for a plain callable that declares none. compiled: True for @strategy, whose work happens in
+    kernels without the interpreter lock; False for a plain callable on a DataFrame. joint: it takes a tuple of Bars and
+    returns weights of shape (n_bars, k), so it needs a portfolio; of n_instruments, 0 for any number.
+    """
+
+    def __init__(self, signal: Callable[..., Any], *, compiled: bool) -> None:
+        self.signal = signal
+        self.compiled = compiled
+        self.name: str = getattr(signal, "__name__", type(signal).__name__)
+        self.reference = _reference(signal)
+        self.params = _params_class(signal)
+        self.n_instruments = _n_instruments(signal)
+        self.joint = self.n_instruments != 1
+        self._rules = {} if self.params is None else {f: caster(t) for f, t in _hints(self.params).items()}
+        self._required = [name for name in self._rules if name not in self.params._field_defaults]
+        self.__doc__ = signal.__doc__
+
+    def __repr__(self) -> str:
+        return f"Strategy({self.reference!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_strategy, (self.reference, Path())
+
+    def bind(self, mapping: Mapping[str, Any]) -> Any:
+        """Cast to the declared types and check; returns the params NamedTuple (a dict if the strategy declares none).
+
+        Raises ParameterError naming strategy, parameter, value and rule.
+        """
+        if self.params is None:
+            return dict(mapping)
+        try:
+            values = {name: self._rules[name](value) for name, value in mapping.items()}
+        except (KeyError, TypeError, ValueError, OverflowError):
+            self._refuse(mapping)
+            raise
+        if missing := [name for name in self._required if name not in values]:
+            raise ParameterError(f"{self.name}: missing parameter {', '.join(missing)}")
+        params = self.params(**values)
+        for held, rule in params.rules() if hasattr(params, "rules") else ():
+            if not held:
+                shown = ", ".join(f"{name} = {value!r}" for name, value in params._asdict().items() if name in rule)
+                raise ParameterError(f"{self.name}: {shown} breaks the rule {rule}")
+        return params
+
+    def _refuse(self, mapping: Mapping[str, Any]) -> None:
+        """ParameterError naming the first value that cannot be bound."""
+        for name, value in mapping.items():
+            cast = self._rules.get(name)
+            if cast is None:
+                near = get_close_matches(name, self._rules, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self._rules) or 'none'}"
+                raise ParameterError(f"{self.name} has no parameter {name}; {hint}")
+            try:
+                cast(value)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ParameterError(f"{self.name}: {name} = {value!r} must be {error}") from None
+
+    def warmup_bars(self, params: Any) -> int:
+        """How many bars before the first traded one the signal needs; all there are, unless params declares fewer."""
+        return int(params.warmup_bars()) if hasattr(params, "warmup_bars") else sys.maxsize
+
+    def target(self, bars: Bars, params: Any) -> Array:
+        """The target exposure, shape (n_bars,), float64; raises StrategyError naming the bar where it is unusable."""
+        target = self.proposed(bars, params)
+        self.refuse_unusable(target)
+        return target
+
+    def proposed(self, bars: Bars, params: Any) -> Array:
+        """`target`, of the right shape and type, but its values not looked at yet."""
+        if self.joint:
+            raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
+        if self.compiled:
+            target = self.signal(bars, params)
+        else:
+            frame = to_frame(bars)
+            target = self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params)
+            index = getattr(target, "index", None)
+            if isinstance(index, type(frame.index)) and not index.equals(frame.index):
+                raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
+        return self._shaped(target, (len(bars.close),))
+
+    def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
+        """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
+        shape = (len(instruments[0].close), len(instruments))
+        if self.n_instruments not in (0, 1, len(instruments)):
+            raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
+        if self.joint:
+            weights = self._shaped(self.signal(instruments, params), shape)
+            self.refuse_unusable(weights)
+            return weights
+        return np.stack([self.target(bars, params) for bars in instruments], axis=1) / len(instruments)
+
+    def _shaped(self, target: Any, shape: tuple[int, ...]) -> Array:
+        try:
+            array = np.ascontiguousarray(target, dtype=np.float64)
+            array = array if array.flags.writeable else array.copy()  # kernels are compiled for one of the two
+        except (TypeError, ValueError):
+            raise StrategyError(f"{self.name} returned {type(target).__name__}, not an array of numbers") from None
+        if array.shape != shape:
+            raise StrategyError(f"{self.name} returned the shape {array.shape}, expected {shape}, one target a bar")
+        return array
+
+    def refuse_unusable(self, target: Array) -> None:
+        """StrategyError naming the first bar whose target is NaN or outside [-1, 1]."""
+        if (first := first_unusable(target.reshape(-1))) >= 0:
+            bar = first * len(target) // target.size
+            raise StrategyError(f"{self.name}: target at bar {bar} is {target.flat[first]}, must be in [-1, 1]")
+
+
+@kernel
+def first_unusable(target: Array) -> int:
+    """The first bar whose target is NaN or outside [-1, 1]; -1 when there is none."""
+    n_usable = 0
+    for t in range(len(target)):  # counting needs no branch, so it goes several bars at a time
+        n_usable += abs(target[t]) <= 1.0
+    if n_usable == len(target):
+        return -1
+    t = 0
+    while abs(target[t]) <= 1.0:
+        t += 1
+    return t
+
+
+def strategy(function: Callable[..., Any]) -> Strategy:
+    """Make a strategy of `function(bars: Bars, p: Params) -> target`, whose loops are @kernel functions.
+
+    Params is a NamedTuple of int, float, str, bool or Literal fields. It may have two methods: warmup_bars() -> int,
+    and rules() -> a tuple of (held, rule as text).
+    """
+    return Strategy(function, compiled=True)
+
+
+def builtin_names() -> tuple[str, ...]:
+    """The built-in strategies, one per file of engine/strategies."""
+    return tuple(sorted(path.stem for path in _BUILT_IN.glob("*.py") if path.stem != "__init__"))
+
+
+def load_strategy(reference: str, base: Path = Path()) -> Strategy:
+    """Find a strategy: a built-in name, or "file.py:function" with the file relative to `base`.
+
+    Raises StrategyError. A file is read again when its content has changed.
+    """
+    if ":" not in reference:
+        return _built_in(reference)
+    file, _, function = reference.rpartition(":")
+    path = (base / file).resolve()
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise StrategyError(f"strategy {reference!r}: no such file {path}") from None
+    return _from_file(str(path), function, hashlib.sha256(content).hexdigest()[:16])
+
+
+@lru_cache(maxsize=256)
+def _built_in(name: str) -> Strategy:
+    if name not in builtin_names():
+        near = get_close_matches(name, builtin_names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(builtin_names())}"
+        raise StrategyError(f"unknown strategy {name!r}; {hint} Your own: file.py:function")
+    found = getattr(importlib.import_module(f"engine.strategies.built_in.{name}"), name)
+    assert isinstance(found, Strategy)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _from_file(path: str, function: str, content: str) -> Strategy:
+    module = _module(path, content)
+    found = getattr(module, function, None)
+    if isinstance(found, Strategy):
+        return found
+    if not callable(found):
+        raise StrategyError(f"{path} has no function {function}")
+    return Strategy(found, compiled=False)
+
+
+@lru_cache(maxsize=256)
+def _module(path: str, content: str) -> ModuleType:
+    name = f"optim_strategy_{Path(path).stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{content}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise StrategyError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # get_type_hints and pickle look the module up by name
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise StrategyError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _reference(signal: Callable[..., Any]) -> str:
+    module = sys.modules.get(getattr(signal, "__module__", ""))
+    name = getattr(signal, "__name__", "")
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return f"<{name}>"
+    path = Path(file).resolve()
+    return name if path.parent == _BUILT_IN else f"{path}:{name}"
+
+
+def _hints(annotated: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(annotated)
+    except NameError as error:
+        raise StrategyError(f"{annotated.__name__}: a type annotation cannot be resolved: {error}") from None
+
+
+def _params_class(signal: Callable[..., Any]) -> Any:
+    """The class of the second parameter when it is annotated with a NamedTuple."""
+    code = getattr(signal, "__code__", None)
+    if code is None or code.co_argcount < 2:
+        return None
+    declared = _hints(signal).get(code.co_varnames[1])
+    return declared if hasattr(declared, "_fields") else None
+
+
+def _n_instruments(signal: Callable[..., Any]) -> int:
+    """2 for a first parameter annotated tuple[Bars, Bars], 0 for tuple[Bars, ...], else 1."""
+    code = getattr(signal, "__code__", None)
+    declared = _hints(signal).get(code.co_varnames[0]) if code is not None and code.co_argcount > 0 else None
+    if get_origin(declared) is not tuple:
+        return 1
+    parts = get_args(declared)
+    return 0 if Ellipsis in parts else len(parts)

@@ -1,0 +1,1 @@
+"""The built-in strategies, one file each: add a file and a search space, nothing else."""

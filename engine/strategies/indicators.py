@@ -1,0 +1,224 @@
+"""Compiled indicators. Each is causal, returns shape (n_bars,) and NaN until it has seen enough bars.
+
+What stands still has no rounding error: sums are taken over differences, which are exactly 0 there. NaN among the
+values is warm-up: a window that holds one is NaN, and `ema`, `rsi`, `atr` and `macd` begin anew after it. So indicators
+take indicators: sma(roc(x, 2), 3) has its first value at bar 4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from engine.compiled.arrays import Array
+from engine.compiled.jit import inner, kernel
+from engine.compiled.tolerance import exceeds
+
+
+@inner
+def _end_of_run(values: Array, start: int) -> int:
+    """The first bar from `start` on that is NaN; n_bars when none is."""
+    t = start
+    while t < len(values) and not math.isnan(values[t]):
+        t += 1
+    return t
+
+
+@kernel
+def sma(values: Array, window: int) -> Array:
+    """Simple moving average. Warm-up: window - 1 bars."""
+    out = np.full(len(values), np.nan)
+    tails = np.zeros(min(window, len(values)))
+    start = 0
+    while start < len(values):
+        stop = _end_of_run(values, start)
+        _means(values[start:stop], window, tails, out[start:stop])
+        start = stop + 1
+    return out
+
+
+@inner
+def _means(values: Array, window: int, tails: Array, out: Array) -> None:
+    """Fill out[window - 1:]. Nothing is ever subtracted from a sum, so nothing drifts, and no old value leaves a trace.
+
+    Every window that ends in the block s <= t < s + window holds values[s]: it is the end of what lies before the block
+    and the beginning of the block, and both are summed as distances from values[s]. tails: scratch, its last one 0.
+    """
+    share = 1.0 / window
+    for s in range(window - 1, len(values), window):
+        anchor, tail, head = values[s], 0.0, 0.0
+        before, block, means = values[s - window + 1 : s], values[s : s + window], out[s : s + window]
+        for i in range(window - 2, -1, -1):
+            tail += before[i] - anchor
+            tails[i] = tail
+        for i in range(len(block)):
+            head += block[i] - anchor
+            means[i] = anchor + (tails[i] + head) * share
+
+
+@kernel
+def ema(values: Array, window: int) -> Array:
+    """Exponential moving average, alpha 2 / (window + 1), from the mean of the first window. Warm-up: window - 1."""
+    out = np.full(len(values), np.nan)
+    forever = (window - 1.0) / (window + 1.0)
+    seen, mean = 0, 0.0
+    for t in range(len(values)):
+        if math.isnan(values[t]):
+            seen, mean = 0, 0.0
+            continue
+        seen += 1
+        mean = _blend(values[t], mean, 1.0 - 1.0 / seen if seen <= window else forever)
+        if seen >= window:
+            out[t] = mean
+    return out
+
+
+@inner
+def _blend(new: float, mean: float, kept: float) -> float:
+    """A mean that keeps the share `kept` of itself: all of it where nothing moves, nothing of it where kept is 0."""
+    return new + kept * (mean - new)
+
+
+@kernel
+def rsi(values: Array, period: int) -> Array:
+    """Relative strength index with Wilder's smoothing, 0 to 100; 50 until something moved. Warm-up: period bars.
+
+    Where nothing moves it stays as it is: gains and losses fade in proportion.
+    """
+    out = np.full(len(values), np.nan)
+    seen, gain, loss, index = 0, 0.0, 0.0, 50.0
+    for t in range(1, len(values)):
+        change = values[t] - values[t - 1]
+        if math.isnan(change):
+            seen, gain, loss, index = 0, 0.0, 0.0, 50.0
+            continue
+        seen += 1
+        kept = 1.0 - 1.0 / min(seen, period)  # the mean of the first `period` changes, then Wilder's
+        gain = _blend(max(change, 0.0), gain, kept)
+        loss = _blend(max(-change, 0.0), loss, kept)
+        if change != 0.0:
+            index = 100.0 * gain / (gain + loss)
+        if seen >= period:
+            out[t] = index
+    return out
+
+
+@kernel
+def wma(values: Array, window: int) -> Array:
+    """Linearly weighted moving average, the newest value weighs most. Warm-up: window - 1 bars."""
+    n = len(values)
+    out = np.full(n, np.nan)
+    share = 2.0 / (window * (window + 1.0))
+    for t in range(window - 1, n):
+        anchor, total = values[t], 0.0
+        for i in range(window):
+            total += (i + 1) * (values[t - window + 1 + i] - anchor)
+        out[t] = anchor + total * share
+    return out
+
+
+@kernel
+def std(values: Array, window: int) -> Array:
+    """Standard deviation (ddof 0, as Bollinger has it) of the last `window` values. Warm-up: window - 1 bars."""
+    out = np.full(len(values), np.nan)
+    for t in range(window - 1, len(values)):
+        out[t] = _spread(values, t, window)[1]
+    return out
+
+
+@kernel
+def zscore(values: Array, window: int) -> Array:
+    """(value - mean) / deviation (ddof 0) of the last `window`; 0 where all are equal. Warm-up: window - 1.
+
+    Equal is what differs by rounding only, see engine/compiled/tolerance.py; its scale is the value.
+    """
+    out = np.full(len(values), np.nan)
+    for t in range(window - 1, len(values)):
+        mean, deviation = _spread(values, t, window)
+        moved = exceeds(deviation, 0.0, abs(values[t])) or math.isnan(deviation)
+        out[t] = (values[t] - mean) / deviation if moved else 0.0
+    return out
+
+
+@inner
+def _spread(values: Array, t: int, window: int) -> tuple[float, float]:
+    """Mean and standard deviation (ddof 0) of the window that ends at t, in two passes around its newest value.
+
+    Deviations from the newest value, because the mean of equal numbers is not always that number.
+    """
+    anchor = values[t]
+    mean = 0.0
+    for i in range(t - window + 1, t + 1):
+        mean += values[i] - anchor
+    mean /= window
+    squares = 0.0
+    for i in range(t - window + 1, t + 1):
+        squares += (values[i] - anchor - mean) * (values[i] - anchor - mean)
+    return anchor + mean, math.sqrt(squares / window)
+
+
+@kernel
+def roc(values: Array, period: int) -> Array:
+    """Rate of change: value / value `period` bars ago - 1, NaN where that was 0. Warm-up: period bars."""
+    out = np.full(len(values), np.nan)
+    for t in range(period, len(values)):
+        if values[t - period] != 0.0:
+            out[t] = values[t] / values[t - period] - 1.0
+    return out
+
+
+@kernel
+def atr(high: Array, low: Array, close: Array, period: int) -> Array:
+    """Average true range with Wilder's smoothing, from the mean of the first `period` ranges. Warm-up: period bars."""
+    out = np.full(len(close), np.nan)
+    seen, mean = 0, 0.0
+    for t in range(1, len(close)):
+        reach = max(high[t], close[t - 1]) - min(low[t], close[t - 1])
+        if math.isnan(high[t] + low[t] + close[t] + close[t - 1]):
+            seen, mean = 0, 0.0
+            continue
+        seen += 1
+        mean = _blend(reach, mean, 1.0 - 1.0 / min(seen, period))
+        if seen >= period:
+            out[t] = mean
+    return out
+
+
+@kernel
+def macd(values: Array, fast: int, slow: int, smooth: int) -> tuple[Array, Array]:
+    """ema(fast) - ema(slow) and its ema over `smooth` bars. Warm-up: slow - 1 and slow + smooth - 2 bars."""
+    line = ema(values, fast) - ema(values, slow)
+    return line, ema(line, smooth)
+
+
+@kernel
+def highest(values: Array, window: int) -> Array:
+    """Largest of the last `window` values. Warm-up: window - 1 bars. Monotone queue: linear in the bars."""
+    return _extreme(values, window, 1.0)
+
+
+@kernel
+def lowest(values: Array, window: int) -> Array:
+    """Smallest of the last `window` values. Warm-up: window - 1 bars."""
+    return _extreme(values, window, -1.0)
+
+
+@kernel
+def _extreme(values: Array, window: int, sign: float) -> Array:
+    out = np.full(len(values), np.nan)
+    queue = np.empty(len(values), np.int64)  # bars whose value no later one has beaten yet
+    start, head, tail = 0, 0, 0
+    for t in range(len(values)):
+        if math.isnan(values[t]):
+            start, head, tail = t + 1, 0, 0
+            continue
+        while tail > head and sign * values[queue[tail - 1]] <= sign * values[t]:
+            tail -= 1
+        queue[tail] = t
+        tail += 1
+        if queue[head] <= t - window:
+            head += 1
+        if t >= start + window - 1:
+            out[t] = values[queue[head]]
+    return out

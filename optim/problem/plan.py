@@ -1,0 +1,248 @@
+"""A checked study ready to run: strategy, bars, cells, objective, identity.
+
+Everything that can be wrong is found here, before anything is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.data.bars import Bars
+from engine.data.cells import Cell, split
+from engine.data.clock import check_periods_per_year, infer_periods_per_year
+from engine.data.load import content_hash, load_bars
+from engine.errors import EngineError
+from engine.simulator.account import Account, make_account
+from engine.strategies.base import Strategy, load_strategy
+from engine.strategies.source import ENGINE, code_hashes
+from optim.errors import SpecError, cut, shown
+from optim.problem.checks import aligned, check_parameters, check_sampling, check_storage, check_tracking, find_point
+from optim.problem.objective import Objective, build_objective
+from optim.record.record import is_url
+from optim.search.rehearsal import rehearse
+from optim.spec.secrets import expand
+from optim.spec.space import Parameter, Point, SearchSpace
+from optim.spec.study import StudySpec
+from optim.tracking.info import Dataset, Scalar
+from optim.tracking.settings import absolute_uri
+from optim.workers.tasks import Job, Task
+
+
+class Plan(NamedTuple):
+    """A study with everything it names loaded and checked."""
+
+    spec: StudySpec
+    space: SearchSpace
+    objective: Objective
+    strategy: Strategy
+    job: Job
+    account: Account
+    datasets: tuple[Dataset, ...]
+    cells: tuple[Cell, ...]  # the search, one round each
+    holdouts: tuple[Cell, ...]
+    storage: str  # absolute path or URL, secrets in the clear
+    tracking_uri: str  # absolute, secrets in the clear
+    code: Mapping[str, str]  # what the results depend on, by file (engine.strategies.source)
+
+    @property
+    def clock(self) -> str:
+        """Bars in a year, and where that is from."""
+        how = "inferred from the bars" if self.spec.data.periods_per_year is None else "as given"
+        return f"{self.job.periods_per_year:g} bars a year, {how}"
+
+    @property
+    def searched(self) -> tuple[Cell, ...]:
+        """The searched bars of each instrument, or of the portfolio, in one piece."""
+        return tuple(
+            Cell(i, 0, max(cell.stop for cell in self.cells if cell.instrument == i))
+            for i in dict.fromkeys(cell.instrument for cell in self.cells)
+        )
+
+    def task(self, point: Mapping[str, Scalar], cells: tuple[Cell, ...]) -> Task:
+        """One point on some cells; parameters named like an account rule replace the rule."""
+        rules = {name: value for name, value in point.items() if name in Account._fields}
+        params = {name: value for name, value in point.items() if name not in Account._fields}
+        account = Account(**{**self.account._asdict(), **rules})
+        return Task({**self.spec.strategy.fixed, **params}, account, cells)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that the results depend on, as plain data: the same fingerprint, the same trials."""
+        spec = self.spec
+        return {
+            "study": {
+                "objective": list(spec.study.objectives),
+                "direction": [goal.direction for goal in self.objective.goals],
+                "seed": spec.study.seed,
+                "sampler": spec.study.sampler.model_dump(),
+                "pruner": spec.study.pruner.model_dump(),
+                "enqueue": spec.study.enqueue[1:] if spec.start else spec.study.enqueue,
+                "start": spec.start,
+                "points": "swept in one sequence" if spec.sweeps else "asked in batches",
+            },
+            "data": {"bars": [d.digest for d in self.datasets], "periods_per_year": self.job.periods_per_year},
+            "strategy": {
+                "name": spec.strategy.name,
+                "fixed": spec.strategy.fixed,
+                **({} if spec.strategy.lookahead_check else {"lookahead_check": False}),
+            },
+            "code": {_shown(name, spec.folder): digest for name, digest in self.code.items()},
+            "search_space": {
+                **{p.name: _plain(p) for p in self.space.parameters},
+                "constraints": [c.text for c in self.space.constraints],
+            },
+            "backtest": {**self.account._asdict(), "portfolio": spec.portfolio},
+            "evaluation": spec.evaluation.model_dump(),
+            "parallel": {"batch_size": spec.parallel.batch_size, "ahead": spec.parallel.ahead},
+        }
+
+
+def make_plan(spec: StudySpec) -> Plan:
+    """Load and check everything a study names; SpecError in one sentence for whatever is wrong."""
+    objective = build_objective(spec)
+    space = spec.search_space()
+    strategy = _load_strategy(spec)
+    check_parameters(spec, space, strategy)
+    try:
+        account = make_account({k: v for k, v in spec.backtest.items() if k != "portfolio"})
+    except EngineError as error:
+        raise SpecError(f"{spec.path}: [backtest] {cut(str(error), 300)}") from None
+    instruments = aligned(spec, strategy, _load_data(spec))
+    datasets = tuple(_dataset(spec, given, bars) for given, bars in zip(spec.data.files, instruments, strict=True))
+    cells, holdouts = _make_cells(spec, instruments)
+    code = code_hashes(_code_files(spec, strategy))
+    rate = _periods_per_year(spec, instruments)
+    job = Job(strategy.reference, str(spec.folder), instruments, rate, tuple(code.items()))
+    plan = Plan(
+        spec,
+        space,
+        objective,
+        strategy,
+        job,
+        account,
+        datasets,
+        cells,
+        holdouts,
+        resolve_storage(spec),
+        resolve_tracking(spec),
+        code,
+    )
+    check_storage(spec, plan.storage)
+    check_tracking(spec, plan.tracking_uri, plan.storage)
+    check_sampling(spec, space, len(objective.goals))
+    rehearse(spec, space, [goal.direction for goal in objective.goals], len(cells))
+    return plan
+
+
+def feasible_point(plan: Plan) -> Point:
+    """A point of the search space, the same for the same seed."""
+    point = find_point(plan.space, plan.spec.study.seed)
+    assert point is not None  # check_sampling has refused a space without one
+    return point
+
+
+def resolve_storage(spec: StudySpec) -> str:
+    """[study] storage with variables expanded and paths made absolute."""
+    storage = expand(spec.study.storage, f"{spec.path}: [study] storage")
+    if storage.startswith("sqlite:///"):
+        return f"sqlite:///{(spec.folder / storage.removeprefix('sqlite:///')).resolve()}"
+    return storage if is_url(storage) else str((spec.folder / storage).resolve())
+
+
+def resolve_tracking(spec: StudySpec) -> str:
+    """[tracking.mlflow] tracking_uri with variables expanded and paths made absolute."""
+    if not spec.tracking.enabled:
+        return ""
+    uri = expand(spec.tracking.mlflow.tracking_uri, f"{spec.path}: [tracking.mlflow] tracking_uri")
+    return absolute_uri(uri, spec.folder)
+
+
+def _load_strategy(spec: StudySpec) -> Strategy:
+    try:
+        return load_strategy(spec.strategy.name, spec.folder)
+    except EngineError as error:
+        raise SpecError(f"{spec.path}: [strategy] name = {shown(spec.strategy.name)}: {cut(str(error))}") from None
+
+
+def _code_files(spec: StudySpec, strategy: Strategy) -> list[Path]:
+    """Where a backtest's code begins: strategy, objectives of the user's own, engine."""
+    file, _, _ = strategy.reference.rpartition(":")
+    own = [spec.folder / name.rpartition(":")[0] for name in spec.study.objectives if ".py:" in name]
+    built_in = ENGINE / "strategies" / "built_in" / f"{strategy.name}.py"
+    return [Path(file) if file else built_in, ENGINE / "evaluate.py", *own]
+
+
+def _shown(name: str, folder: Path) -> str:
+    """A file as a record names it: relative to the study's folder, so that both may move together."""
+    try:
+        return name if name == "engine" else Path(os.path.relpath(name, folder)).as_posix()
+    except ValueError:  # another drive of Windows
+        return Path(name).name
+
+
+def _load_data(spec: StudySpec) -> tuple[Bars, ...]:
+    instruments: list[Bars] = []
+    for given in spec.data.files:
+        file = (spec.folder / given).resolve()
+        if not os.path.isfile(file):
+            raise SpecError(f"{spec.path}: [data] path = {shown(given)}: no such file: {shown(str(file))}")
+        try:
+            given_times = {"date_format": spec.data.date_format, "timezone": spec.data.timezone}
+            instruments.append(load_bars(file, start=spec.data.start, end=spec.data.end, **given_times))
+        except EngineError as error:
+            bounds = {"start": spec.data.start, "end": spec.data.end}
+            key = next((k for k, text in bounds.items() if text is not None and repr(text) in str(error)), "path")
+            value = shown(bounds.get(key) or given)
+            raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
+    return tuple(instruments)
+
+
+def _dataset(spec: StudySpec, given: str, bars: Bars) -> Dataset:
+    first, last = (str(bars.timestamp[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))
+    return Dataset((spec.folder / given).resolve().stem, given, content_hash(bars), len(bars.timestamp), first, last)
+
+
+def _periods_per_year(spec: StudySpec, instruments: tuple[Bars, ...]) -> float:
+    """The study's one clock: as given, if the bars agree, else inferred from them."""
+    rates = [infer_periods_per_year(bars.timestamp) for bars in instruments]
+    given = spec.data.periods_per_year
+    if spec.data.clock is not None:
+        if given is None:
+            raise SpecError(f"{spec.path}: [data] clock = 'as given' needs periods_per_year; give it, or remove clock")
+        return given
+    try:
+        for rate in rates:
+            check_periods_per_year(rates[0] if given is None else given, rate)
+    except EngineError as error:
+        several = "the instruments tick differently: " if given is None else ""
+        raise SpecError(f"{spec.path}: [data] {several}{error}") from None
+    return rates[0] if given is None else given
+
+
+def _make_cells(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
+    """One set of folds per instrument (or one for the portfolio).
+
+    Ordered fold by fold, so that early rounds see every instrument.
+    """
+    which = [-1] if spec.portfolio else list(range(len(instruments)))
+    try:
+        parts = [
+            split(
+                len(instruments[max(i, 0)].timestamp),
+                folds=spec.evaluation.folds,
+                holdout=spec.evaluation.holdout,
+                instrument=i,
+            )
+            for i in which
+        ]
+    except EngineError as error:
+        raise SpecError(f"{spec.path}: [evaluation] {error}") from None
+    cells = tuple(folds[k] for k in range(spec.evaluation.folds) for folds, _ in parts)
+    return cells, tuple(holdout for _, holdout in parts if holdout is not None)
+
+
+def _plain(parameter: Parameter) -> dict[str, Any]:
+    row = parameter._asdict()
+    return {**row, "choices": list(parameter.choices), "when": parameter.when.text if parameter.when else None}

@@ -1,0 +1,1 @@
+"""The truth about a study: Optuna's storage with one writer, and the table made of it."""

@@ -1,0 +1,80 @@
+"""The winner on whole stretches of bars: the searched ones in one run, beside buying and holding, and the hold-out.
+
+The one place that evaluates a winner: terminal, JSON, MLflow and files all show what is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.data.cells import Cell
+from engine.simulator.account import Account
+from optim.problem.plan import Plan
+from optim.spec.space import Value
+from optim.workers.pool import Pool
+from optim.workers.tasks import Result, Task
+
+if TYPE_CHECKING:
+    from engine.backtest import BacktestResult
+
+COSTS = ("initial_cash", "trade_on", "fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
+SHORT_DAYS = 90  # of fewer, a figure for a whole year means little
+
+
+class Window(NamedTuple):
+    """One stretch of bars: each instrument, or the portfolio, from fresh capital in one run."""
+
+    metrics: Mapping[str, float]  # over all instruments, each metric by its own rule; empty when it failed
+    backtests: tuple[BacktestResult, ...]  # one an instrument, named after it
+    error: str
+    days: float  # from its first bar to its last, of the shortest instrument
+
+    @property
+    def short(self) -> bool:
+        """Whether its annualised figures mean little."""
+        return self.days < SHORT_DAYS
+
+
+class Showcase(NamedTuple):
+    """What a reader sees of the winner; None where there are no such bars."""
+
+    searched: Window | None = None
+    benchmark: Window | None = None  # buying and holding over the searched bars, at the account's costs
+    holdout: Window | None = None
+
+
+def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool) -> Showcase:
+    """Backtest a point where `pool` runs the study's trials: one that takes its process down takes a worker's."""
+    wanted = {"searched": plan.task(params, plan.searched)._replace(keep=True)}
+    wanted["benchmark"] = wanted["searched"]._replace(
+        strategy="buy_and_hold", params={}, account=Account(**{name: getattr(plan.account, name) for name in COSTS})
+    )
+    if plan.holdouts:
+        wanted["holdout"] = wanted["searched"]._replace(cells=plan.holdouts)
+    results = pool.run(list(wanted.values()))
+    return Showcase(**{
+        name: _window(plan, task, result) for (name, task), result in zip(wanted.items(), results, strict=True)
+    })  # fmt: skip
+
+
+def cell_days(plan: Plan, cell: Cell) -> float:
+    """The days from a cell's first bar to its last."""
+    times = plan.job.instruments[max(cell.instrument, 0)].timestamp
+    return float(times[cell.stop - 1] - times[cell.start]) / 86_400e9
+
+
+def _window(plan: Plan, task: Task, result: Result) -> Window:
+    days = min(cell_days(plan, cell) for cell in task.cells)
+    if error := next((outcome.error for outcome in result.outcomes if outcome.error), ""):
+        return Window({}, (), error, days)
+    names = ["portfolio"] if plan.spec.portfolio else _distinct([data.name for data in plan.datasets])
+    backtests = tuple(
+        backtest._replace(instrument=name) for backtest, name in zip(result.backtests, names, strict=True)
+    )
+    return Window(plan.objective.metrics([outcome.metrics for outcome in result.outcomes]), backtests, "", days)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names, numbered where two files of different folders have the same."""
+    return [name if names.count(name) == 1 else f"{name}_{k}" for k, name in enumerate(names, start=1)]

@@ -1,0 +1,203 @@
+"""What is known once a search has ended: counts, the best trials, the winner in-sample and on the hold-out,
+and how to look at it all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optim.problem.plan import Plan
+from optim.record.record import is_url
+from optim.report.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
+from optim.search.scoring import is_feasible
+from optim.spec.secrets import mask_uri
+from optim.workers.pool import Pool
+
+TOP = 5
+REASONS = 3
+
+
+class Summary(NamedTuple):
+    """The result of a study, ready to be printed, written as JSON or put into MLflow."""
+
+    name: str
+    reason: str  # why the search ended
+    objectives: tuple[str, ...]
+    directions: tuple[str, ...]
+    counts: Mapping[str, int]  # complete, pruned, failed, infeasible
+    failures: Mapping[str, int]  # why trials failed and how many did, the most frequent reasons first
+    obstacles: Mapping[str, int]  # likewise, why trials were infeasible
+    top: tuple[FrozenTrial, ...]  # best first; the Pareto front when there are several objectives
+    metrics: tuple[str, ...]
+    cells: str  # how the in-sample metrics came about, e.g. "over 5 cells"
+    short_cells: bool  # one of them is too short for annualised figures
+    clock: str  # bars in a year, and whether that was given
+    winner: Showcase  # the best on whole stretches of bars
+    commands: Mapping[str, str]
+    paths: Mapping[str, str]
+    flags: str  # what a command needs beside the study file
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The winner: the best feasible trial, or None."""
+        return self.top[0] if self.top else None
+
+    def in_sample(self) -> dict[str, float]:
+        """The winner's metrics over the cells of the search."""
+        attrs = self.best.user_attrs if self.best else {}
+        return {name: attrs[name] for name in self.metrics if name in attrs}
+
+
+def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str, pool: Pool) -> Summary:
+    """Rank the record, show the winner on all searched bars and open the hold-out for it; `pool` backtests."""
+    from engine.metrics.catalogue import METRICS
+
+    directions = tuple(goal.direction for goal in plan.objective.goals)
+    top = rank(trials, directions)[:TOP] if len(directions) == 1 else pareto(trials, directions)
+    return Summary(
+        plan.spec.study.name,
+        reason,
+        tuple(goal.name for goal in plan.objective.goals),
+        directions,
+        count(trials),
+        reasons(trials, "error"),
+        reasons(trials, "infeasible"),
+        top,
+        tuple(METRICS),
+        _cells_text(plan),
+        min(cell_days(plan, cell) for cell in plan.cells) < SHORT_DAYS,
+        plan.clock,
+        show_winner(plan, top[0].params, pool) if top else Showcase(),
+        commands(plan),
+        {"study": str(plan.spec.path), "record": mask_uri(plan.storage), "mlflow": mask_uri(plan.tracking_uri)},
+        plan.spec.flags,
+    )
+
+
+def _cells_text(plan: Plan) -> str:
+    if len(plan.cells) == 1:
+        return "1 cell"
+    how = {"mean": "over", "median": "median of", "min": "worst of"}[plan.spec.evaluation.aggregate]
+    return f"{how} {len(plan.cells)} cells"
+
+
+def rank(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> tuple[FrozenTrial, ...]:
+    """Feasible complete trials, the best first, the earlier one first among equals."""
+    sign = -1.0 if directions[0] == "maximize" else 1.0
+    return tuple(sorted(filter(is_feasible, trials), key=lambda trial: (sign * trial.values[0], trial.number)))
+
+
+def pareto(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> tuple[FrozenTrial, ...]:
+    """The feasible trials that no other one beats in every objective, ordered by the first objective."""
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
+    ranked = rank(trials, directions)
+    losses = [tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)) for trial in ranked]
+    return tuple(
+        trial
+        for trial, mine in zip(ranked, losses, strict=True)
+        if not any(other != mine and all(o <= m for o, m in zip(other, mine, strict=True)) for other in losses)
+    )
+
+
+def reasons(trials: Sequence[FrozenTrial], attribute: str) -> dict[str, int]:
+    """The most frequent reasons in a user attribute of the trials, and how many have each."""
+    found = Counter(str(trial.user_attrs[attribute]) for trial in trials if trial.user_attrs.get(attribute))
+    return dict(found.most_common(REASONS))
+
+
+def count(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    """How many trials ended how; infeasible ones are complete or pruned ones that broke a constraint."""
+    states = Counter(trial.state for trial in trials)
+    return {
+        "complete": states[TrialState.COMPLETE],
+        "pruned": states[TrialState.PRUNED],
+        "failed": states[TrialState.FAIL],
+        "infeasible": sum("infeasible" in trial.user_attrs for trial in trials),
+    }
+
+
+def best_params_toml(plan: Plan, summary: Summary) -> str:
+    """The winner as a block to paste into a study file: fixed parameters and the account rules it was found with."""
+    if summary.best is None:
+        return ""
+    rules = {k: v for k, v in summary.best.params.items() if k in plan.account._fields}
+    params = {**plan.spec.strategy.fixed, **{k: v for k, v in summary.best.params.items() if k not in rules}}
+    lines = [
+        f"# {summary.name}, trial {summary.best.number}",
+        "[strategy]",
+        f"name = {_toml(plan.spec.strategy.name)}",
+        "",
+    ]
+    lines += ["[strategy.fixed]", *(f"{_toml_key(name)} = {_toml(value)}" for name, value in params.items())]
+    if rules:
+        lines += ["", "[backtest]", *(f"{_toml_key(name)} = {_toml(value)}" for name, value in rules.items())]
+    return "\n".join(lines) + "\n"
+
+
+def commands(plan: Plan) -> dict[str, str]:
+    """The shell commands that open the Optuna dashboard and MLflow on what was written.
+
+    A URI with variables is shown unexpanded.
+    """
+    raw = plan.spec.study.storage
+    record = _shell(raw if "${" in raw else _near(plan.storage))
+    shown = {"optuna": f"{_tool('optuna-dashboard')} {record}"}
+    if not plan.spec.tracking.enabled:
+        return shown
+    raw = plan.spec.tracking.mlflow.tracking_uri
+    if plan.tracking_uri.startswith(("http://", "https://")):
+        shown["mlflow"] = f"open {mask_uri(plan.tracking_uri)} in a browser"
+        return shown
+    file_store = "://" not in plan.tracking_uri or plan.tracking_uri.startswith("file:")
+    prefix = "MLFLOW_ALLOW_FILE_STORE=true " if file_store else ""
+    store = _shell(raw if "${" in raw else _near(plan.tracking_uri))
+    shown["mlflow"] = f"{prefix}{_tool('mlflow')} ui --backend-store-uri {store}"
+    return shown
+
+
+def _tool(name: str) -> str:
+    """The command as the user can type it here.
+
+    By name where that finds it, else by its path beside this Python.
+    """
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and (not beside.exists() or Path(found).resolve() == beside.resolve()):
+        return name
+    return shlex.quote(os.path.relpath(beside)) if beside.exists() else name
+
+
+def _near(location: str) -> str:
+    """A path relative to here where that is shorter; credentials masked."""
+    if location.startswith("sqlite:///"):
+        return f"sqlite:///{_near(location.removeprefix('sqlite:///'))}"
+    if is_url(location):
+        return mask_uri(location)
+    return min(location, os.path.relpath(location), key=len)
+
+
+def _shell(text: str) -> str:
+    return f'"{text}"' if "${" in text else shlex.quote(text)
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):  # JSON's escapes are TOML's but for one character
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

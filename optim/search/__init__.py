@@ -1,0 +1,1 @@
+"""How it is searched: proposals, pruning, scoring, in batches or in one sweep."""

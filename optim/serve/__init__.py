@@ -1,0 +1,1 @@
+"""The pages: both dashboards, opened on a study."""

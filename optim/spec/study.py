@@ -1,0 +1,317 @@
+"""study.toml -> StudySpec: every key known, typed and checked before anything is computed or written."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from engine.simulator.account import ALIASES, Account
+from optim.errors import SpecError, cut, shown
+from optim.spec.expressions import suggestion
+from optim.spec.sections import (
+    BLIND,
+    DataSection,
+    EvaluationSection,
+    ParallelSection,
+    Scalar,
+    Section,
+    StrategySection,
+    StudySection,
+    TrackingSection,
+)
+from optim.spec.space import SearchSpace, Value
+from optim.spec.space_table import parse_space
+
+
+class StudySpec(Section):
+    """A whole study file, checked. `path` is where it came from.
+
+    All relative paths in it are relative to its folder.
+    """
+
+    path: Path
+    text: str = ""  # the file, as it was read
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)  # what the command line says instead
+    start: dict[str, Scalar] | None = None  # the point of --from, which is the first of study.enqueue then
+    start_file: str = ""
+    study: StudySection
+    data: DataSection
+    strategy: StrategySection
+    backtest: dict[str, Scalar] = Field(default_factory=dict)
+    evaluation: EvaluationSection = EvaluationSection()
+    parallel: ParallelSection = ParallelSection()
+    tracking: TrackingSection = TrackingSection()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study file."""
+        return self.path.parent
+
+    @property
+    def portfolio(self) -> bool:
+        """Whether all instruments share one account."""
+        return bool(self.backtest.get("portfolio", False))
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether the points are one sequence: the sampler needs no feedback and nothing else does."""
+        return (
+            self.study.sampler.name in BLIND
+            and self.study.pruner.name == "NopPruner"
+            and not self.study.enqueue
+            and self.study.patience is None
+            and self.parallel.trial_timeout is None
+        )
+
+    @property
+    def uris(self) -> tuple[tuple[str, str], ...]:
+        """What may hold variables of the environment, before they are put in, with the keys' names."""
+        tracking = (("[tracking.mlflow] tracking_uri", self.tracking.mlflow.tracking_uri),)
+        return (("[study] storage", self.study.storage), *(tracking if self.tracking.enabled else ()))
+
+    @property
+    def flags(self) -> str:
+        """What a command must be given beside the file to mean this study."""
+        name = self.overrides.get("study", {}).get("name")
+        return ("" if name is None else f" --new-name {shlex.quote(name)}") + (
+            f" --from {shlex.quote(self.start_file)}" if self.start_file else ""
+        )
+
+    def as_toml(self) -> str:
+        """A study file of what runs: the file itself, unless the command line changed something."""
+        if not self.overrides and self.start is None:
+            return self.text
+        import tomli_w
+
+        table = _merged(tomllib.loads(self.text), self.overrides)
+        if self.start is not None:
+            table["study"]["enqueue"] = [dict(row) for row in self.study.enqueue]
+        return tomli_w.dumps(table)
+
+    def starting_at(self, point: Mapping[str, Scalar], file: str = "") -> StudySpec:
+        """The same study with this point as its first one."""
+        spec = _with_enqueued(self, [dict(point), *self.study.enqueue])
+        return spec.model_copy(update={"start": dict(point), "start_file": file})
+
+    def account(self) -> Account:
+        """The account rules that are the same for every trial."""
+        return Account(**{k: v for k, v in self.backtest.items() if k != "portfolio"})  # type: ignore[arg-type]
+
+    def search_space(self) -> SearchSpace:
+        """The parsed search space: inline, from a file, or the built-in one of the strategy."""
+        table, where = self._space_table()
+        return parse_space(table, self.strategy.fixed, where)
+
+    def _space_table(self) -> tuple[Mapping[str, Any], str]:
+        given = self.strategy.search_space
+        if isinstance(given, dict):
+            return given, f"{self.path}: [strategy.search_space]"
+        if given is not None:
+            file = self.folder / given
+        elif ".py" in self.strategy.name:
+            source, _, function = self.strategy.name.rpartition(":")
+            file = (self.folder / source).parent / f"{function}.toml"
+        else:
+            file = space_folder() / f"{self.strategy.name}.toml"
+            known = [path.stem for path in space_folder().glob("*.toml")]
+            if self.strategy.name not in known:
+                named = f"{self.path}: [strategy] name = {shown(self.strategy.name)}"
+                raise SpecError(f"{named}: no such strategy{suggestion(self.strategy.name, known)}")
+        return read_toml(file, f"{self.path}: [strategy] search_space"), str(file)
+
+
+_OWN_KEYS = {"text", "overrides", "start", "start_file"}  # of a StudySpec, not of a file
+
+
+def space_folder() -> Path:
+    """Where the search spaces of the built-in strategies are: inside the wheel, or beside the package in a checkout."""
+    installed = Path(__file__).parents[1] / "search_spaces"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "search_spaces"
+
+
+def read_toml(path: Path, where: str = "") -> dict[str, Any]:
+    """The TOML file as a dictionary; SpecError when it is missing, no TOML or holds what nothing here can use."""
+    prefix = f"{where}: " if where else ""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
+    except FileNotFoundError:
+        raise SpecError(f"{prefix}no such file: {_short(path)}") from None
+    except OSError as error:
+        raise SpecError(f"{prefix}{_short(path)} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{prefix}{path} is no UTF-8 text: byte {error.start} is {error.object[error.start]}") from None
+    except RecursionError:
+        raise SpecError(f"{prefix}{path}: not valid TOML: nested too deep") from None
+    except ValueError as error:  # TOMLDecodeError, and Python's own about numbers of thousands of digits
+        raise SpecError(f"{prefix}{path}: not valid TOML: {cut(str(error))}") from None
+    for place, value in _leaves(table, ()):
+        if rule := _unusable(value):
+            at = ".".join(part[:60] for part in place[1:])
+            raise SpecError(f"{prefix}{path}: [{place[0][:60]}] {cut(at)} = {shown(value)}: {rule}")
+    return table
+
+
+def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> StudySpec:
+    """Read and check a study file. `overrides` ({section: {key: value}}) come from the command line and win.
+
+    Raises SpecError: one sentence with the file, the key, the value and the rule it breaks.
+    """
+    try:
+        file = Path(path).resolve()
+    except (OSError, ValueError) as error:
+        raise SpecError(f"{shown(str(path))} is no path of a file: {cut(str(error))}") from None
+    given = {section: dict(values) for section, values in (overrides or {}).items()}
+    table = _merged(read_toml(file), given)
+    if "path" in table:
+        raise SpecError(f"{file}: unknown key 'path'; the data file goes into [data] path")
+    for key in _OWN_KEYS & table.keys():
+        raise SpecError(f"{file}: unknown table or key {key!r}{suggestion(key, StudySpec.model_fields)}")
+    try:
+        spec = StudySpec(path=file, text=file.read_text(encoding="utf-8-sig"), overrides=given, **table)
+    except ValidationError as error:
+        raise SpecError(f"{file}: {_sentence(error.errors()[0])}") from None
+    _check_backtest(spec)
+    rows = [_admit(row, spec, f"{file}: [[study.enqueue]]") for row in spec.study.enqueue]
+    return _with_enqueued(spec, rows) if rows else spec
+
+
+def with_start(spec: StudySpec, path: Path) -> StudySpec:
+    """The spec with the searched parameters of a `best_params.toml` as its first point."""
+    table = read_toml(path, "--from")
+    names = {p.name for p in spec.search_space().parameters}
+    given: dict[str, Any] = {}
+    for section in (_table(table, "strategy", "fixed"), _table(table, "backtest")):
+        given |= section
+    point = {name: value for name, value in given.items() if name in names}
+    if not point:
+        wanted = cut(", ".join(sorted(names)))
+        raise SpecError(f"--from {path}: none of its parameters is searched; it needs [strategy.fixed] with {wanted}")
+    return spec.starting_at(_admit(point, spec, f"--from {path}: [strategy.fixed]"), str(path))
+
+
+def _merged(table: dict[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    for section, values in overrides.items():
+        current = table.get(section, {})
+        table[section] = {**current, **values} if isinstance(current, dict) else current
+    return table
+
+
+def _with_enqueued(spec: StudySpec, rows: list[dict[str, Value]]) -> StudySpec:
+    return spec.model_copy(update={"study": spec.study.model_copy(update={"enqueue": rows})})
+
+
+def _admit(row: Mapping[str, Any], spec: StudySpec, where: str) -> dict[str, Value]:
+    space = spec.search_space()
+    for name in row:
+        if name in StudySection.model_fields and name not in {p.name for p in space.parameters}:
+            raise SpecError(f"{spec.path}: {_misplaced(name)}")
+    try:
+        return space.admit(row)
+    except ValueError as error:
+        raise SpecError(f"{where} {error}") from None
+
+
+def _misplaced(key: str) -> str:
+    """The rule of TOML that surprises everybody once."""
+    return (
+        f"[study] {key} stands below [[study.enqueue]], and TOML puts it into that table; "
+        "move it above [[study.enqueue]]"
+    )
+
+
+def _table(table: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        table = table.get(name, {})
+        if not isinstance(table, Mapping):
+            return {}
+    return table
+
+
+def _leaves(value: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every single value of a TOML table and every key, with where it stands."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield (*place, key), key
+            yield from _leaves(inner, (*place, key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, place)
+    else:
+        yield place, value
+
+
+def _unusable(value: Any) -> str:
+    """The rule that a value breaks wherever it stands; empty if none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "is no 64-bit whole number, the largest kind that TOML has"
+    if isinstance(value, str) and "\x00" in value:
+        return "may not contain the character NUL"
+    return ""
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 300 else shown(text)
+
+
+def _check_backtest(spec: StudySpec) -> None:
+    defaults = {**Account()._asdict(), "portfolio": False}
+    for key, value in spec.backtest.items():
+        named = f"{spec.path}: [backtest] {key[:60]}"
+        if key not in defaults:
+            raise SpecError(f"{named}: unknown key{suggestion(key, defaults, ALIASES)}")
+        default = defaults[key]
+        numeric = not isinstance(default, bool | str)
+        if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise SpecError(f"{named} = {shown(value)}: must be a number")
+        if not numeric and not isinstance(value, type(default)):
+            wanted = "true or false" if isinstance(default, bool) else f"a text such as {default!r}"
+            raise SpecError(f"{named} = {shown(value)}: must be {wanted}")
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """One pydantic error as `[section] key = value: rule`."""
+    place = [str(part)[:60] for part in error["loc"] if not _is_union_branch(part)]
+    head = f"[{place[0]}]" if place else ""
+    key = ".".join(place[1:])
+    if place[:2] == ["study", "enqueue"] and len(place) > 3 and place[3] in StudySection.model_fields:
+        return _misplaced(place[3])
+    if error["type"] == "missing":
+        return f"{head} {key}: missing; add it" if key else f"{head}: the table is missing; add it"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        return f"{head} {key}: unknown key{suggestion(place[-1], known)}" if key else (
+            f"unknown table or key {place[0]!r}{suggestion(place[0], known)}"
+        )  # fmt: skip
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = cut(re.sub("valid dictionary.*", "table", message).replace("valid string", "text"))
+    if isinstance(error["input"], datetime.date | datetime.time):
+        message += ", not a date or time: put it into quotes"
+    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
+    return f"{head} {key}{value}: {message}" if key else f"{head}: {message}"
+
+
+def _is_union_branch(part: int | str) -> bool:
+    """Pydantic puts the tried type of a union into the place, `list[str]` or `literal[...]`: no key looks like that."""
+    return isinstance(part, str) and re.fullmatch(r"(str|int|float|bool|(list|literal|dict)\[.*)", part) is not None
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    model: type[BaseModel] = StudySpec
+    for name in place:
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return [name for name in model.model_fields if name != "path" or model is not StudySpec]

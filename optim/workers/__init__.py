@@ -1,0 +1,1 @@
+"""Where trials are evaluated: tasks, threads, processes, clusters."""

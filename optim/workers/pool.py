@@ -1,0 +1,288 @@
+"""Where trials are evaluated: in this process, in threads, or in worker processes by joblib.
+
+A worker sees a job (strategy, bars) once and then small tasks (parameters, account rules, cells). It imports the
+engine, never Optuna or MLflow. None of this changes a result: a task is a pure function, and results come back in the
+order of the tasks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import math
+import queue
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+
+from engine.evaluate import Outcome
+from engine.strategies.base import load_strategy
+from optim.errors import OptimError
+from optim.workers.cluster import Dask, Ray
+from optim.workers.executors import Executor, Processes, Threads, choose_backend
+from optim.workers.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
+
+_INLINE_SECONDS = 0.005  # less work than this costs more to hand out than to do here
+_CHUNK_SECONDS = 0.01  # cheaper tasks are handed out together: a round trip takes a worker process about 2 ms
+_DEPTH = 2  # what a worker process is given at a time: the next tasks are there before it has ended the first
+_REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
+_COMPILE_SECONDS = 5.0  # a first call may be this slow for compiling alone: it says nothing about the second
+_TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again, by itself
+_MOST_TRIES = 20  # a worker that dies before the task has begun proves nothing about it; but some time it must end
+_GRACE_SECONDS = 30.0  # a worker watches the time itself; one that cannot even do that is killed this much later
+
+
+class _Entry(NamedTuple):
+    """A task that waits or runs."""
+
+    tag: Any
+    task: Task
+    limit: float | None  # seconds
+    tries: int = 0  # how often it was lost with its worker
+    blame: int = 0  # how often it was by itself on a worker, and had begun, when that one died
+
+
+class _Flight(NamedTuple):
+    """Entries that run together."""
+
+    entries: tuple[_Entry, ...]
+    started: float
+    sign: str  # the file that says that its work has begun; empty where nothing is to be learned from that
+
+
+class Pool:
+    """Runs tasks of one job on `n_jobs` workers. Close it, or use it as a context manager."""
+
+    def __init__(
+        self, job: Job, *, n_jobs: int, backend: str, timeout: float | None = None, address: str | None = None
+    ):
+        self._job = job
+        self._timeout = timeout
+        self.n_jobs = n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
+        compiled = load_strategy(job.strategy, Path(job.folder)).compiled
+        self._tame = compiled and timeout is None  # plain Python may do anything: not in the coordinator's process
+        self.backend, self.reason = choose_backend(compiled, backend, self.n_jobs, timeout)
+        self._executor = self._make_executor(address)
+        # Something compiled costs little once it is compiled: find out here. All else goes to the workers at once.
+        self._unmeasured = 2 if self._tame and self.backend in ("threading", "loky") else 0
+        self._seconds_per_cell = 0.0  # moving average; 0 = not known yet
+        self._queue: list[tuple[int, int, _Entry]] = []  # a heap
+        self._count = 0
+        self._flights: dict[Future[Any], _Flight] = {}
+        self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()  # of the flights, as they end
+        self._landed: list[tuple[Any, Result]] = []  # taken from them, not collected yet
+        self._folder: Path | None = None
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers and forget the job on disk; what still runs is lost."""
+        self._queue.clear()
+        self._flights.clear()
+        if self._executor is not None:
+            self._executor.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def abandon(self) -> None:
+        """Forget what is queued and what runs: an interrupted search waits for nothing. Workers that are busy end."""
+        self._queue.clear()
+        self._landed.clear()
+        if self._flights and self._executor is not None:
+            self._flights.clear()
+            self._executor.close()
+            if self.backend in ("dask", "ray"):  # what comes after it runs here
+                compiled = load_strategy(self._job.strategy, Path(self._job.folder)).compiled
+                self.backend, _ = choose_backend(compiled, "auto", self.n_jobs, self._timeout)
+            self._executor = self._make_executor(None)
+
+    def submit(self, tag: Any, task: Task, *, order: int = 0, spent: float = 0.0) -> None:
+        """Queue a task, lower orders first. `spent`: seconds of the trial's time limit that are used up.
+
+        An idle worker gets a long one at once, so that it works while more is being asked for.
+        """
+        limit = None if self._timeout is None else max(self._timeout - spent, 0.001)
+        self._push(_Entry(tag, task, limit), order)
+        if self._seconds_per_cell * len(task.cells) >= _INLINE_SECONDS and self.backend != "ray":
+            self._take_done(0.0)
+            self._hand_out()
+
+    def collect(self, seconds: float = 0.1) -> list[tuple[Any, Result]]:
+        """Results that have come in, each with its task's tag; an empty list if there is none after `seconds`."""
+        if self._stays_here():
+            _, _, entry = heapq.heappop(self._queue)
+            self._unmeasured -= 1
+            result = run_task(self._job, entry.task)
+            if result.ended - result.started > _COMPILE_SECONDS:
+                self._unmeasured = 0
+            return [(entry.tag, self._learn(result))]
+        self._hand_out()
+        self._take_done(seconds)
+        landed, self._landed = self._landed, []
+        return landed
+
+    def _take_done(self, seconds: float) -> None:
+        """Land the flights that have ended; wait for one if there is none to collect yet."""
+        with contextlib.suppress(queue.Empty):
+            if self._flights and not self._landed and seconds > 0.0:
+                self._land(self._done.get(timeout=seconds))
+            while True:
+                self._land(self._done.get_nowait())
+        for future in self._overdue():
+            self._land(future)
+
+    def long_running(self, seconds: float) -> Iterator[tuple[Any, float]]:
+        """The tags of what has run for so long on this machine's workers, and since when (seconds since the epoch)."""
+        if self._executor is None or self.backend not in ("loky", "threading"):
+            return
+        begun = self._executor.running() if isinstance(self._executor, Processes) else None
+        for future, flight in self._flights.items():
+            elapsed = time.monotonic() - flight.started
+            if elapsed > seconds and (future.running() if begun is None else future in begun):
+                yield flight.entries[0].tag, time.time() - elapsed
+
+    def run(self, tasks: Sequence[Task]) -> list[Result]:
+        """The result of every task, in order."""
+        results: dict[Any, Result] = {}
+        tags = [("run", number) for number in range(len(tasks))]
+        for tag, task in zip(tags, tasks, strict=True):
+            self.submit(tag, task, order=tag[1])
+        while not results.keys() >= set(tags):  # what was submitted before may still come in
+            results.update(self.collect())
+        return [results[tag] for tag in tags]
+
+    def _push(self, entry: _Entry, order: int) -> None:
+        heapq.heappush(self._queue, (order, self._count, entry))
+        self._count += 1
+
+    def _make_executor(self, address: str | None) -> Executor | None:
+        if self.backend == "threading":
+            return Threads(self.n_jobs)
+        if self.backend == "loky":
+            return Processes(self.n_jobs, 1 if self._timeout is not None else _DEPTH)
+        if self.backend in ("dask", "ray"):
+            cluster = (Dask if self.backend == "dask" else Ray)(address, self.n_jobs, self._job)
+            self.n_jobs = cluster.n_workers
+            return cluster
+        return None
+
+    def _stays_here(self) -> bool:
+        if not self._queue or self._flights:
+            return False
+        if self._executor is None or self._unmeasured > 0:
+            return True
+        if not self._tame or self._seconds_per_cell == 0.0 or self._queue[0][2].tries > 0:
+            return False  # one that took its worker down before would be first in the queue
+        return self._seconds_per_cell * sum(len(entry.task.cells) for _, _, entry in self._queue) < _INLINE_SECONDS
+
+    def _learn(self, result: Result) -> Result:
+        cost = (result.ended - result.started) / max(len(result.outcomes), 1)
+        known = self._seconds_per_cell
+        slow_start = self._unmeasured > 0 or known == 0.0
+        self._seconds_per_cell = min(cost, 1.0) if slow_start else 0.8 * known + 0.2 * cost
+        return result
+
+    def _hand_out(self) -> None:
+        executor = self._executor
+        while self._queue and executor is not None and executor.free and not self._isolating():
+            lost_before = self._queue[0][2].tries > 0
+            if lost_before and isinstance(executor, Processes) and not executor.idle:
+                return
+            sign = ""
+            entries = tuple(heapq.heappop(self._queue)[2] for _ in range(self._share()))
+            work = [(entry.task, entry.limit) for entry in entries]
+            if isinstance(executor, Dask | Ray):
+                future = executor.submit(run_shared, work)
+            elif self.backend == "threading":
+                future = executor.submit(run_all, self._job, work)
+            else:
+                sign = f"{self._on_disk()}.{time.monotonic_ns()}" if lost_before else ""
+                future = executor.submit(run_from_disk, self._on_disk(), work, sign)
+            self._flights[future] = _Flight(entries, time.monotonic(), sign)
+            if lost_before and isinstance(executor, Processes):
+                executor.fill(future)  # whatever it does to the worker, it does it to nothing else
+            future.add_done_callback(self._done.put)
+
+    def _isolating(self) -> bool:
+        """Whether a task that was lost twice runs, or is to run, by itself: Dask blames all that a worker was given."""
+        running = [flight.entries[0].tries for flight in self._flights.values()]
+        return self.backend == "dask" and bool(running) and max(self._queue[0][2].tries, *running) > 1
+
+    def _share(self) -> int:
+        """How many tasks go out together: more of the cheap ones, one of those that lost their worker before."""
+        waiting = len(self._queue)
+        if self._queue[0][2].tries > 0:  # they come first, so no other task travels with them
+            return 1
+        if self.backend == "ray":
+            return waiting
+        if self._timeout is not None or self._seconds_per_cell == 0.0:
+            return 1
+        worth = _REMOTE_CHUNK_SECONDS if self.backend == "dask" else _CHUNK_SECONDS
+        fitting = math.ceil(worth / self._seconds_per_cell)
+        return max(1, min(fitting, math.ceil(waiting / (_DEPTH * self.n_jobs))))
+
+    def _overdue(self) -> list[Future[Any]]:
+        """Flights whose workers should have ended by themselves long ago."""
+        now = time.monotonic()
+        return [
+            future
+            for future, (entries, started, _) in self._flights.items()
+            if not future.done()
+            and not isinstance(self._executor, Dask | Ray)
+            and entries[0].limit is not None
+            and now - started > entries[0].limit + _GRACE_SECONDS
+        ]
+
+    def _land(self, future: Future[Any]) -> None:
+        """Take a flight's results; what was lost with a worker is queued again, or has failed."""
+        flight = self._flights.pop(future, None)
+        if flight is None or self._executor is None:
+            return  # it was overdue: its worker has been killed
+        stuck = not future.done()
+        self._executor.release(future, kill=stuck)
+        error = None if stuck else future.exception()
+        if isinstance(error, OptimError):
+            raise error
+        if error is None and not stuck:
+            for entry, result in zip(flight.entries, future.result(), strict=True):
+                self._landed.append((entry.tag, self._learn(result)))
+            return
+        elapsed = time.monotonic() - flight.started
+        guilty = len(flight.entries) == 1
+        if isinstance(self._executor, Processes):
+            guilty = bool(flight.sign) and Path(flight.sign).exists()
+        for entry in flight.entries:
+            entry = entry._replace(tries=entry.tries + 1, blame=entry.blame + guilty)
+            reason = self._verdict(entry, elapsed, len(flight.entries) == 1)
+            if reason:
+                now = time.time()
+                self._landed.append((entry.tag, Result((Outcome({}, reason),), now - elapsed, now)))
+            else:
+                self._push(entry, -1)
+
+    def _verdict(self, entry: _Entry, elapsed: float, alone: bool) -> str:
+        """Why a task whose worker was lost is given up; empty while it may be tried again."""
+        if alone and entry.limit is not None and elapsed >= entry.limit:
+            return f"the trial took longer than trial_timeout = {self._timeout:g} s"
+        if entry.blame >= _TRIES or entry.tries >= _MOST_TRIES:
+            times = entry.blame if entry.blame >= _TRIES else entry.tries
+            return f"its worker died {times} times (out of memory, or killed)"
+        return ""
+
+    def _on_disk(self) -> str:
+        """The job in a file, written once: every worker maps the same bars instead of receiving a copy per task."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="optim-"))
+            joblib.dump(tuple(self._job), self._folder / "job.joblib")
+        return str(self._folder / "job.joblib")

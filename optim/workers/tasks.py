@@ -1,0 +1,207 @@
+"""A trial's work as it travels: the job all tasks share, the task, its result, and the functions a worker runs.
+
+A worker imports this and the engine, never Optuna or MLflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import functools
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import joblib
+import numpy as np
+
+from engine.compiled.memory import keep_freed_memory
+from engine.data.bars import Bars, slice_bars
+from engine.data.cells import Cell
+from engine.errors import EngineError
+from engine.evaluate import Outcome, evaluate, reason
+from engine.simulator.account import Account
+from engine.strategies.base import Strategy, load_strategy
+from engine.strategies.source import changed_file
+from optim.errors import CodeChangedError
+
+if TYPE_CHECKING:
+    from engine.backtest import BacktestResult
+
+
+class Job(NamedTuple):
+    """What all tasks of a study share."""
+
+    strategy: str  # reference, loadable in any process
+    folder: str  # what a relative reference is relative to
+    instruments: tuple[Bars, ...]
+    periods_per_year: float
+    code: tuple[
+        tuple[str, str], ...
+    ] = ()  # own files the strategy was made of, and their hashes (engine.strategies.source)
+
+
+class Task(NamedTuple):
+    """One candidate on some cells."""
+
+    params: Mapping[str, Any]
+    account: Account
+    cells: tuple[Cell, ...]
+    keep: bool = False  # the backtests themselves are wanted, with equity and trades
+    strategy: str = ""  # another one than the job's, by its reference
+
+
+class Result(NamedTuple):
+    """The outcomes of a task, one a cell, and when and where it ran (seconds since the epoch; a thread's id)."""
+
+    outcomes: tuple[Outcome, ...]
+    started: float
+    ended: float
+    worker: int = 0
+    backtests: tuple[BacktestResult, ...] = ()  # one a cell, where the task wants them
+
+
+def run_task(job: Job, task: Task) -> Result:
+    """Evaluate one candidate; the cells after a failed one are left out."""
+    started = time.time()
+    keep_freed_memory()
+    strategy = _strategy(task.strategy or job.strategy, job.folder, job.code)
+    outcomes: list[Outcome] = []
+    kept: list[BacktestResult] = []
+    for cell in task.cells:
+        if task.keep:
+            outcomes.append(_backtest(job, task, strategy, cell, kept))
+        else:
+            outcomes.append(evaluate(strategy, task.params, task.account, job.instruments, cell, job.periods_per_year))
+        if outcomes[-1].error:
+            break
+    return Result(tuple(outcomes), started, time.time(), threading.get_native_id(), tuple(kept))
+
+
+@functools.lru_cache(maxsize=64)
+def _strategy(reference: str, folder: str, code: tuple[tuple[str, str], ...]) -> Strategy:
+    """The strategy as it was when the study began: a process that has loaded it keeps it, whatever is edited since.
+
+    Raises CodeChangedError when it was edited before it could be loaded here.
+    """
+    if file := changed_file(dict(code)):
+        raise CodeChangedError(
+            f"{file} was edited while the study ran; every trial that has ended is safe: undo the edit and run the "
+            "same command to resume, or give [study] another name (--new-name NAME)"
+        )
+    return load_strategy(reference, Path(folder))
+
+
+def _backtest(job: Job, task: Task, strategy: Strategy, cell: Cell, kept: list[BacktestResult]) -> Outcome:
+    """What `evaluate` gives for a cell, and its backtest appended to `kept`."""
+    from engine.backtest import BacktestEngine
+
+    bars = job.instruments if cell.instrument < 0 else job.instruments[cell.instrument : cell.instrument + 1]
+    seen = [slice_bars(one, 0, cell.stop) for one in bars]
+    engine = BacktestEngine(periods_per_year=job.periods_per_year, **task.account._asdict())
+    try:
+        kept.append(
+            engine.run_realistic(seen if cell.instrument < 0 else seen[0], strategy, task.params, start=cell.start)
+        )
+    except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything
+        return Outcome({}, reason(strategy, error))
+    return Outcome(kept[-1].metrics, "")
+
+
+class Shared(Protocol):
+    """Gives the job in a worker of a cluster."""
+
+    def get(self) -> Job: ...
+
+
+def run_all(job: Job, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
+    """Tasks with their time limits (seconds), one after another; a task that passes its limit ends the process."""
+    results = []
+    for task, limit in work:
+        if limit is None:
+            results.append(run_task(job, task))
+            continue
+        with _limited(limit):
+            results.append(run_task(job, task))
+    return results
+
+
+_ends: dict[object, float] = {}  # when the tasks that run in this process must have ended (a Dask worker has threads)
+_alarm = threading.Lock()  # of the one clock a process has
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """End the process unless the block ends within `seconds`."""
+    token = object()
+    with _alarm:
+        _ends[token] = time.monotonic() + seconds
+        _set_alarm()
+    try:
+        yield
+    finally:
+        with _alarm:
+            del _ends[token]
+            _set_alarm()
+
+
+def _set_alarm() -> None:
+    """For the task that must end first. A thread outside the interpreter ends the process: no strategy can hang so hard
+    that this fails."""
+    faulthandler.cancel_dump_traceback_later()
+    if _ends:
+        left = min(_ends.values()) - time.monotonic()
+        faulthandler.dump_traceback_later(max(left, 0.001), exit=True, file=_nowhere())
+
+
+@functools.cache
+def _nowhere() -> IO[str]:
+    return open(os.devnull, "w")
+
+
+def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]], sign: str = "") -> list[Result]:
+    """In a worker process of this machine: the job is mapped from the file at `path`.
+
+    The file `sign`, if one is named, is made when the work begins: a worker that dies before was not killed by it.
+    """
+    job = _load_job(path)
+    if sign:
+        Path(sign).touch()
+    return run_all(job, work)
+
+
+def run_shared(shared: Shared, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
+    """In a worker of a cluster."""
+    return run_all(_read_only(shared.get()), work)
+
+
+@functools.lru_cache(maxsize=2)
+def _load_job(path: str) -> Job:
+    job = _read_only(Job(*joblib.load(path, mmap_mode="r")))
+    _warm_up(job)
+    return job
+
+
+def _warm_up(job: Job) -> None:
+    """Import and load all that a first task would: it is not to count as the task's own time."""
+    with contextlib.suppress(EngineError):  # a strategy that cannot be loaded fails in its task, with the reason
+        strategy = load_strategy(job.strategy, Path(job.folder))
+        bars = slice_bars(job.instruments[0], 0, min(50, len(job.instruments[0].close)))
+        idle = Strategy(_idle, compiled=strategy.compiled)
+        evaluate(idle, {}, Account(), (bars,), Cell(0, 0, len(bars.close)), job.periods_per_year)
+
+
+def _idle(bars: Any, params: Any) -> np.ndarray:
+    return np.zeros(len(bars.close))
+
+
+def _read_only(job: Job) -> Job:
+    """Freeze the bars: kernels are compiled for read-only arrays. Memory maps become plain arrays over the map."""
+    instruments = tuple(Bars._make(np.asarray(column) for column in bars) for bars in job.instruments)
+    for bars in instruments:
+        for column in bars:
+            column.flags.writeable = False
+    return job._replace(instruments=instruments)
