@@ -193,7 +193,7 @@ def postgresql(stack: ExitStack) -> tuple[str, str] | None:
 
 
 def with_psycopg2(uri: str) -> str:
-    from optim.tracking.settings import with_driver
+    from optim.spec.uris import with_driver
 
     return with_driver(uri)
 

@@ -6,16 +6,17 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from engine.backtest import BacktestResult
+    from engine.simulator.account import Account
 
 INK, LINE, SHADE, GAIN, LOSS = "#22303c", "#1f5fa8", "#9aa7b2", "#2e8b57", "#c0392b"
 SECTIONS = {
@@ -39,9 +40,36 @@ _SHARES = (
 )  # fmt: skip
 
 
-def save(result: BacktestResult, folder: Path) -> list[Path]:
+class Backtest(Protocol):
+    """What a report is made of; engine.backtest.BacktestResult is one."""
+
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def instrument(self) -> str: ...
+    @property
+    def params(self) -> dict[str, Any]: ...
+    @property
+    def account(self) -> Account: ...
+    @property
+    def metrics(self) -> dict[str, float]: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    @property
+    def equity(self) -> pd.Series[float]: ...
+    @property
+    def market(self) -> pd.Series[float]: ...
+    @property
+    def trades(self) -> pd.DataFrame: ...
+    @property
+    def returns(self) -> pd.Series[float]: ...
+    @property
+    def drawdown(self) -> pd.Series[float]: ...
+
+
+def save(result: Backtest, folder: Path) -> list[Path]:
     """Write every file of a backtest below `folder`; returns their paths."""
-    plots: dict[str, Callable[[BacktestResult], Figure]] = {
+    plots: dict[str, Callable[[Backtest], Figure]] = {
         "equity_curve": equity_figure,
         "drawdown": drawdown_figure,
         "trades_distribution": trades_figure,
@@ -67,7 +95,7 @@ def save(result: BacktestResult, folder: Path) -> list[Path]:
     return written
 
 
-def text_report(result: BacktestResult) -> str:
+def text_report(result: Backtest) -> str:
     """The metrics, in sections, as plain text."""
     params = ", ".join(f"{name} = {value}" for name, value in result.params.items())
     rules = ", ".join(
@@ -88,7 +116,7 @@ def text_report(result: BacktestResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def trades_summary(result: BacktestResult) -> dict[str, Any]:
+def trades_summary(result: Backtest) -> dict[str, Any]:
     """Counts, sums and extremes of the closed trades, by exit reason."""
     trades = result.trades
     by_reason = {
@@ -109,21 +137,21 @@ def trades_summary(result: BacktestResult) -> dict[str, Any]:
     }
 
 
-def equity_figure(result: BacktestResult) -> Figure:
+def equity_figure(result: Backtest) -> Figure:
     """Equity against buying and holding."""
     figure, (axes,) = _figure(result, 1)
     _draw_equity(axes, result)
     return figure
 
 
-def drawdown_figure(result: BacktestResult) -> Figure:
+def drawdown_figure(result: Backtest) -> Figure:
     """How far below its peak the account was."""
     figure, (axes,) = _figure(result, 1)
     _draw_drawdown(axes, result)
     return figure
 
 
-def summary_figure(result: BacktestResult) -> Figure:
+def summary_figure(result: Backtest) -> Figure:
     """Equity above drawdown."""
     figure, (top, bottom) = _figure(result, 2)
     _draw_equity(top, result)
@@ -131,7 +159,7 @@ def summary_figure(result: BacktestResult) -> Figure:
     return figure
 
 
-def trades_figure(result: BacktestResult) -> Figure:
+def trades_figure(result: Backtest) -> Figure:
     """Histogram of the returns of the closed trades."""
     figure, (axes,) = _figure(result, 1)
     closed = result.trades[result.trades["exit_reason"] != "open"]["return"].to_numpy(float) * 100
@@ -149,7 +177,7 @@ def trades_figure(result: BacktestResult) -> Figure:
     return figure
 
 
-def monthly_figure(result: BacktestResult) -> Figure:
+def monthly_figure(result: Backtest) -> Figure:
     """Return of every calendar month as a heat map, years down."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -183,7 +211,7 @@ def monthly_figure(result: BacktestResult) -> Figure:
     return figure
 
 
-def _figure(result: BacktestResult, rows: int) -> tuple[Figure, list[Axes]]:
+def _figure(result: Backtest, rows: int) -> tuple[Figure, list[Axes]]:
     """A Figure of its own, drawn by Agg: pyplot would keep it and ask for a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -203,7 +231,7 @@ def _figure(result: BacktestResult, rows: int) -> tuple[Figure, list[Axes]]:
     return figure, list(axes)
 
 
-def _draw_equity(axes: Axes, result: BacktestResult) -> None:
+def _draw_equity(axes: Axes, result: Backtest) -> None:
     time = _times(result)
     cash = result.account.initial_cash
     axes.plot(time, cash * result.market.to_numpy(), color=SHADE, linewidth=1, label="buy and hold")
@@ -217,7 +245,7 @@ def _draw_equity(axes: Axes, result: BacktestResult) -> None:
     axes.set_title(note, loc="right", fontsize=9, color=INK)
 
 
-def _draw_drawdown(axes: Axes, result: BacktestResult) -> None:
+def _draw_drawdown(axes: Axes, result: Backtest) -> None:
     time, depth = _times(result), 100 * result.drawdown.to_numpy()
     axes.fill_between(time, depth, 0, color=LOSS, alpha=0.25, linewidth=0)
     axes.plot(time, depth, color=LOSS, linewidth=0.9)
@@ -225,7 +253,7 @@ def _draw_drawdown(axes: Axes, result: BacktestResult) -> None:
     axes.set_ylim(top=0)
 
 
-def _times(result: BacktestResult) -> NDArray[np.datetime64]:
+def _times(result: Backtest) -> NDArray[np.datetime64]:
     import pandas as pd
 
     return pd.DatetimeIndex(result.equity.index).tz_convert(None).to_numpy()

@@ -13,8 +13,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from optim.errors import SpecError, counted
-from optim.problem.lookahead import check_lookahead
-from optim.problem.plan import Plan, make_plan
+from optim.problem.plan import Plan
 from optim.problem.provenance import git_state, versions
 from optim.record.guard import sole_writer
 from optim.record.locks import owner
@@ -23,6 +22,7 @@ from optim.report.console import Live, as_json, print_commands, print_summary
 from optim.report.summary import Summary, best_params_toml, summarise
 from optim.search.events import Listener
 from optim.search.loop import Search
+from optim.search.rehearsal import ready
 from optim.search.sweep import Sweep
 from optim.spec.secrets import mask, mask_uri
 from optim.spec.study import StudySpec
@@ -40,8 +40,7 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
     """Run or resume a study and print its result; 0 with a winner, 1 without one, 130 when interrupted."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     console = Console(stderr=as_object)
-    plan = make_plan(spec)
-    said, good = check_lookahead(plan)
+    plan, said, good = ready(spec)
     if not good:
         console.print(f"Look-ahead {said}.", highlight=False, markup=False, soft_wrap=True)
     with sole_writer(plan.storage, spec.study.name) as guard:

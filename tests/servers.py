@@ -17,7 +17,7 @@ from pathlib import Path
 
 import sqlalchemy
 
-from optim.tracking.settings import with_driver
+from optim.spec.uris import with_driver
 from tests.conftest import postgresql_bin
 from tests.tracking.builders import poll
 

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from optim.errors import OptimError, SpecError, TrackingError, counted, cut
 from optim.problem.checks import check_storage, check_target
-from optim.problem.lookahead import check_lookahead
 from optim.problem.plan import Plan, feasible_point, make_plan, resolve_storage
 from optim.problem.provenance import versions
 from optim.record.record import VERSIONS, Record, differences, load_record, study_names
@@ -22,6 +21,7 @@ from optim.replay import replay as replay_trials
 from optim.report.console import print_commands, print_summary
 from optim.report.summary import best_params_toml, rank, summarise
 from optim.run import EXIT_NO_WINNER, make_pool, study_info, study_result, tracking_settings
+from optim.search.rehearsal import ready
 from optim.spec.secrets import mask_uri, variables_sent
 from optim.spec.study import StudySpec
 
@@ -164,8 +164,7 @@ def check(spec: StudySpec) -> int:
     1 when the probe fails.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    plan = make_plan(spec)
-    lookahead, _ = check_lookahead(plan)
+    plan, lookahead, _ = ready(spec)
     task = plan.task(feasible_point(plan), plan.cells)
     parallel = spec.parallel
     with make_pool(plan) as pool:

@@ -6,16 +6,16 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from engine.metrics.catalogue import METRICS
 from engine.metrics.pooling import Aggregate, combine, over_cells
 from optim.errors import SpecError, cut, shown
 from optim.spec.expressions import NUMBER, Expression, ExpressionError, parse, violation
+from optim.spec.sections import Direction
 from optim.spec.study import StudySpec
 
 Metrics = Mapping[str, float]
-Direction = Literal["maximize", "minimize"]
 
 
 class Goal(NamedTuple):

@@ -21,13 +21,11 @@ from engine.strategies.source import ENGINE, code_hashes
 from optim.errors import SpecError, cut, shown
 from optim.problem.checks import aligned, check_parameters, check_sampling, check_storage, check_tracking, find_point
 from optim.problem.objective import Objective, build_objective
-from optim.record.record import is_url
-from optim.search.rehearsal import rehearse
 from optim.spec.secrets import expand
 from optim.spec.space import Parameter, Point, SearchSpace
 from optim.spec.study import StudySpec
+from optim.spec.uris import absolute_uri, is_url
 from optim.tracking.info import Dataset, Scalar
-from optim.tracking.settings import absolute_uri
 from optim.workers.tasks import Job, Task
 
 
@@ -132,7 +130,6 @@ def make_plan(spec: StudySpec) -> Plan:
     check_storage(spec, plan.storage)
     check_tracking(spec, plan.tracking_uri, plan.storage)
     check_sampling(spec, space, len(objective.goals))
-    rehearse(spec, space, [goal.direction for goal in objective.goals], len(cells))
     return plan
 
 

@@ -20,9 +20,9 @@ from optim.errors import RecordError
 from optim.record.files import foreign_record, is_append_lock, writer_file
 from optim.record.journal import STALE_LOCK_SECONDS, repair_tail
 from optim.record.locks import SESSION_LOCKS, dialect, owner, take_session_lock
-from optim.record.record import OWNER, file_of, is_url, load_record
+from optim.record.record import OWNER, file_of, load_record
 from optim.spec.secrets import mask, mask_uri
-from optim.tracking.settings import with_driver
+from optim.spec.uris import is_url, with_driver
 
 
 @contextlib.contextmanager

@@ -18,12 +18,12 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 
 from optim.errors import RecordError, one_line
-from optim.problem.objective import Direction
 from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
 from optim.record.journal import GroupingStorage, unreadable_line
 from optim.record.rescue import Kept, keep, rescue
 from optim.spec.secrets import mask, mask_uri
-from optim.tracking.settings import with_driver
+from optim.spec.sections import Direction
+from optim.spec.uris import is_url, with_driver
 
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
 NUMBERS_SINCE = (0, 2)  # the first version whose results are today's to the last digit
@@ -118,11 +118,6 @@ class Record:
             f"the record {self.location} cannot be {done} ({type(error).__name__}: {said}); "
             "all trials before this batch are safe: make room or bring it back, then run the same command to resume"
         )
-
-
-def is_url(storage: str) -> bool:
-    """Whether a storage is a database URL, not the path of a journal file."""
-    return "://" in storage
 
 
 def file_of(storage: str) -> Path | None:

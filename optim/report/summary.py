@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from optim.problem.plan import Plan
-from optim.record.record import is_url
 from optim.report.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
 from optim.search.scoring import is_feasible
 from optim.spec.secrets import mask_uri
+from optim.spec.uris import is_url
 from optim.workers.pool import Pool
 
 TOP = 5

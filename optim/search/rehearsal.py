@@ -14,14 +14,26 @@ import numpy as np
 import optuna
 
 from optim.errors import SpecError, cut
-from optim.problem.objective import Direction
+from optim.problem.lookahead import check_lookahead
+from optim.problem.plan import Plan, make_plan
 from optim.search.proposals import Proposer
 from optim.search.samplers import make_pruner, make_sampler, missing_package
-from optim.spec.sections import ENUMERATING, NamedSpec
+from optim.spec.sections import ENUMERATING, Direction, NamedSpec
 from optim.spec.space import SearchSpace
 from optim.spec.study import StudySpec
 
 _TRIALS, _ROUNDS = 3, 3
+
+
+def ready(spec: StudySpec) -> tuple[Plan, str, bool]:
+    """A plan that may be run, one line about look-ahead, and whether that is good news.
+
+    Everything a study can be refused for, in the order its user would want to hear it: the file and what it names
+    (make_plan), sampler and pruner, the strategy on the study's own bars. Nothing is written. SpecError.
+    """
+    plan = make_plan(spec)
+    rehearse(spec, plan.space, [goal.direction for goal in plan.objective.goals], len(plan.cells))
+    return plan, *check_lookahead(plan)
 
 
 def rehearse(spec: StudySpec, space: SearchSpace, directions: Sequence[Direction], n_rounds: int) -> None:

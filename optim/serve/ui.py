@@ -19,8 +19,9 @@ from typing import NamedTuple
 from optim.errors import OptimError, TrackingError
 from optim.serve.gate import HOST, SocketConnection, gate
 from optim.spec.secrets import mask
+from optim.spec.uris import with_driver
 from optim.tracking.links import children_link, compare_link, run_link
-from optim.tracking.settings import MLflowSettings, prepare_environment, with_driver
+from optim.tracking.settings import MLflowSettings, prepare_environment
 
 OPTUNA_PORT, MLFLOW_PORT = 8080, 5000
 START_SECONDS = 90.0

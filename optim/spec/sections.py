@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Scalar = int | float | str | bool
+Direction = Literal["maximize", "minimize"]
 ENUMERATING = ("GridSampler", "BruteForceSampler")  # they know their own size: their points are SearchSpace.grid
 BLIND = (*ENUMERATING, "RandomSampler", "QMCSampler")  # they need no feedback
 

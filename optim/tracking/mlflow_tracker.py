@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from optim.errors import OptimError, TrackingError
 from optim.spec.secrets import expand, mask
+from optim.spec.uris import absolute_uri
 from optim.tracking.limits import FULL_VALUES, MAX_PARAM, MAX_TAG, Fitted, fit_metrics, fit_text
 from optim.tracking.rows import PARENT_TAG, Point, user_name
-from optim.tracking.settings import DEFAULT_EXPERIMENT, DEFAULT_URI, MLflowSettings, absolute_uri
+from optim.tracking.settings import DEFAULT_EXPERIMENT, DEFAULT_URI, MLflowSettings
 
 if TYPE_CHECKING:
     from optim.tracking.store import RunStore

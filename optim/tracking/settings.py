@@ -6,19 +6,18 @@ import functools
 import logging
 import os
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from optim.errors import SpecError
 from optim.spec.secrets import expand, mask_uri
+from optim.spec.uris import absolute_uri
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
 TESTED_MLFLOW = ("3.17.",)  # the versions whose insides optim uses; any other goes through MLflow's public client
 _SQL = ("sqlite", "postgresql", "mysql", "mssql")
-_DRIVERS = {"postgresql": ("psycopg", "psycopg2"), "mysql": ("MySQLdb", "pymysql")}
 log = logging.getLogger(__name__)
 
 
@@ -84,27 +83,6 @@ def settings_from(table: Mapping[str, Any], where: str, base: Path) -> MLflowSet
     expanded = {key: expand(value, f"{where}, {key}") for key, value in table.items()}
     settings = MLflowSettings(**expanded)
     return settings._replace(tracking_uri=absolute_uri(settings.tracking_uri, base))
-
-
-def absolute_uri(uri: str, base: Path) -> str:
-    """`uri` with a relative SQLite file or folder taken from `base`."""
-    if uri.startswith("sqlite:///"):
-        path, query = uri.removeprefix("sqlite:///").partition("?")[::2]
-        if path and path != ":memory:":
-            return f"sqlite:///{base / path}" + (f"?{query}" if query else "")
-        return uri
-    if "://" in uri or uri.startswith("file:"):
-        return uri
-    return os.path.normpath(base / uri)
-
-
-def with_driver(uri: str) -> str:
-    """`postgresql://`, `mysql://` with the driver that is installed, where it is not the one SQLAlchemy 2.1 takes."""
-    scheme, separator, rest = uri.partition("://")
-    usual, other = _DRIVERS.get(scheme, ("", ""))
-    if other and find_spec(usual) is None and find_spec(other) is not None:
-        return f"{scheme}+{other}{separator}{rest}"
-    return uri
 
 
 def prepare_environment(settings: MLflowSettings) -> None:

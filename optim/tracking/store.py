@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from optim.errors import TrackingError
+from optim.spec.uris import with_driver
 from optim.tracking.limits import FULL_VALUES
 from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, Point, RunRow
-from optim.tracking.settings import MLflowSettings, prepare_environment, with_driver
+from optim.tracking.settings import MLflowSettings, prepare_environment
 
 HTTP_THREADS = 16  # through MLflow's client
 _PAGE = 1000

@@ -16,8 +16,9 @@ from urllib.parse import unquote
 
 from optim.errors import TrackingError
 from optim.record.locks import SESSION_LOCKS, dialect, take_file_lock, take_session_lock
+from optim.spec.uris import with_driver
 from optim.tracking.rows import user_name
-from optim.tracking.settings import MLflowSettings, with_driver
+from optim.tracking.settings import MLflowSettings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -24,7 +24,7 @@ def loaded(statement: str) -> set[str]:
         ("import optim.workers.pool", {"optuna", "mlflow", "rich", "matplotlib"}),
         ("import optim.run", {"mlflow", "matplotlib"}),
         (
-            "import contextlib as c\nfrom optim.cli.parser import main\nwith c.suppress(SystemExit):\n    main(['--help'])",
+            "import contextlib as c; from optim.cli.parser import main\nwith c.suppress(SystemExit): main(['--help'])",
             {"optuna", "mlflow", "joblib", "numba", "pandas", "rich", "matplotlib"},
         ),
     ],

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
+from optim.spec.uris import with_driver
 from optim.tracking import Mirror, MLflowSettings
-from optim.tracking.settings import with_driver
 from tests.optim.studies import ROOT
 from tests.tracking.builders import make_trials, poll, study_info
 from tests.tracking.mlflow_side import RESULT

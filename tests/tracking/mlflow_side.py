@@ -8,8 +8,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial
 
+from optim.spec.uris import with_driver
 from optim.tracking import MLflowSettings, StudyResult
-from optim.tracking.settings import with_driver
 from tests.tracking.builders import poll
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from optim.spec.uris import with_driver
 from optim.tracking import Mirror, MLflowSettings, StudyResult, sync
-from optim.tracking.settings import with_driver
 from tests import servers
 from tests.tracking.builders import backtest, make_trials, study_info
 

@@ -14,9 +14,9 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
+from optim.spec.uris import with_driver
 from optim.tracking import MLflowSettings, StudyInfo, bulk, rest
 from optim.tracking.rows import Point, RunRow, trial_row
-from optim.tracking.settings import with_driver
 from optim.tracking.store import RunStore
 from tests import servers
 from tests.tracking.builders import make_trial, make_trials, study_info

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from optim.spec.uris import with_driver
 from optim.tracking import MLflowTracker, build_tracker_from_config
-from optim.tracking.settings import with_driver
 from tests import servers
 from tests.conftest import postgresql_bin
 
