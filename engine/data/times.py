@@ -68,10 +68,11 @@ def boundary(text: str, zone: zoneinfo.ZoneInfo, *, end: bool) -> int:
     import pandas as pd
 
     given = str(text).strip()
+    shown = repr(given if len(given) <= 60 else f"{given[:57]}...")
     if not is_iso(given) and re.fullmatch(r"\d{4}", given, re.ASCII) is None:
-        raise DataError(f"{text!r} is no date; write it as 2000-12-31, 2000-12 or 2000")
+        raise DataError(f"{shown} is no date; write it as 2000-12-31, 2000-12 or 2000")
     if not _YEARS[0] <= int(given[:4]) <= _YEARS[1]:
-        raise DataError(f"{text!r} is outside the years {_YEARS[0]} to {_YEARS[1]}")
+        raise DataError(f"{shown} is outside the years {_YEARS[0]} to {_YEARS[1]}")
     try:
         if re.fullmatch(r"\d{4}(?:-\d\d){0,2}", given, re.ASCII):
             period = pd.Period(given)
@@ -82,7 +83,7 @@ def boundary(text: str, zone: zoneinfo.ZoneInfo, *, end: bool) -> int:
             moment = moment.tz_localize(zone)
         return int(moment.as_unit("ns").value) + end
     except (ValueError, OverflowError) as error:
-        raise DataError(f"{text!r} is no date: {error}") from None
+        raise DataError(f"{shown} is no date: {error}") from None
 
 
 def refuse_descending(times: NDArray[np.int64]) -> None:

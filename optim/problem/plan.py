@@ -190,7 +190,7 @@ def _load_data(spec: StudySpec) -> tuple[Bars, ...]:
             instruments.append(load_bars(file, start=spec.data.start, end=spec.data.end, **given_times))
         except EngineError as error:
             bounds = {"start": spec.data.start, "end": spec.data.end}
-            key = next((k for k, text in bounds.items() if text is not None and repr(text) in str(error)), "path")
+            key = next((k for k, text in bounds.items() if text is not None and repr(text)[:40] in str(error)), "path")
             value = shown(bounds.get(key) or given)
             raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
     return tuple(instruments)

@@ -7,11 +7,13 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from optim import __version__
+
 
 def versions() -> dict[str, str]:
     """The versions a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in ("optim", "numba", "numpy", "optuna"):
+    found = {"python": platform.python_version(), "optim": __version__}
+    for package in ("numba", "numpy", "optuna"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

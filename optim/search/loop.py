@@ -22,13 +22,13 @@ from optim.problem.plan import Plan
 from optim.record.record import ASKED, BATCH, SLOT, Record
 from optim.search.candidate import Candidate, resumed, tell
 from optim.search.events import Listener, StopRequested
+from optim.search.memory import STUDY_ATTRS, Memory
 from optim.search.patience import Patience
 from optim.search.proposals import Proposer
 from optim.search.samplers import looks_at_siblings, make_pruner
 from optim.tracking.info import LiveTrial
 from optim.workers.pool import Pool
 
-STUDY_ATTRS = "optim:study_attrs"
 _LATER_ATTRS = ("optim:", "constraints", "completed_rung")  # of a trial: they come while it is evaluated
 _LONG_SECONDS = 2.0  # a trial that runs longer is shown while it runs
 WRITE_SECONDS = 0.05  # between two writes to the record, while trials come in: a flush takes longer than a cheap one
@@ -56,20 +56,11 @@ class Search:
         raw = isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
         self._reports = ("raw" if raw else "value") if self._single else ""
         self._in_step = looks_at_siblings(self._pruner)
-        storage = optuna.storages.InMemoryStorage()
-        self._storage = storage
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=spec.study.name,
-            pruner=self._pruner,
-            directions=[goal.direction for goal in plan.objective.goals],
-        )
-        self._study_id = storage.get_study_id_from_name(spec.study.name)
-        self._proposer = Proposer(spec, plan.space, self._study, storage)
+        self._memory = Memory(plan, self._pruner)
+        self._proposer = Proposer(spec, plan.space, self._memory.study, self._memory.storage)
         self._patience = Patience(spec.study.patience, plan.objective.goals[0].direction)
         self._open: deque[_Batch] = deque()
         self._recorded: dict[int, dict[int, FrozenTrial]] = {}  # of the batches that are not told yet, by slot
-        self._kept: dict[str, Any] = {}  # what the sampler had kept with the study when a batch was last asked
         self._next = 0  # the batch to ask
         self._asked = 0  # trials in the batches before it
         self._unwritten: list[FrozenTrial] = []
@@ -115,35 +106,21 @@ class Search:
             for trial in rows:
                 self._proposer.remember(trial.params)
             self._asked += len(rows)
-            self._catch_up(rows[0].system_attrs.get(STUDY_ATTRS, {}).get(ASKED, 0))
             if number < last - self._plan.spec.parallel.ahead:
-                for row in rows:
-                    self._catch_up(row.system_attrs.get(ASKED, 0))
-                    self._study.add_trial(row)
+                self._memory.add(rows)
                 self._patience.see(rows)
             else:
                 self._open.append(self._rerun(number, rows))
         self._recorded = {last: batches.get(last, {})}
-        for number in sorted(batches):
-            for name, value in _first(batches[number]).system_attrs.get(STUDY_ATTRS, {}).items():
-                if name != ASKED:
-                    self._storage.set_study_system_attr(self._study_id, name, value)
-                elif number == last:
-                    self._catch_up(value)
-        self._kept = self._sampler_attrs()
-
-    def _catch_up(self, count: int) -> None:
-        """Let the memory hold `count` trials: a proposal that was thrown away took a number, and pruners count them."""
-        for _ in range(count - len(self._study.get_trials(deepcopy=False))):
-            self._study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+        self._memory.restore([batches[number][min(batches[number])] for number in sorted(batches)])
 
     def _rerun(self, number: int, rows: Sequence[FrozenTrial]) -> _Batch:
-        self._study.sampler = optuna.samplers.RandomSampler()
+        self._memory.study.sampler = optuna.samplers.RandomSampler()
         candidates = []
         for row in rows:
-            self._catch_up(row.system_attrs.get(ASKED, 0))
+            self._memory.catch_up(row.system_attrs.get(ASKED, 0))
             keep = [name for name in row.system_attrs if not name.startswith(_LATER_ATTRS)]
-            trial = resumed(self._study, row, keep)
+            trial = resumed(self._memory.study, row, keep)
             candidates.append(Candidate(row.number, row.system_attrs[SLOT], trial, row.params))
             candidates[-1].recorded = row
         return _Batch(number, candidates, {}, list(rows))
@@ -164,7 +141,7 @@ class Search:
 
     def _ask(self, size: int) -> _Batch:
         """Ask for a batch; each candidate begins while the next ones are asked for."""
-        number, before = self._next, self._study_attrs()
+        number, before = self._next, self._memory.newly_kept(self._asked)
         known = self._recorded.pop(number, {})
         batch = _Batch(number, [], before, [])
         for slot, proposal in enumerate(self._proposer.ask(number, size)):
@@ -224,7 +201,7 @@ class Search:
                 candidate.inbox[step] = result
                 touched.add(candidate)
         for candidate, frozen in zip(batch.candidates, batch.frozen, strict=True):
-            tell(self._study, candidate.trial, frozen)
+            tell(self._memory.study, candidate.trial, frozen)
         self._patience.see(batch.frozen)
 
     def _advance(self, batch: _Batch, touched: set[Candidate]) -> None:
@@ -275,21 +252,3 @@ class Search:
             start = datetime.fromtimestamp(candidate.started)
             scores = tuple(score[0] for score in candidate.scores)
             self._listener.running(LiveTrial(candidate.number, candidate.point, start, scores))
-
-    def _study_attrs(self) -> dict[str, Any]:
-        """What a sampler has newly kept with the study (the position in a QMC sequence, the parents of a generation),
-        and how many trials the memory holds if the record has fewer: a resumed study needs both.
-        """
-        before, self._kept = self._kept, self._sampler_attrs()
-        new = {name: value for name, value in self._kept.items() if name not in before or before[name] != value}
-        in_memory = len(self._study.get_trials(deepcopy=False))
-        return new if in_memory == self._asked else {**new, ASKED: in_memory}
-
-    def _sampler_attrs(self) -> dict[str, Any]:
-        attrs = self._storage.get_study_system_attrs(self._study_id)
-        return {name: value for name, value in attrs.items() if isinstance(value, int | float | str | list)}
-
-
-def _first(batch: dict[int, FrozenTrial]) -> FrozenTrial:
-    """The trial in the first slot that has one."""
-    return batch[min(batch)]

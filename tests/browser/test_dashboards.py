@@ -135,7 +135,7 @@ def test_artifacts_are_previewed(page: Page, links: dict[str, str]) -> None:
     page.wait_for_function("document.querySelector('img[alt=\"plots/equity_curve.png\"]').naturalWidth > 500")
     page.get_by_text("reports", exact=True).click()
     page.get_by_text("backtest_report.txt", exact=True).click()
-    page.get_by_text("sharpe_ratio 0.39").first.wait_for()
+    page.get_by_text("Risk-adjusted").first.wait_for()
 
 
 def test_optunas_dashboard_shows_history_importance_and_a_trials_metrics(page: Page, links: dict[str, str]) -> None:
