@@ -67,9 +67,12 @@ def run(spec: StudySpec, *, as_object: bool = False) -> int:
                 summary = summarise(plan, record.trials(), reason, pool)
             result = study_result(plan, summary)
             mirror.conclude(result)
-            if not as_object:
-                print_summary(console, summary, best_params_toml(plan, summary))
-            report = close_mirror(mirror, result, console)
+            try:
+                if not as_object:
+                    print_summary(console, summary, best_params_toml(plan, summary))
+                report = close_mirror(mirror, result, console)
+            except KeyboardInterrupt:
+                report = mirror.give_up()
     shown = report if spec.tracking.enabled else None
     print_commands(console, summary, shown)
     if as_object:

@@ -121,9 +121,10 @@ def print_commands(console: Console, summary: Summary, report: MirrorReport | No
     """How to look at the study, and what is missing in MLflow, if anything."""
     if report is not None and report.error:
         console.print(f"MLflow: {report.error}", highlight=False, markup=False, soft_wrap=True)
-    if report is not None and report.missing:
+    if report is not None and not report.complete:
+        missing = f"{report.missing} trials are in the record but not in MLflow yet"
         console.print(
-            f"{report.missing} trials are in the record but not in MLflow yet: "
+            f"{missing if report.missing else 'The study is not complete in MLflow yet'}: "
             f"python -m optim sync {shlex.quote(summary.paths['study'])}{summary.flags}",
             highlight=False,
             markup=False,

@@ -51,10 +51,14 @@ def insert_runs(store: SqlAlchemyStore, experiment: Any, rows: Sequence[RunRow])
 
 
 def run_id_of(experiment: Any, row: RunRow) -> str:
-    """The id of a trial's or study's run: always the same, so that no two processes can write it twice."""
+    """The id of a trial's or study's run: the same in one experiment always, so that it cannot be there twice.
+
+    Another in every other experiment and store: MLflow's client remembers where the files of a run id lie.
+    """
     if STUDY_TAG not in row.tags:
         return uuid.uuid4().hex
-    parts = (str(experiment.experiment_id), row.tags[STUDY_TAG], row.tags.get(TRIAL_TAG, "study"))
+    place = (str(experiment.experiment_id), str(experiment.creation_time), str(experiment.artifact_location))
+    parts = (*place, row.tags[STUDY_TAG], row.tags.get(TRIAL_TAG, "study"))
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
 
 

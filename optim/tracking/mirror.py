@@ -45,6 +45,7 @@ class StudyMirror(Protocol):
     def finished(self, trials: Sequence[FrozenTrial]) -> None: ...
     def conclude(self, result: StudyResult | None) -> None: ...
     def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport: ...
+    def give_up(self) -> MirrorReport: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -68,6 +69,10 @@ class NullMirror:
     def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport:
         """An empty report."""
         return MirrorReport("", "", 0, "")
+
+    def give_up(self) -> MirrorReport:
+        """An empty report."""
+        return MirrorReport("", "", 0, "", interrupted=True)
 
     def __enter__(self) -> Self:
         return self
@@ -155,20 +160,18 @@ class Mirror:
     ) -> MirrorReport:
         """Wait until everything is in MLflow, as long as there is progress; calls `progress(done, told)` meanwhile.
 
-        Ctrl-C ends it at once: the report then says `interrupted`, and what is missing. A result that was handed over
-        before stays.
+        After an exception, Ctrl-C's too, `give_up` or another call ends it. A result that was handed over before stays.
         """
         if self._report is None:
             self.conclude(result)
-            interrupted = False
-            try:
-                self._wait(progress)
-            except KeyboardInterrupt:
-                interrupted = True
-            problem = self._stop(interrupted)
-            state = self._state
-            missing = max(self._told - state["done"], 0)
-            self._report = MirrorReport(state["parent"], state["experiment"], missing, problem, interrupted)
+            self._wait(progress)
+            self._report = self._stop(interrupted=False)
+        return self._report
+
+    def give_up(self) -> MirrorReport:
+        """End the process at once; the report says `interrupted`, and what is missing."""
+        if self._report is None:
+            self._report = self._stop(interrupted=True)
         return self._report
 
     def __enter__(self) -> Self:
@@ -180,7 +183,7 @@ class Mirror:
         if self._report is None and kind is KeyboardInterrupt:
             self.conclude(None)
             self._ended.wait(HURRY)
-            self._patience = 0.0
+            self.give_up()
         self.close()
 
     def _wait(self, progress: Callable[[int, int], None] | None) -> None:
@@ -192,8 +195,8 @@ class Mirror:
             if progress:
                 progress(self._state["done"], self._told)
 
-    def _stop(self, interrupted: bool) -> str:
-        """End the process, and wait for nothing long; one sentence if it had not ended by itself."""
+    def _stop(self, interrupted: bool) -> MirrorReport:
+        """End the process, and wait for nothing long."""
         in_time = self._ended.is_set()
         with suppress(subprocess.TimeoutExpired):
             if in_time:
@@ -207,12 +210,16 @@ class Mirror:
         if pipe is not None and not self._threads[0].is_alive():
             with suppress(OSError):
                 pipe.close()
-        if in_time and not interrupted:
-            return self.problem
+        state = self._state
         if interrupted:
-            return f"Interrupted before MLflow was up to date. {self._state['error']}".rstrip()
-        said = f"MLflow was not up to date after {self._patience:g} seconds without progress."
-        return f"{said} {self._state['error']}".rstrip()
+            said = f"Interrupted before MLflow was up to date. {state['error']}".rstrip()
+        elif in_time:
+            said = self.problem
+        else:
+            said = f"MLflow was not up to date after {self._patience:g} seconds without progress."
+            said = f"{said} {state['error']}".rstrip()
+        missing = max(self._told - state["done"], 0)
+        return MirrorReport(state["parent"], state["experiment"], missing, said, interrupted)
 
     def _send(self, first: Message) -> None:
         """The thread that feeds the process; it ends with the last message or with the process. The pipe stays open

@@ -151,6 +151,7 @@ def test_ui_opens_both_dashboards_beside_taken_ports_and_stops_on_ctrl_c(tmp_pat
     taken = [socket.socket(), socket.socket()]
     try:
         for sock, port in zip(taken, (8080, 5000), strict=True):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):  # somebody else has it
                 sock.bind(("127.0.0.1", port))
                 sock.listen()
