@@ -19,9 +19,9 @@ from typing import Any
 from engine.evaluate import Outcome
 from optim.problem.plan import make_plan
 from optim.record.record import open_record
-from optim.run import make_pool
 from optim.search.events import Listener
 from optim.search.loop import Search
+from optim.search.search import make_pool
 from optim.spec.study import load_spec
 from optim.workers.executors import Executor, Processes, Threads
 from optim.workers.pool import Pool

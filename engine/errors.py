@@ -1,13 +1,19 @@
-"""The engine's errors, one tree.
+"""The engine's errors, and the root they share with optim's.
 
-EngineError
-├── DataError        bars that cannot be traded: file, row, reason
-├── StrategyError    a strategy that cannot be found, loaded or that returned garbage
-├── ParameterError   a parameter or account rule that is missing, unknown or out of range
+UserError
+├── EngineError
+│   ├── DataError        bars that cannot be traded: file, row, reason
+│   ├── StrategyError    a strategy that cannot be found, loaded or that returned garbage
+│   └── ParameterError   a parameter or account rule that is missing, unknown or out of range
+└── optim.errors.OptimError ...
 """
 
 
-class EngineError(Exception):
+class UserError(Exception):
+    """Root of everything that is raised on purpose: its message is one sentence for the user."""
+
+
+class EngineError(UserError):
     """Root of everything the engine raises on purpose."""
 
 

@@ -1,17 +1,21 @@
 """optim's errors, one tree.
 
-OptimError
-├── SpecError      a study file, search space or flag that breaks a rule: file, key, value, rule, remedy
-├── CodeChangedError  a file of the strategy was edited while the study ran
-├── RecordError    the persistent record cannot be read, written or belongs to another study
-├── TrackingError  MLflow cannot be reached or refused
-├── StatisticsError  returns or numbers that no statistic can be computed from; a ValueError too
+engine.errors.UserError
+├── engine.errors.EngineError ...
+└── OptimError
+    ├── SpecError      a study file, search space or flag that breaks a rule: file, key, value, rule, remedy
+    ├── CodeChangedError  a file of the strategy was edited while the study ran
+    ├── RecordError    the persistent record cannot be read, written or belongs to another study
+    ├── TrackingError  MLflow cannot be reached or refused
+    ├── StatisticsError  returns or numbers that no statistic can be computed from; a ValueError too
 """
 
 import reprlib
 
+from engine.errors import UserError
 
-class OptimError(Exception):
+
+class OptimError(UserError):
     """Root of everything optim raises on purpose; the message is one sentence for the user."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UserError
 from optim import __version__
 from optim.errors import OptimError, SpecError, one_line
 from optim.spec.secrets import mask, variables_sent
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return int(options.verb(options))
-    except OptimError as error:
+    except UserError as error:
         print(f"error: {mask(one_line(str(error)))}", file=sys.stderr)  # noqa: T201
         return EXIT_ERROR
     except KeyboardInterrupt:
@@ -70,9 +71,9 @@ def _verb(verbs: Any, name: str, function: Any, text: str) -> argparse.ArgumentP
 def _run(options: argparse.Namespace) -> int:
     study = {"n_trials": options.n_trials, "seed": options.seed, "timeout": options.timeout}
     spec = _load(options, study=study, parallel={"n_jobs": options.n_jobs})
-    from optim.run import run
+    from optim.cli import commands
 
-    return run(spec, as_object=options.json)
+    return commands.run(spec, as_object=options.json)
 
 
 def _load(options: argparse.Namespace, **overrides: dict[str, Any]) -> Any:

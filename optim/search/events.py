@@ -20,3 +20,6 @@ class Listener(NamedTuple):
     finished: Callable[[Sequence[FrozenTrial]], None]  # after they are in the record
     running: Callable[[LiveTrial], None]
     should_stop: Callable[[], bool]  # asked several times a second
+
+
+QUIET = Listener(lambda trials: None, lambda trial: None, lambda: False)

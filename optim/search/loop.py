@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial
 
 from optim.errors import RecordError
 from optim.problem.plan import Plan
-from optim.record.record import ASKED, BATCH, SLOT, Record
+from optim.record.memory import TrialRecord
+from optim.record.record import ASKED, BATCH, SLOT
 from optim.search.candidate import Candidate, resumed, tell
 from optim.search.events import Listener, StopRequested
 from optim.search.memory import STUDY_ATTRS, Memory
@@ -44,7 +45,7 @@ class _Batch(NamedTuple):
 class Search:
     """One run of a study against its record."""
 
-    def __init__(self, plan: Plan, record: Record, pool: Pool, listener: Listener):
+    def __init__(self, plan: Plan, record: TrialRecord, pool: Pool, listener: Listener):
         self._plan = plan
         self._record = record
         self._pool = pool

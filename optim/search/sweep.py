@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial
 
 from optim.problem.objective import Objective
 from optim.problem.plan import Plan
-from optim.record.record import BATCH, SLOT, Record
+from optim.record.memory import TrialRecord
+from optim.record.record import BATCH, SLOT
 from optim.search.events import Listener
 from optim.search.proposals import nothing_left
 from optim.search.scoring import Scored, Verdict, judge, score_cell
@@ -36,7 +37,7 @@ _TRIES = 1000  # draws for one free feasible point; then a small space is gone t
 class Sweep:
     """One run of a sweep against its record."""
 
-    def __init__(self, plan: Plan, record: Record, pool: Pool, listener: Listener):
+    def __init__(self, plan: Plan, record: TrialRecord, pool: Pool, listener: Listener):
         self._plan = plan
         self._record = record
         self._pool = pool

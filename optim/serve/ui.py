@@ -27,7 +27,7 @@ OPTUNA_PORT, MLFLOW_PORT = 8080, 5000
 START_SECONDS = 90.0
 
 
-class Study(NamedTuple):
+class Shown(NamedTuple):
     """What is to be shown."""
 
     name: str
@@ -60,7 +60,7 @@ class Server(NamedTuple):
             raise OptimError(f"{self.name} ended: {said or 'it said nothing'}")
 
 
-def serve(study: Study, show: Callable[[str], None], *, write: bool = False) -> int:
+def serve(study: Shown, show: Callable[[str], None], *, write: bool = False) -> int:
     """Open the dashboards, show the links and stay until SIGINT or SIGTERM; the exit code."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -81,7 +81,7 @@ def serve(study: Study, show: Callable[[str], None], *, write: bool = False) -> 
 
 
 @contextlib.contextmanager
-def open_dashboards(study: Study, *, write: bool = False) -> Iterator[tuple[list[Server], list[Link]]]:
+def open_dashboards(study: Shown, *, write: bool = False) -> Iterator[tuple[list[Server], list[Link]]]:
     """Start both dashboards, wait until they answer, and stop them on leaving; with the links straight to the study.
 
     Each is behind a gate (`optim.serve.gate`), to which the links hold the key. `write`: they may change things.
@@ -112,7 +112,7 @@ def open_dashboards(study: Study, *, write: bool = False) -> Iterator[tuple[list
         yield servers, links
 
 
-def mlflow_links(study: Study, root: str) -> list[Link]:
+def mlflow_links(study: Shown, root: str) -> list[Link]:
     """The study's newest parent run, its trials as a table, and the best ten compared, at MLflow's page `root`.
 
     Raises:
@@ -146,7 +146,7 @@ def mlflow_links(study: Study, root: str) -> list[Link]:
     return links
 
 
-def _optuna(study: Study, folder: Path) -> contextlib.AbstractContextManager[Server]:
+def _optuna(study: Shown, folder: Path) -> contextlib.AbstractContextManager[Server]:
     socket = folder / "optuna.socket"
     command = [sys.executable, "-P", str(Path(__file__).with_name("optuna_page.py")), str(socket)]
     return _server("optuna-dashboard", socket, command, "OPTIM_STORAGE", with_driver(study.storage))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import math
-import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError
 
 from engine.simulator.account import ALIASES, Account
 from optim.errors import SpecError, cut, shown
@@ -28,8 +24,10 @@ from optim.spec.sections import (
     StudySection,
     TrackingSection,
 )
+from optim.spec.sentences import misplaced, sentence
 from optim.spec.space import SearchSpace, Value
 from optim.spec.space_table import parse_space
+from optim.spec.toml_file import read_toml
 
 
 class StudySpec(Section):
@@ -138,28 +136,6 @@ def space_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "search_spaces"
 
 
-def read_toml(path: Path, where: str = "") -> dict[str, Any]:
-    """The TOML file as a dictionary; SpecError when it is missing, no TOML or holds what nothing here can use."""
-    prefix = f"{where}: " if where else ""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
-    except FileNotFoundError:
-        raise SpecError(f"{prefix}no such file: {_short(path)}") from None
-    except OSError as error:
-        raise SpecError(f"{prefix}{_short(path)} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{prefix}{path} is no UTF-8 text: byte {error.start} is {error.object[error.start]}") from None
-    except RecursionError:
-        raise SpecError(f"{prefix}{path}: not valid TOML: nested too deep") from None
-    except ValueError as error:  # TOMLDecodeError, and Python's own about numbers of thousands of digits
-        raise SpecError(f"{prefix}{path}: not valid TOML: {cut(str(error))}") from None
-    for place, value in _leaves(table, ()):
-        if rule := _unusable(value):
-            at = ".".join(part[:60] for part in place[1:])
-            raise SpecError(f"{prefix}{path}: [{place[0][:60]}] {cut(at)} = {shown(value)}: {rule}")
-    return table
-
-
 def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> StudySpec:
     """Read and check a study file. `overrides` ({section: {key: value}}) come from the command line and win.
 
@@ -170,15 +146,29 @@ def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | Non
     except (OSError, ValueError) as error:
         raise SpecError(f"{shown(str(path))} is no path of a file: {cut(str(error))}") from None
     given = {section: dict(values) for section, values in (overrides or {}).items()}
-    table = _merged(read_toml(file), given)
+    return _checked(_merged(read_toml(file), given), file, file.read_text(encoding="utf-8-sig"), given)
+
+
+def spec_from(table: Mapping[str, Any], folder: Path) -> StudySpec:
+    """Check a study's tables; paths in them are relative to `folder`. Raises SpecError as load_spec."""
+    import tomli_w
+
+    try:
+        text = tomli_w.dumps(dict(table))
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"a study's tables hold what TOML can: {error}") from None
+    return _checked(tomllib.loads(text), folder.resolve() / "study.toml", text, {})
+
+
+def _checked(table: dict[str, Any], file: Path, text: str, overrides: dict[str, dict[str, Any]]) -> StudySpec:
     if "path" in table:
         raise SpecError(f"{file}: unknown key 'path'; the data file goes into [data] path")
     for key in _OWN_KEYS & table.keys():
         raise SpecError(f"{file}: unknown table or key {key!r}{suggestion(key, StudySpec.model_fields)}")
     try:
-        spec = StudySpec(path=file, text=file.read_text(encoding="utf-8-sig"), overrides=given, **table)
+        spec = StudySpec(path=file, text=text, overrides=overrides, **table)
     except ValidationError as error:
-        raise SpecError(f"{file}: {_sentence(error.errors()[0])}") from None
+        raise SpecError(f"{file}: {sentence(error.errors()[0], StudySpec)}") from None
     _check_backtest(spec)
     rows = [_admit(row, spec, f"{file}: [[study.enqueue]]") for row in spec.study.enqueue]
     return _with_enqueued(spec, rows) if rows else spec
@@ -213,19 +203,11 @@ def _admit(row: Mapping[str, Any], spec: StudySpec, where: str) -> dict[str, Val
     space = spec.search_space()
     for name in row:
         if name in StudySection.model_fields and name not in {p.name for p in space.parameters}:
-            raise SpecError(f"{spec.path}: {_misplaced(name)}")
+            raise SpecError(f"{spec.path}: {misplaced(name)}")
     try:
         return space.admit(row)
     except ValueError as error:
         raise SpecError(f"{where} {error}") from None
-
-
-def _misplaced(key: str) -> str:
-    """The rule of TOML that surprises everybody once."""
-    return (
-        f"[study] {key} stands below [[study.enqueue]], and TOML puts it into that table; "
-        "move it above [[study.enqueue]]"
-    )
 
 
 def _table(table: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
@@ -234,35 +216,6 @@ def _table(table: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
         if not isinstance(table, Mapping):
             return {}
     return table
-
-
-def _leaves(value: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every single value of a TOML table and every key, with where it stands."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield (*place, key), key
-            yield from _leaves(inner, (*place, key))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner, place)
-    else:
-        yield place, value
-
-
-def _unusable(value: Any) -> str:
-    """The rule that a value breaks wherever it stands; empty if none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "must be a finite number"
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return "is no 64-bit whole number, the largest kind that TOML has"
-    if isinstance(value, str) and "\x00" in value:
-        return "may not contain the character NUL"
-    return ""
-
-
-def _short(path: Path) -> str:
-    text = str(path)
-    return text if len(text) <= 300 else shown(text)
 
 
 def _check_backtest(spec: StudySpec) -> None:
@@ -278,40 +231,3 @@ def _check_backtest(spec: StudySpec) -> None:
         if not numeric and not isinstance(value, type(default)):
             wanted = "true or false" if isinstance(default, bool) else f"a text such as {default!r}"
             raise SpecError(f"{named} = {shown(value)}: must be {wanted}")
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """One pydantic error as `[section] key = value: rule`."""
-    place = [str(part)[:60] for part in error["loc"] if not _is_union_branch(part)]
-    head = f"[{place[0]}]" if place else ""
-    key = ".".join(place[1:])
-    if place[:2] == ["study", "enqueue"] and len(place) > 3 and place[3] in StudySection.model_fields:
-        return _misplaced(place[3])
-    if error["type"] == "missing":
-        return f"{head} {key}: missing; add it" if key else f"{head}: the table is missing; add it"
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(place[:-1])
-        return f"{head} {key}: unknown key{suggestion(place[-1], known)}" if key else (
-            f"unknown table or key {place[0]!r}{suggestion(place[0], known)}"
-        )  # fmt: skip
-    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    message = cut(re.sub("valid dictionary.*", "table", message).replace("valid string", "text"))
-    if isinstance(error["input"], datetime.date | datetime.time):
-        message += ", not a date or time: put it into quotes"
-    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
-    return f"{head} {key}{value}: {message}" if key else f"{head}: {message}"
-
-
-def _is_union_branch(part: int | str) -> bool:
-    """Pydantic puts the tried type of a union into the place, `list[str]` or `literal[...]`: no key looks like that."""
-    return isinstance(part, str) and re.fullmatch(r"(str|int|float|bool|(list|literal|dict)\[.*)", part) is not None
-
-
-def _known_keys(place: list[str]) -> list[str]:
-    model: type[BaseModel] = StudySpec
-    for name in place:
-        annotation = model.model_fields[name].annotation if name in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return [name for name in model.model_fields if name != "path" or model is not StudySpec]

@@ -8,6 +8,7 @@ waited for.
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import queue
 import subprocess
@@ -20,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
-from optim.tracking.settings import MLflowSettings, prepare_environment
+from optim.tracking.settings import MLflowSettings, environment
 from optim.tracking.wire import Message, gathered, write_message
 from optim.workers.interrupts import interrupts_held_back
 
@@ -92,7 +93,6 @@ class Mirror:
     """
 
     def __init__(self, info: StudyInfo, settings: MLflowSettings, patience: float = 60.0) -> None:
-        prepare_environment(settings)
         self._patience = patience
         self._told = 0
         self._state: dict[str, Any] = {
@@ -112,7 +112,11 @@ class Mirror:
         self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                [sys.executable, "-c", _START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **environment(settings)},
             )
         self._threads = [
             threading.Thread(target=self._send, args=(("start", (info, settings)),), daemon=True),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from optim.spec.secrets import mask
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.projection import Projection
-from optim.tracking.settings import MLflowSettings
+from optim.tracking.settings import MLflowSettings, environment, prepare_environment
 from optim.tracking.turn import BusyError
 from optim.tracking.wire import read_messages
 
@@ -65,10 +65,11 @@ def quiet_http() -> None:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def quietly(settings: MLflowSettings) -> Iterator[None]:
     """The same in a process that is not ours alone: it has its own settings back afterwards."""
-    added = [name for name in _QUIET if name not in os.environ]
+    added = [name for name in (*_QUIET, *environment(settings)) if name not in os.environ]
     quiet_http()
+    prepare_environment(settings)
     try:
         yield
     finally:
@@ -205,7 +206,7 @@ def sync(
     """Bring MLflow to exactly the record, in this process. `trials` is the whole record: what is missing is written,
     what is incomplete repaired, what the record does not know deleted."""
     error = ""
-    with quietly(), Projection(info, settings) as projection:
+    with quietly(settings), Projection(info, settings) as projection:
         for attempt in range(LAST_ATTEMPTS):
             time.sleep(0.5 * attempt)
             try:
@@ -226,5 +227,5 @@ def sync(
 def sentence(error: Exception, settings: MLflowSettings) -> str:
     """One line about a failure, without credentials."""
     text = " ".join(str(error).split()) or type(error).__name__
-    text = text if len(text) <= 400 else f"{text[:400]} ..."
-    return mask(f"MLflow at {settings.masked}: {text}", settings.tracking_uri)
+    said = mask(f"MLflow at {settings.masked}: {text}", settings.tracking_uri)  # before it is cut: no half a secret
+    return said if len(said) <= 500 else f"{said[:500]} ..."

@@ -85,17 +85,26 @@ def settings_from(table: Mapping[str, Any], where: str, base: Path) -> MLflowSet
     return settings._replace(tracking_uri=absolute_uri(settings.tracking_uri, base))
 
 
-def prepare_environment(settings: MLflowSettings) -> None:
-    """What MLflow reads while it is imported: telemetry off, and the file store allowed when it is asked for."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+def environment(settings: MLflowSettings) -> dict[str, str]:
+    """What MLflow reads while it is imported: telemetry off, and the file store allowed when it is asked for.
+
+    Only what the environment does not say already.
+    """
+    wanted = {"MLFLOW_DISABLE_TELEMETRY": "true"}
     if settings.kind == "file":
-        _allow_file_store(settings.tracking_uri)
+        wanted["MLFLOW_ALLOW_FILE_STORE"] = "true"
+        _warn_of_file_store(settings.tracking_uri)
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def prepare_environment(settings: MLflowSettings) -> None:
+    """`environment`, in this process."""
+    os.environ.update(environment(settings))
 
 
 @functools.cache
-def _allow_file_store(uri: str) -> None:
+def _warn_of_file_store(uri: str) -> None:
     if "MLFLOW_ALLOW_FILE_STORE" not in os.environ:
-        os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
         log.warning(
             "MLflow no longer recommends its file store (%s); MLFLOW_ALLOW_FILE_STORE=true is set to allow it here. "
             'tracking_uri = "%s" is faster and needs no permission.',

@@ -34,7 +34,7 @@ _DEPTH = 2  # what a worker process is given at a time: the next tasks are there
 _REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
 _COMPILE_SECONDS = 5.0  # a first call may be this slow for compiling alone: it says nothing about the second
 _TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again, by itself
-_MOST_TRIES = 20  # a worker that dies before the task has begun proves nothing about it; but some time it must end
+_MOST_TRIES = 50  # a worker that dies before the task has begun proves nothing about it; but some time it must end
 _GRACE_SECONDS = 30.0  # a worker watches the time itself; one that cannot even do that is killed this much later
 
 

@@ -67,7 +67,6 @@ class Result(NamedTuple):
 def run_task(job: Job, task: Task) -> Result:
     """Evaluate one candidate; the cells after a failed one are left out."""
     started = time.time()
-    keep_freed_memory()
     strategy = _strategy(task.strategy or job.strategy, job.folder, job.code)
     outcomes: list[Outcome] = []
     kept: list[BacktestResult] = []
@@ -167,6 +166,7 @@ def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]], sign: st
 
     The file `sign`, if one is named, is made when the work begins: a worker that dies before was not killed by it.
     """
+    keep_freed_memory()
     job = _load_job(path)
     if sign:
         Path(sign).touch()
@@ -175,6 +175,7 @@ def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]], sign: st
 
 def run_shared(shared: Shared, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
     """In a worker of a cluster."""
+    keep_freed_memory()
     return run_all(_read_only(shared.get()), work)
 
 

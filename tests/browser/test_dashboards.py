@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from optim.record.record import open_record
-from optim.serve.ui import Study, mlflow_links, open_dashboards
+from optim.serve.ui import Shown, mlflow_links, open_dashboards
 from optim.tracking import MLflowSettings, StudyResult, sync
 from optim.tracking.links import study_link
 from tests.tracking.builders import backtest, make_trials, study_info
@@ -49,13 +49,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(folder: Path) -> Study:
+def study(folder: Path) -> Shown:
     settings = MLflowSettings(f"sqlite:///{folder}/mlflow.db", "browser")
-    return Study("ma_crossover_ibm", study_info().study_id, 0, str(folder / "optuna.journal"), settings)
+    return Shown("ma_crossover_ibm", study_info().study_id, 0, str(folder / "optuna.journal"), settings)
 
 
 @pytest.fixture(scope="module")
-def printed(study: Study) -> Iterator[dict[str, str]]:
+def printed(study: Shown) -> Iterator[dict[str, str]]:
     """The links as `optim ui` prints them."""
     with open_dashboards(study) as (_, links):
         many = study._replace(study_id="a11", name="many", mlflow=study.mlflow._replace(experiment_name="many"))
@@ -255,7 +255,7 @@ def test_the_cookie_is_for_the_browser_alone(page: Page, printed: dict[str, str]
 def test_with_write_a_study_of_any_name_can_be_deleted(tmp_path: Path) -> None:
     storage = str(tmp_path / "it's.journal")
     record = open_record(storage, 'it\'s "mine"', ["maximize"], {}, {}, ["x"])
-    study = Study('it\'s "mine"', record.study_id, record.study._study_id, storage, None)
+    study = Shown('it\'s "mine"', record.study_id, record.study._study_id, storage, None)
     with open_dashboards(study, write=True) as (_, links):
         parts = urlsplit(links[0].url)
         cookie = f"optim_{parts.port}={parts.query.removeprefix('token=')}"
@@ -271,5 +271,5 @@ def test_with_write_a_study_of_any_name_can_be_deleted(tmp_path: Path) -> None:
 def test_mlflow_finds_a_study_whose_name_has_an_apostrophe(tmp_path: Path) -> None:
     settings = MLflowSettings(f"sqlite:///{tmp_path}/mlflow.db", "it's")
     assert sync(study_info(name="it's"), settings, make_trials(3), None).complete
-    study = Study("it's", study_info().study_id, 0, str(tmp_path / "x.journal"), settings)
+    study = Shown("it's", study_info().study_id, 0, str(tmp_path / "x.journal"), settings)
     assert [link.title for link in mlflow_links(study, "http://h/")][:2] == ["MLflow, the study", "MLflow, its trials"]

@@ -297,7 +297,7 @@ def test_the_engine_imports_neither_optuna_mlflow_joblib_nor_optim():
 
 def test_the_light_modules_import_nothing_heavy():
     code = (
-        "import sys, engine, engine.account, engine.metrics.catalogue, engine.data.cells, engine.errors\n"
+        "import sys, engine, engine.simulator.account, engine.metrics.catalogue, engine.data.cells, engine.errors\n"
         "print([m for m in ('numpy', 'numba', 'pandas') if m in sys.modules])"
     )
     assert fresh(code) == "[]"

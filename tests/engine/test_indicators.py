@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba.core import config
 
-from engine import indicators as ind
 from engine.check import random_bars
+from engine.strategies import indicators as ind
 
 N = 300 if config.DISABLE_JIT else 2000
 BARS = random_bars(np.random.default_rng(5), N)

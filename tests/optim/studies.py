@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial
 
 from optim.problem.plan import make_plan
 from optim.record.record import open_record
-from optim.run import make_pool
 from optim.search.events import Listener
 from optim.search.loop import Search
+from optim.search.search import make_pool
 from optim.search.sweep import Sweep
 from optim.spec.study import StudySpec, load_spec
 from optim.tracking import LiveTrial

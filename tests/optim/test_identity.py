@@ -14,7 +14,7 @@ from engine.strategies.source import code_hashes, meaning_hash
 from optim.errors import CodeChangedError
 from optim.problem.plan import Plan, make_plan
 from optim.record.record import differences, open_record
-from optim.run import make_pool
+from optim.search.search import make_pool
 from optim.spec.study import load_spec, with_start
 from tests.optim.studies import ROOT, command, essence, load, run_here, write_study
 
@@ -94,7 +94,7 @@ def test_a_built_in_strategy_stands_on_the_engine(module: str, tmp_path: Path) -
     shutil.copytree(ROOT / "engine", tmp_path / "engine")
     script = (
         "from engine.strategies.source import ENGINE, code_hashes\n"
-        "print(code_hashes([ENGINE / 'strategies' / 'ma_crossover.py', ENGINE / 'evaluate.py']))"
+        "print(code_hashes([ENGINE / 'strategies' / 'built_in' / 'ma_crossover.py', ENGINE / 'evaluate.py']))"
     )
 
     def hashes() -> str:

@@ -22,7 +22,7 @@ def loaded(statement: str) -> set[str]:
         ("import optim.spec.study", {"optuna", "mlflow", "joblib", "numba", "pandas", "matplotlib"}),
         ("import optim.tracking", {"mlflow", "numba", "pandas", "joblib", "matplotlib"}),
         ("import optim.workers.pool", {"optuna", "mlflow", "rich", "matplotlib"}),
-        ("import optim.run", {"mlflow", "matplotlib"}),
+        ("import optim.api", {"mlflow", "matplotlib"}),
         (
             "import contextlib as c; from optim.cli.parser import main\nwith c.suppress(SystemExit): main(['--help'])",
             {"optuna", "mlflow", "joblib", "numba", "pandas", "rich", "matplotlib"},

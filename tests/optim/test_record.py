@@ -31,9 +31,14 @@ def test_any_optuna_user_can_read_it(storage: str, tmp_path: Path) -> None:
         study = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend))
     assert essence(study.trials) == essence(trials)
     frame = study.trials_dataframe()
-    assert {"number", "value", "params_fast_window", "user_attrs_sharpe_ratio", "state", "duration"} <= set(
-        frame.columns
-    )
+    assert {
+        "number",
+        "values_sharpe_ratio",
+        "params_fast_window",
+        "user_attrs_sharpe_ratio",
+        "state",
+        "duration",
+    } <= set(frame.columns)
     assert (frame["datetime_complete"] >= frame["datetime_start"]).all()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from optim.problem.plan import make_plan
 from optim.report.showcase import Showcase, show_winner
-from optim.run import make_pool
+from optim.search.search import make_pool
 from optim.spec.study import load_spec
 from optim.workers.tasks import run_task
 from tests.optim.studies import IBM, write_study

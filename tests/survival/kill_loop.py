@@ -24,9 +24,9 @@ from optuna.trial import FrozenTrial
 from optim.problem.plan import Plan, make_plan
 from optim.record.guard import sole_writer
 from optim.record.record import load_record, open_record
-from optim.run import make_pool
 from optim.search.events import Listener
 from optim.search.loop import Search
+from optim.search.search import make_pool
 from optim.spec.study import load_spec
 from tests.optim.studies import essence, run_here, write_study
 

@@ -18,7 +18,7 @@ from optim.cli.parser import main
 from optim.errors import SpecError
 from optim.problem.plan import make_plan
 from optim.record.record import open_record
-from optim.run import study_info
+from optim.report.tracked import study_info
 from optim.spec.secrets import expand, mask, mask_uri
 from optim.spec.study import load_spec
 from optim.tracking import MLflowSettings, settings_from

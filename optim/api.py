@@ -1,0 +1,209 @@
+"""A study from Python: everything the command line does goes through here.
+
+study = Study.from_toml("study.toml", n_trials=50)
+study.run()
+study.trials, study.best
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from optuna.trial import FrozenTrial
+
+from optim.errors import SpecError, counted
+from optim.problem.plan import Plan, make_plan
+from optim.problem.recorded import begun, changed_inputs, continued
+from optim.record.guard import sole_writer
+from optim.record.locks import owner
+from optim.record.record import Record, load_record
+from optim.record.table import trials_frame
+from optim.report.summary import Summary, best_params_toml, rank, summarise
+from optim.report.tracked import study_info, study_result, tracking_settings
+from optim.report.view import Quiet, View
+from optim.search.events import Listener
+from optim.search.quiet import quiet_optuna
+from optim.search.rehearsal import ready
+from optim.search.replay import Replay, replay
+from optim.search.search import make_pool, search
+from optim.spec.secrets import mask_uri
+from optim.spec.sections import ParallelSection, StudySection
+from optim.spec.study import StudySpec, load_spec, spec_from
+from optim.tracking.info import MirrorReport
+from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Ended(NamedTuple):
+    """How a run ended."""
+
+    summary: Summary
+    mlflow: MirrorReport | None  # None when tracking is off
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its time."""
+        return self.summary.reason == "interrupted" or (self.mlflow is not None and self.mlflow.interrupted)
+
+
+class Study:
+    """One study: a study file, its record, its projection in MLflow.
+
+    Several may run in one process, in threads too. Nothing is changed for the process that outlives a call: no signal
+    handler, no environment variable, no verbosity.
+    """
+
+    def __init__(self, spec: StudySpec) -> None:
+        self.spec = spec
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **overrides: Any) -> Study:
+        """A study file. overrides: keys of [study] and [parallel] (n_trials=50, n_jobs=2), or whole tables.
+
+        Raises SpecError.
+        """
+        return cls(load_spec(path, _tables(overrides, str(path))))
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any], folder: str | Path = ".") -> Study:
+        """A study file's tables as dictionaries; relative paths in it are relative to `folder`. Raises SpecError."""
+        return cls(spec_from(table, Path(folder)))
+
+    def run(self, view: View | None = None) -> Ended:
+        """Run the study, or resume it where it stopped. view: who watches; nobody when None.
+
+        Raises OptimError; every trial that had ended is in the record then.
+        """
+        view = Quiet() if view is None else view
+        spec = self.spec
+        with quiet_optuna():
+            plan, said, good = ready(spec)
+            if not good:
+                view.say(f"Look-ahead {said}.")
+            with sole_writer(plan.storage, spec.study.name) as guard:
+                plan, record = continued(plan) or (plan, begun(plan))
+                record.claim(owner(), guard)
+                _say_where_it_stands(view, spec, len(record.trials()))
+                with _mirror(plan, record) as mirror:
+                    summary, report = self._search(plan, record, mirror, view)
+        return Ended(summary, report if spec.tracking.enabled else None)
+
+    def _search(self, plan: Plan, record: Record, mirror: StudyMirror, view: View) -> tuple[Summary, MirrorReport]:
+        done = record.trials()
+        mirror.finished(done)
+
+        def finished(trials: Any) -> None:
+            mirror.finished(trials)
+            view.finished(trials)
+
+        with make_pool(plan) as pool:
+            with view.searching(plan, done):
+                listener = Listener(finished, mirror.running, view.should_stop)
+                trials, reason = search(plan, record, pool=pool, listener=listener)
+            pool.abandon()
+            summary = summarise(plan, trials, reason, pool)
+        result = study_result(plan, summary)
+        mirror.conclude(result)
+        try:
+            view.ended(summary, best_params_toml(plan, summary))
+            with view.projecting() as progress:
+                report = mirror.close(result, progress)
+        except KeyboardInterrupt:
+            report = mirror.give_up()
+        return summary, report
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The trials in the record, one row a trial, every parameter and metric a column. Raises OptimError."""
+        with quiet_optuna():
+            return trials_frame(self.recorded()[1].trials())
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The best feasible trial of the record: of several objectives the best by the first. Raises OptimError."""
+        with quiet_optuna():
+            plan, record = self.recorded()
+            return next(iter(rank(record.trials(), [goal.direction for goal in plan.objective.goals])), None)
+
+    def summary(self) -> Summary:
+        """The result of what is recorded so far. Raises OptimError."""
+        with quiet_optuna():
+            plan, record = self.recorded()
+            trials = record.trials()
+            reason = "as recorded" if len(trials) >= self.spec.study.n_trials else "interrupted"
+            with make_pool(plan, here=True) as pool:
+                return summarise(plan, trials, reason, pool)
+
+    def replay(self, number: int | None = None) -> list[Replay]:
+        """Run recorded trials again, all or one, and say what comes out differently. Raises OptimError."""
+        with quiet_optuna():
+            plan, record = self.recorded()
+            record.refuse_other_numbers()
+            trials = record.trials()
+            if number is not None and not 0 <= number < len(trials):
+                raise SpecError(f"trial {number}: the record has trials 0 to {len(trials) - 1}")
+            with make_pool(plan, here=True) as pool:
+                return replay(plan, trials if number is None else [trials[number]], pool)
+
+    def changed_inputs(self) -> list[str]:
+        """Data, code, rules and versions that are no longer what the study began with, as sentences."""
+        return changed_inputs(*self.recorded())
+
+    def sync(self) -> MirrorReport:
+        """Bring MLflow to exactly the record. Raises OptimError."""
+        if not self.spec.tracking.enabled:
+            raise SpecError(f"{self.spec.path}: [tracking] enabled = false: there is nothing to bring up to date")
+        from optim.tracking import sync
+
+        summary = self.summary()
+        with quiet_optuna():
+            plan, record = self.recorded()
+            info, settings = study_info(plan, record), tracking_settings(plan)
+            return sync(info, settings, record.trials(), study_result(plan, summary))
+
+    def recorded(self) -> tuple[Plan, Record]:
+        """The plan and the record; SpecError when the study was never run."""
+        plan = make_plan(self.spec)
+        record = load_record(plan.storage, self.spec.study.name)
+        if record is None:
+            raise SpecError(
+                f"{self.spec.path}: study {self.spec.study.name!r} is not in {mask_uri(plan.storage)}; run it first"
+            )
+        return plan, record
+
+
+def _mirror(plan: Plan, record: Record) -> StudyMirror:
+    """The mirror process, started at once so that importing MLflow overlaps with the search; or none."""
+    return Mirror(study_info(plan, record), tracking_settings(plan)) if plan.spec.tracking.enabled else NullMirror()
+
+
+def _say_where_it_stands(view: View, spec: StudySpec, done: int) -> None:
+    if done >= spec.study.n_trials:
+        view.say(
+            f"Study {spec.study.name!r} is finished: {done} of {spec.study.n_trials} trials are in the record. "
+            "Raise n_trials to go on, or give [study] another name to start anew."
+        )
+    elif done:
+        view.say(f"Resuming study {spec.study.name!r} at trial {done} of {counted(spec.study.n_trials, 'trial')}.")
+
+
+def _tables(overrides: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    """{section: {key: value}} of keyword arguments."""
+    tables: dict[str, dict[str, Any]] = {}
+    for name, value in overrides.items():
+        if isinstance(value, Mapping):
+            tables.setdefault(name, {}).update(value)
+            continue
+        section = next((s for s, m in _SECTIONS.items() if name in m.model_fields), None)
+        if section is None:
+            known = ", ".join([*StudySection.model_fields, *ParallelSection.model_fields])
+            raise SpecError(f"{where}: no key {name!r} in [study] or [parallel] (they have {known}); give a table")
+        tables.setdefault(section, {})[name] = value
+    return tables
+
+
+_SECTIONS: dict[str, Any] = {"study": StudySection, "parallel": ParallelSection}

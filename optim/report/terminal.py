@@ -1,0 +1,78 @@
+"""The terminal watches a study: lines, a progress bar, tables; the first Ctrl-C asks it to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+
+from optim.problem.plan import Plan
+from optim.report.console import Live, print_summary
+from optim.report.summary import Summary
+from optim.report.view import Progress
+
+
+class Terminal:
+    """A View (optim.report.view) on a console. tables: whether the result is printed."""
+
+    def __init__(self, console: Console, *, tables: bool = True) -> None:
+        self._console = console
+        self._tables = tables
+        self._signals: list[int] = []
+        self._live: Live | None = None
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def searching(self, plan: Plan, done: Sequence[FrozenTrial]) -> Iterator[None]:
+        """A progress bar while the search runs; SIGINT and SIGTERM ask it to stop."""
+        with _noted(self._signals), Live(self._console, plan, done) as self._live:
+            yield
+
+    def finished(self, trials: Sequence[FrozenTrial]) -> None:
+        """The bar moves on."""
+        if self._live is not None:
+            self._live.finished(trials)
+
+    def should_stop(self) -> bool:
+        """Whether a signal has come."""
+        return bool(self._signals)
+
+    def ended(self, summary: Summary, params_toml: str) -> None:
+        """The closing tables."""
+        if self._tables:
+            print_summary(self._console, summary, params_toml)
+
+    @contextlib.contextmanager
+    def projecting(self) -> Iterator[Progress]:
+        """A line that says how far MLflow is."""
+        with self._console.status("Writing the trials to MLflow ...") as status:
+            yield lambda done, told: status.update(f"Writing the trials to MLflow: {done} of {told} ...")
+
+
+@contextlib.contextmanager
+def _noted(received: list[int]) -> Iterator[None]:
+    """The first SIGINT or SIGTERM goes into the list; a second SIGINT ends the program at once.
+
+    Signals come to the main thread only: elsewhere nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

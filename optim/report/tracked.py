@@ -1,0 +1,88 @@
+"""What MLflow is told of a study as a whole: its description, its result, and where it goes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from optim.errors import counted
+from optim.problem.plan import Plan
+from optim.problem.provenance import git_state, versions
+from optim.record.record import Record
+from optim.report.summary import Summary, best_params_toml
+from optim.spec.secrets import mask, mask_uri
+from optim.tracking.info import Scalar, StudyInfo, StudyResult
+from optim.tracking.settings import MLflowSettings
+
+UNFINISHED = ("interrupted", "timeout")
+
+
+def tracking_settings(plan: Plan) -> MLflowSettings:
+    """[tracking.mlflow] as the projection takes it."""
+    given = plan.spec.tracking.mlflow
+    return MLflowSettings(
+        plan.tracking_uri, given.experiment_name or f"{plan.strategy.name}_optimization", given.artifact_location
+    )
+
+
+def study_info(plan: Plan, record: Record) -> StudyInfo:
+    """What the projection shows of the study as a whole."""
+    spec = plan.spec
+    params: dict[str, Scalar] = {
+        "strategy": plan.strategy.name,
+        **spec.strategy.fixed,
+        **{
+            name: value
+            for name, value in plan.account._asdict().items()
+            if name not in {p.name for p in plan.space.parameters}
+        },
+        "objective": ", ".join(spec.study.objectives),
+        "seed": spec.study.seed,
+        "sampler": spec.study.sampler.name,
+        "pruner": spec.study.pruner.name,
+        "batch_size": spec.parallel.batch_size,
+        "folds": spec.evaluation.folds,
+        "holdout": spec.evaluation.holdout,
+        "aggregate": spec.evaluation.aggregate,
+        "periods_per_year": plan.job.periods_per_year,
+        "data_sha256": " ".join(d.digest for d in plan.datasets),
+        "data_start": min(d.start for d in plan.datasets),
+        "data_end": max(d.end for d in plan.datasets),
+        **git_state(spec.folder),
+        **{f"version_{name}": text for name, text in versions().items()},
+    }
+    start = min((t.datetime_start for t in record.trials() if t.datetime_start), default=None)
+    return StudyInfo(
+        study_id=record.study_id,
+        name=spec.study.name,
+        objectives=tuple(goal.name for goal in plan.objective.goals),
+        directions=tuple(goal.direction for goal in plan.objective.goals),
+        start=start or datetime.now(),
+        params=params,
+        tags={key: mask(text, plan.storage, plan.tracking_uri) for key, text in spec.tracking.tags.items()},
+        key_params=tuple(p.name for p in plan.space.parameters),
+        datasets=plan.datasets,
+        config_toml=mask(spec.as_toml(), plan.storage, plan.tracking_uri),
+        storage=mask_uri(plan.storage),
+        children=0 if spec.tracking.children == "all" else int(spec.tracking.children.removeprefix("top:")),
+    )
+
+
+def study_result(plan: Plan, summary: Summary) -> StudyResult:
+    """The result as the projection takes it: the winner's number, its backtest before the hold-out, a text."""
+    best = summary.best
+    status = "interrupted" if summary.reason in UNFINISHED else "finished"
+    if best is None:
+        return StudyResult(None, (), (), "", _markdown(summary), status)
+    searched, _, holdout = (window.backtests if window else () for window in summary.winner)
+    return StudyResult(best.number, searched, holdout, best_params_toml(plan, summary), _markdown(summary), status)
+
+
+def _markdown(summary: Summary) -> str:
+    lines = [f"{counted(sum(summary.counts[k] for k in ('complete', 'pruned', 'failed')), 'trial')}, {summary.reason}."]
+    if summary.best is not None:
+        lines.append(f"Best: trial {summary.best.number}")
+        lines += [
+            f"* {name} = {value:.6g}" for name, value in zip(summary.objectives, summary.best.values, strict=True)
+        ]
+        lines += [f"* {name} = {value}" for name, value in summary.best.params.items()]
+    return "\n".join(lines)

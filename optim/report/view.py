@@ -1,0 +1,62 @@
+"""Who watches a study while it runs: nobody, or the terminal (optim.report.console)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from optuna.trial import FrozenTrial
+
+from optim.problem.plan import Plan
+from optim.report.summary import Summary
+
+Progress = Callable[[int, int], None]  # trials done, trials in all
+
+
+class View(Protocol):
+    """What a running study tells, and how it is told to stop. All calls come from the thread that runs it."""
+
+    def say(self, text: str) -> None:
+        """One line about what happens."""
+
+    def searching(self, plan: Plan, done: Sequence[FrozenTrial]) -> AbstractContextManager[None]:
+        """The search begins with these trials, and ends."""
+
+    def finished(self, trials: Sequence[FrozenTrial]) -> None:
+        """Trials have ended and are in the record."""
+
+    def should_stop(self) -> bool:
+        """Asked several times a second while the search runs."""
+
+    def ended(self, summary: Summary, params_toml: str) -> None:
+        """The result, while MLflow may still be written."""
+
+    def projecting(self) -> AbstractContextManager[Progress]:
+        """The last trials are written to MLflow."""
+
+
+class Quiet:
+    """Nobody watches, nobody stops it."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def searching(self, plan: Plan, done: Sequence[FrozenTrial]) -> AbstractContextManager[None]:
+        """Nothing."""
+        return contextlib.nullcontext()
+
+    def finished(self, trials: Sequence[FrozenTrial]) -> None:
+        """Nothing."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+    def ended(self, summary: Summary, params_toml: str) -> None:
+        """Nothing."""
+
+    def projecting(self) -> AbstractContextManager[Progress]:
+        """Nothing."""
+        return contextlib.nullcontext(lambda done, told: None)
