@@ -15,8 +15,8 @@ ROOMS = {  # from the ground up; each imports from itself and from those before 
         "check",
     ),
     "optim": (
-        "errors", "spec", "workers", "record", "tracking", "validation", "problem", "search", "report", "replay",
-        "run", "api", "serve", "cli", "__main__",
+        "errors", "spec", "workers", "record", "tracking", "validation", "problem", "search", "report", "api", "serve",
+        "cli", "__main__",
     ),
 }  # fmt: skip
 LOOSE = {"engine": 9, "optim": 4}  # modules beside the rooms, __init__, __main__ and errors among them
@@ -80,3 +80,17 @@ def test_no_circle_between_files() -> None:
 @pytest.mark.parametrize("path", [path for package in ROOMS for path in files(package)], ids=module_of)
 def test_a_module_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300  # 250 is the aim
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_the_page_on_architecture_has_the_rooms_in_their_order(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = []
+    for room in ROOMS[package]:
+        folder = ROOT / package / room
+        place, file = (
+            (f"{room}/", folder / "__init__.py") if folder.is_dir() else (f"{room}.py", folder.with_suffix(".py"))
+        )
+        purpose = str(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))).splitlines()[0]
+        rows.append(f"| `{package}/{place}` | {purpose} |")
+    assert "\n".join(rows) in page
