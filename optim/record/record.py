@@ -139,7 +139,7 @@ def open_record(
     the caller's business. RecordError when the storage cannot be opened or holds a study of that name that optim did
     not make.
     """
-    backend = _open_storage(storage)
+    backend = open_storage(storage)
     try:
         study = optuna.create_study(storage=backend, study_name=name, directions=list(directions), load_if_exists=True)
         known = study.user_attrs.get(ID)
@@ -171,7 +171,7 @@ def load_record(storage: str, name: str) -> Record | None:
     if not _exists(storage):
         return None
     try:
-        backend = _open_storage(storage)
+        backend = open_storage(storage)
         study = optuna.load_study(storage=backend, study_name=name)
     except KeyError:
         return None
@@ -182,7 +182,7 @@ def study_names(storage: str) -> list[tuple[str, int]]:
     """Name and number of trials of every study in a storage; nothing is created."""
     if not _exists(storage):
         return []
-    summaries = optuna.get_all_study_summaries(_open_storage(storage))
+    summaries = optuna.get_all_study_summaries(open_storage(storage))
     return [(summary.study_name, summary.n_trials) for summary in summaries]
 
 
@@ -227,7 +227,7 @@ def _exists(storage: str) -> bool:
     return is_url(storage) or Path(storage).exists()
 
 
-def _open_storage(storage: str) -> BaseStorage:
+def open_storage(storage: str) -> BaseStorage:
     database = sqlite_file(storage)
     if database is not None:
         _refuse_foreign(foreign_database(database, OPTUNA), storage)

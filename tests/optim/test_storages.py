@@ -1,0 +1,51 @@
+"""Optuna's own suite for storages, over every storage a record can be in: a new Optuna is found out at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import BaseStorage
+from optuna.testing.pytest_storages import StorageTestCase
+
+from optim.record.record import open_storage
+from tests import servers
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the suite of another project warns of is its own
+
+
+class TestJournal(StorageTestCase):
+    """The journal file with grouped writes."""
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> BaseStorage:
+        return open_storage(str(tmp_path / "optuna.journal"))
+
+
+class TestSQLite(StorageTestCase):
+    """Optuna's own tables in SQLite."""
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> BaseStorage:
+        return open_storage(f"sqlite:///{tmp_path}/optuna.db")
+
+
+@pytest.mark.real("postgresql")
+class TestPostgreSQL(StorageTestCase):
+    """Optuna's own tables in PostgreSQL."""
+
+    @pytest.fixture(scope="class")
+    def server(self) -> Iterator[str]:
+        with servers.postgres_cluster() as url:
+            yield url
+
+    @pytest.fixture
+    def storage(self, server: str, request: pytest.FixtureRequest) -> BaseStorage:
+        return open_storage(servers.create_database(server, f"t{abs(hash(request.node.name))}"))
+
+
+def test_the_suite_is_there() -> None:
+    names = [name for name in dir(StorageTestCase) if name.startswith("test_")]
+    assert len(names) >= 40, f"Optuna {optuna.__version__} has another suite"
