@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.errors import UserError
 from optim import __version__
@@ -20,13 +20,90 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 on success, 2 with one sentence on stderr for anything the user can mend."""
     options = build_parser().parse_args(arguments)
     try:
-        return int(options.verb(options))
+        return _answer(options)
     except UserError as error:
         print(f"error: {mask(one_line(str(error)))}", file=sys.stderr)  # noqa: T201
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("interrupted; every finished trial is in the record", file=sys.stderr)  # noqa: T201
         return 130
+
+
+class Verb(NamedTuple):
+    """One command: its name, what it does in a line, its flags, and what is called."""
+
+    name: str
+    text: str
+    call: Callable[[Any, Any, argparse.Namespace], int]  # optim.cli.commands, the checked study, the options
+    flags: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
+
+
+def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return names, rules
+
+
+_ONE_OF = ("--trial", "--best")  # flags of one verb that exclude one another
+_STUDY_FLAGS = (
+    _flag("--new-name", metavar="NAME", help="the study of this name instead of [study] name"),
+    _flag("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first"),
+    _flag("--no-env", action="store_true", help="send no variable of the environment anywhere"),
+)
+VERBS = (
+    Verb(
+        "run",
+        "run a study, or resume it where it stopped",
+        lambda commands, spec, options: commands.run(spec, as_object=options.json),
+        (
+            _flag("-n", "--n-trials", type=int, metavar="N", help="total number of trials, resumed ones included"),
+            _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
+            _flag("--seed", type=int, metavar="N", help="seed of the search"),
+            _flag("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h"),
+            _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout"),
+        ),
+    ),
+    Verb(
+        "sync",
+        "bring MLflow to exactly what the record says",
+        lambda commands, spec, options: commands.sync(spec),
+    ),
+    Verb(
+        "ui",
+        "open the Optuna dashboard and MLflow on a study, until Ctrl-C",
+        lambda commands, spec, options: commands.ui(spec, write=options.write),
+        (_flag("--write", action="store_true", help="let the dashboards change and delete what they show"),),
+    ),
+    Verb(
+        "show",
+        "print the result of what is recorded so far",
+        lambda commands, spec, options: commands.show(spec),
+    ),
+    Verb(
+        "list",
+        "list the studies in the storage of a study file",
+        lambda commands, spec, options: commands.list_studies(spec),
+    ),
+    Verb(
+        "export",
+        "write the trials table as CSV or Parquet",
+        lambda commands, spec, options: commands.export(spec, Path(options.output)),
+        (_flag("-o", "--output", required=True, metavar="FILE", help="a .csv or .parquet file"),),
+    ),
+    Verb(
+        "replay",
+        "run recorded trials again and prove every metric equal to the last digit",
+        lambda commands, spec, options: commands.replay(spec, options.trial, options.best),
+        (
+            _flag("--trial", type=int, metavar="N", help="only this trial"),
+            _flag("--best", action="store_true", help="only the best trial"),
+        ),
+    ),
+    Verb(
+        "check",
+        "say what a study would do and how long it would take; writes nothing",
+        lambda commands, spec, options: commands.check(spec),
+        (_flag("reference", nargs="?", help="with `check strategy`: FILE.py:function or a built-in name"),),
+    ),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,104 +113,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"optim {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    run = _verb(verbs, "run", _run, "run a study, or resume it where it stopped")
-    run.add_argument("-n", "--n-trials", type=int, metavar="N", help="total number of trials, resumed ones included")
-    run.add_argument("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result")
-    run.add_argument("--seed", type=int, metavar="N", help="seed of the search")
-    run.add_argument("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h")
-    run.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
-    _verb(verbs, "sync", _sync, "bring MLflow to exactly what the record says")
-    ui = _verb(verbs, "ui", _ui, "open the Optuna dashboard and MLflow on a study, until Ctrl-C")
-    ui.add_argument("--write", action="store_true", help="let the dashboards change and delete what they show")
-    _verb(verbs, "show", _show, "print the result of what is recorded so far")
-    _verb(verbs, "list", _list, "list the studies in the storage of a study file")
-    export = _verb(verbs, "export", _export, "write the trials table as CSV or Parquet")
-    export.add_argument("-o", "--output", required=True, metavar="FILE", help="a .csv or .parquet file")
-    replay = _verb(verbs, "replay", _replay, "run recorded trials again and prove every metric equal to the last digit")
-    which = replay.add_mutually_exclusive_group()
-    which.add_argument("--trial", type=int, metavar="N", help="only this trial")
-    which.add_argument("--best", action="store_true", help="only the best trial")
-    check = _verb(verbs, "check", _check, "say what a study would do and how long it would take; writes nothing")
-    check.add_argument("reference", nargs="?", help="with `check strategy`: FILE.py:function or a built-in name")
+    for verb in VERBS:
+        one = verbs.add_parser(verb.name, help=verb.text, description=verb.text)
+        one.add_argument("study", metavar="STUDY.toml", help="the study file")
+        either = one.add_mutually_exclusive_group()
+        for names, rules in (*verb.flags, *_STUDY_FLAGS):
+            (either if names[0] in _ONE_OF else one).add_argument(*names, **rules)
+        one.set_defaults(verb=verb)
     return parser
 
 
-def _verb(verbs: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
-    parser.add_argument("study", metavar="STUDY.toml", help="the study file")
-    parser.add_argument("--new-name", metavar="NAME", help="the study of this name instead of [study] name")
-    parser.add_argument("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first")
-    parser.add_argument("--no-env", action="store_true", help="send no variable of the environment anywhere")
-    parser.set_defaults(verb=function)
-    return parser
-
-
-def _run(options: argparse.Namespace) -> int:
-    study = {"n_trials": options.n_trials, "seed": options.seed, "timeout": options.timeout}
-    spec = _load(options, study=study, parallel={"n_jobs": options.n_jobs})
-    from optim.cli import commands
-
-    return commands.run(spec, as_object=options.json)
-
-
-def _load(options: argparse.Namespace, **overrides: dict[str, Any]) -> Any:
-    from optim.spec.study import load_spec, with_start
-
-    overrides["study"] = {**overrides.get("study", {}), "name": options.new_name}
-    spec = load_spec(options.study, {name: values for name, table in overrides.items() if (values := _given(table))})
-    for key, uri in spec.uris if options.no_env else ():
-        if names := variables_sent(uri):
-            raise SpecError(
-                f"{spec.path}: {key} takes {', '.join(names)} from the environment, which --no-env forbids; write the "
-                "value out, unset the variable, or leave --no-env away"
-            )
-    return spec if options.start is None else with_start(spec, Path(options.start))
-
-
-def _sync(options: argparse.Namespace) -> int:
-    spec = _load(options)
-    from optim.cli import commands
-
-    return commands.sync(spec)
-
-
-def _ui(options: argparse.Namespace) -> int:
-    spec = _load(options)
-    from optim.cli import commands
-
-    return commands.ui(spec, write=options.write)
-
-
-def _show(options: argparse.Namespace) -> int:
-    spec = _load(options)
-    from optim.cli import commands
-
-    return commands.show(spec)
-
-
-def _list(options: argparse.Namespace) -> int:
-    spec = _load(options)
-    from optim.cli import commands
-
-    return commands.list_studies(spec)
-
-
-def _export(options: argparse.Namespace) -> int:
-    spec = _load(options)
-    from optim.cli import commands
-
-    return commands.export(spec, Path(options.output))
-
-
-def _replay(options: argparse.Namespace) -> int:
-    spec = _load(options)
-    from optim.cli import commands
-
-    return commands.replay(spec, options.trial, options.best)
-
-
-def _check(options: argparse.Namespace) -> int:
-    if options.study == "strategy":
+def _answer(options: argparse.Namespace) -> int:
+    """Load what is named, then what the verb needs."""
+    if options.verb.name == "check" and options.study == "strategy":
         if options.reference is None:
             raise OptimError("optim check strategy: name the strategy, e.g. my_strategy.py:my_function")
         from optim.cli import commands
@@ -142,7 +134,22 @@ def _check(options: argparse.Namespace) -> int:
     spec = _load(options)
     from optim.cli import commands
 
-    return commands.check(spec)
+    return int(options.verb.call(commands, spec, options))
+
+
+def _load(options: argparse.Namespace) -> Any:
+    from optim.spec.study import load_spec, with_start
+
+    study = {name: getattr(options, name, None) for name in ("n_trials", "seed", "timeout")}
+    overrides = {"study": {**study, "name": options.new_name}, "parallel": {"n_jobs": getattr(options, "n_jobs", None)}}
+    spec = load_spec(options.study, {name: values for name, table in overrides.items() if (values := _given(table))})
+    for key, uri in spec.uris if options.no_env else ():
+        if names := variables_sent(uri):
+            raise SpecError(
+                f"{spec.path}: {key} takes {', '.join(names)} from the environment, which --no-env forbids; write the "
+                "value out, unset the variable, or leave --no-env away"
+            )
+    return spec if options.start is None else with_start(spec, Path(options.start))
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
