@@ -59,6 +59,7 @@ class Study:
 
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
+        self._plan: Plan | None = None  # as the files were when they were first looked at, or last run
 
     @classmethod
     def from_toml(cls, path: str | Path, **overrides: Any) -> Study:
@@ -86,6 +87,7 @@ class Study:
                 view.say(f"Look-ahead {said}.")
             with sole_writer(plan.storage, spec.study.name) as guard:
                 plan, record = continued(plan) or (plan, begun(plan))
+                self._plan = plan
                 record.claim(owner(), guard)
                 _say_where_it_stands(view, spec, len(record.trials()))
                 with _mirror(plan, record) as mirror:
@@ -167,7 +169,7 @@ class Study:
 
     def recorded(self) -> tuple[Plan, Record]:
         """The plan and the record; SpecError when the study was never run."""
-        plan = make_plan(self.spec)
+        plan = self._plan = self._plan or make_plan(self.spec)
         record = load_record(plan.storage, self.spec.study.name)
         if record is None:
             raise SpecError(
