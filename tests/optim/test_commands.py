@@ -134,6 +134,6 @@ def test_a_study_that_was_never_run_is_one_sentence(verb: str, tmp_path: Path) -
 def test_the_trials_table_is_optunas(finished: Path) -> None:
     backend = optuna.storages.journal.JournalFileBackend(str(finished.parent / "optuna.journal"))
     study = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend))
-    expected = study.trials_dataframe().rename(columns={"values_sharpe_ratio": "value"})  # with one objective, as usual
+    expected = study.trials_dataframe().rename(columns={"value_sharpe_ratio": "value"})  # with one objective, as usual
     expected = expected[[name for name in expected.columns if not name.startswith("system_attrs_")]]
     pd.testing.assert_frame_equal(trials_frame(study.trials)[list(expected.columns)], expected, check_dtype=False)

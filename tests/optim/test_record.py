@@ -33,7 +33,7 @@ def test_any_optuna_user_can_read_it(storage: str, tmp_path: Path) -> None:
     frame = study.trials_dataframe()
     assert {
         "number",
-        "values_sharpe_ratio",
+        "value_sharpe_ratio",
         "params_fast_window",
         "user_attrs_sharpe_ratio",
         "state",
