@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from optim.errors import shown
+from optim.errors import cut, shown
 
 Kinds = frozenset[str]  # what a name can stand for
 NUMBER, TEXT = frozenset({"number"}), frozenset({"text"})
@@ -111,7 +111,7 @@ def suggestion(name: str, known: Collection[str], aliases: Mapping[str, str] | N
     near = [meant] if meant in known else difflib.get_close_matches(name[:200], list(known), n=1)
     if near:
         return f"; did you mean {near[0]!r}?"
-    return f"; known: {', '.join(map(str, sorted(known)))}" if 0 < len(known) <= 12 else ""
+    return f"; known: {cut(', '.join(map(str, sorted(known))))}" if 0 < len(known) <= 12 else ""
 
 
 def _check_depth(body: ast.expr, text: str) -> None:

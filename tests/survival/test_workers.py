@@ -155,7 +155,7 @@ def test_a_trial_that_hangs_is_ended_with_its_worker(tmp_path: Path, peaceful: l
 
 LIMITED = """
 import sys, threading, time
-from optim import tasks
+from optim.workers import tasks
 def job(seconds):
     with tasks._limited(seconds):
         time.sleep(600)
