@@ -18,13 +18,13 @@ from optim.problem.plan import Plan, make_plan
 from optim.problem.recorded import begun, changed_inputs, continued
 from optim.record.guard import sole_writer
 from optim.record.locks import owner
+from optim.record.quiet import quiet_optuna
 from optim.record.record import Record, load_record
 from optim.record.table import trials_frame
 from optim.report.summary import Summary, best_params_toml, rank, summarise
 from optim.report.tracked import study_info, study_result, tracking_settings
 from optim.report.view import Quiet, View
 from optim.search.events import Listener
-from optim.search.quiet import quiet_optuna
 from optim.search.rehearsal import ready
 from optim.search.replay import Replay, replay
 from optim.search.search import make_pool, search
@@ -107,6 +107,8 @@ class Study:
                 listener = Listener(finished, mirror.running, view.should_stop)
                 trials, reason = search(plan, record, pool=pool, listener=listener)
             pool.abandon()
+            if len(trials) > len(done) or not record.ended():
+                record.note_end(reason)
             summary = summarise(plan, trials, reason, pool)
         result = study_result(plan, summary)
         mirror.conclude(result)
@@ -136,7 +138,8 @@ class Study:
         with quiet_optuna():
             plan, record = self.recorded()
             trials = record.trials()
-            reason = "as recorded" if len(trials) >= self.spec.study.n_trials else "interrupted"
+            full = len(trials) >= self.spec.study.n_trials
+            reason = record.ended() or ("as recorded" if full else "interrupted")
             with make_pool(plan, here=True) as pool:
                 return summarise(plan, trials, reason, pool)
 
@@ -153,7 +156,8 @@ class Study:
 
     def changed_inputs(self) -> list[str]:
         """Data, code, rules and versions that are no longer what the study began with, as sentences."""
-        return changed_inputs(*self.recorded())
+        with quiet_optuna():
+            return changed_inputs(*self.recorded())
 
     def sync(self) -> MirrorReport:
         """Bring MLflow to exactly the record. Raises OptimError."""
@@ -197,10 +201,10 @@ def _tables(overrides: Mapping[str, Any], where: str) -> dict[str, dict[str, Any
     """{section: {key: value}} of keyword arguments."""
     tables: dict[str, dict[str, Any]] = {}
     for name, value in overrides.items():
-        if isinstance(value, Mapping):
+        section = next((s for s, m in _SECTIONS.items() if name in m.model_fields), None)
+        if section is None and name in StudySpec.model_fields and isinstance(value, Mapping):
             tables.setdefault(name, {}).update(value)
             continue
-        section = next((s for s, m in _SECTIONS.items() if name in m.model_fields), None)
         if section is None:
             known = ", ".join([*StudySection.model_fields, *ParallelSection.model_fields])
             raise SpecError(f"{where}: no key {name!r} in [study] or [parallel] (they have {known}); give a table")

@@ -32,7 +32,9 @@ def infer_periods_per_year(timestamp: Integers) -> float:
     per_day = float(np.median(np.unique(days, return_counts=True)[1]))
     if days[-1] - days[0] < 14:  # no whole week: only what a day looks like is known
         weekend = bool(np.isin((days + 3) % 7, (5, 6)).any())  # 1970-01-01 was a Thursday
-        return per_day * _DAYS[weekend or per_day * step > 0.95]
+        spans_one = (days[-1] + 3) // 7 > (days[0] + 3) // 7
+        around_the_clock = step < 0.9 and per_day * step > 0.95 and not spans_one
+        return per_day * _DAYS[weekend or around_the_clock]
     per_week = np.unique((days + 3) // 7, return_counts=True)[1]
     full = float(np.median(per_week[1:-1]) if len(per_week) > 3 else per_week.max())  # first and last may be cut
     return _usual(full * _WEEKS, tuple(per_day * year for year in _DAYS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from engine.metrics.catalogue import METRICS, bounded
@@ -27,10 +27,18 @@ def over_cells(name: str, cells: Cells, aggregate: Aggregate = "mean") -> float:
     if not values:
         return math.nan
     if metric.over_cells == "sum":
-        return math.fsum(values)
+        return total(values)
     if metric.over_cells in ("lowest", "highest"):
         return min(values) if metric.over_cells == "lowest" else max(values)
     return combine(values, aggregate, metric.direction)
+
+
+def total(values: Iterable[float]) -> float:
+    """The exact sum; NaN where it is beyond a float."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.nan
 
 
 def combine(values: Sequence[float], aggregate: Aggregate, direction: str) -> float:
@@ -40,7 +48,7 @@ def combine(values: Sequence[float], aggregate: Aggregate, direction: str) -> fl
     if any(map(math.isnan, values)):
         return math.nan
     if aggregate == "mean":
-        return math.fsum(values) / len(values)
+        return total(values) / len(values)
     if aggregate == "median":
         return statistics.median(values)
     return min(values) if direction == "maximize" else max(values)
@@ -53,13 +61,13 @@ def _per_trade(name: str) -> Callable[[Cells], float]:
         traded = [cell for cell in cells if cell["n_trades"] > 0]
         if not traded:
             return math.nan
-        return math.fsum(c[name] * c["n_trades"] for c in traded) / math.fsum(c["n_trades"] for c in traded)
+        return total(c[name] * c["n_trades"] for c in traded) / total(c["n_trades"] for c in traded)
 
     return pooled
 
 
 def _sum(name: str, cells: Cells) -> float:
-    return math.fsum(cell[name] for cell in cells)
+    return total(cell[name] for cell in cells)
 
 
 def _wins(cells: Cells) -> int:

@@ -21,6 +21,7 @@ from engine.data.bars import Bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.parameters import caster
+from engine.strategies.source import forget_edited
 
 _BUILT_IN = Path(__file__).parent / "built_in"
 
@@ -162,7 +163,7 @@ def strategy(function: Callable[..., Any]) -> Strategy:
 
 
 def builtin_names() -> tuple[str, ...]:
-    """The built-in strategies, one per file of engine/strategies."""
+    """The built-in strategies, one per file of engine/strategies/built_in."""
     return tuple(sorted(path.stem for path in _BUILT_IN.glob("*.py") if path.stem != "__init__"))
 
 
@@ -179,7 +180,8 @@ def load_strategy(reference: str, base: Path = Path()) -> Strategy:
         content = path.read_bytes()
     except OSError:
         raise StrategyError(f"strategy {reference!r}: no such file {path}") from None
-    return _from_file(str(path), function, hashlib.sha256(content).hexdigest()[:16])
+    reached = forget_edited(path)
+    return _from_file(str(path), function, hashlib.sha256(content + reached.encode()).hexdigest()[:16])
 
 
 @lru_cache(maxsize=256)

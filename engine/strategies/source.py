@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -39,6 +40,28 @@ def changed_file(hashes: Mapping[str, str]) -> str:
         if name != "engine" and (not path.is_file() or meaning_hash(path) != digest):
             return name
     return ""
+
+
+_imported_as: dict[Path, str] = {}  # what an own file meant when its module was last known to be what is on disk
+
+
+def forget_edited(file: Path) -> str:
+    """Forget the modules of own files that `file` imports, where they may not be what is on disk now.
+
+    Python keeps a module for as long as the process lives; a file that is loaded again is to find its neighbours as
+    they are. Returns one hash (hex) over all that `file` reaches: the same hash, the same code.
+    """
+    found = {path: meaning_hash(path) for path in _reached([file]) if not path.is_relative_to(ENGINE)}
+    start = Path(file).resolve()
+    for name, module in list(sys.modules.items()):
+        place = getattr(module, "__file__", None)
+        path = Path(place).resolve() if place else start
+        if path == start or path not in found or name.split(".")[0] in ("__main__", "engine", "optim"):
+            continue
+        if _imported_as.get(path) != found[path]:
+            del sys.modules[name]
+    _imported_as.update(found)
+    return hashlib.sha256("".join(f"{path}{found[path]}" for path in sorted(found)).encode()).hexdigest()
 
 
 def meaning_hash(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The verbs beside `run`: each takes a checked spec and returns an exit code."""
+"""The verbs: each takes a checked study and returns an exit code."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from optim.api import Study
 from optim.errors import OptimError, SpecError, TrackingError, counted, cut
 from optim.problem.checks import check_storage, check_target
 from optim.problem.plan import feasible_point, resolve_storage
+from optim.record.quiet import quiet_optuna
 from optim.record.record import study_names
 from optim.report.console import as_json, print_commands, print_summary
 from optim.report.summary import best_params_toml
 from optim.report.terminal import Terminal
 from optim.report.tracked import tracking_settings
-from optim.search.quiet import quiet_optuna
 from optim.search.rehearsal import ready
 from optim.search.search import make_pool
 from optim.spec.secrets import mask_uri, variables_sent
 from optim.spec.study import StudySpec
+from optim.workers.pool import INLINE_SECONDS
 
 EXIT_NO_WINNER = 1
 EXIT_INTERRUPTED = 130
@@ -118,7 +119,13 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
     """Run recorded trials again and prove every metric equal; 1 and what differs if not."""
     console, study = Console(), Study(spec)
     winner = study.best if best else None
-    again = [] if best and winner is None else study.replay(number if winner is None else winner.number)
+    if best and winner is None:
+        raise SpecError(
+            f"{spec.path}: --best: no trial of {spec.study.name!r} is feasible; replay them all, or --trial N"
+        )
+    again = study.replay(number if winner is None else winner.number)
+    if not again:
+        raise SpecError(f"{spec.path}: study {spec.study.name!r} has no trial yet; run it first")
     inputs = study.changed_inputs()
     wrong = [one for one in again if one.differences]
     for one in wrong[:10]:
@@ -146,7 +153,7 @@ def check(spec: StudySpec) -> int:
     seconds = result.ended - result.started
     size = plan.space.size()
     n_trials = min(spec.study.n_trials, size)
-    workers = n_jobs if seconds * parallel.batch_size > 0.005 else 1
+    workers = n_jobs if seconds * parallel.batch_size > INLINE_SECONDS else 1
     total = n_trials * (seconds / workers + _LOOP_SECONDS)
     failed = next((outcome.error for outcome in result.outcomes if outcome.error), "")
     points_text = (

@@ -37,6 +37,11 @@ def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) ->
         if name in spec.backtest:
             raise SpecError(f"{spec.path}: [backtest] {name} is searched too; give it in one place only")
     own = () if strategy.params is None else strategy.params._fields
+    for name in {*searched} & {*own} & {*Account._fields}:
+        raise SpecError(
+            f"{spec.path}: {name} is searched, and both a parameter of strategy {strategy.name!r} and an account rule; "
+            "give the strategy's another name"
+        )
     for name in spec.strategy.fixed:
         if name in Account._fields and name not in own:
             raise SpecError(
@@ -135,7 +140,9 @@ def check_storage(spec: StudySpec, storage: str) -> None:
     longest = max(len(os.fsencode(part)) for part in (*path.parts, f".{path.name}.{spec.study.name}.writer"))
     if longest > _FILE_NAME or len(os.fsencode(path)) > 4000:
         raise SpecError(f"{where}: is too long for a file name, with name = {shown(spec.study.name)}; shorten it")
-    if blocking := next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None):
+    if blocking := next(
+        (parent for parent in path.parents if os.path.exists(parent) and not os.path.isdir(parent)), None
+    ):
         raise SpecError(f"{where}: {blocking} is a file, no folder; choose another folder")
     for key, file in inputs(spec):
         if path == file:
@@ -149,7 +156,7 @@ def check_tracking(spec: StudySpec, uri: str, storage: str) -> None:
     where = f"{spec.path}: [tracking.mlflow] tracking_uri = {shown(mask_uri(spec.tracking.mlflow.tracking_uri))}"
     database = sqlite_file(uri)
     if database is not None:
-        if database == sqlite_file(storage):
+        if database == (sqlite_file(storage) or Path(storage)):
             raise SpecError(f"{where}: is [study] storage too; MLflow and Optuna cannot share a database, name another")
         if reason := foreign_database(database, MLFLOW):
             raise SpecError(f"{where}: {reason}")

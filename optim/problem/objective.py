@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from engine.metrics.catalogue import METRICS
 from engine.metrics.pooling import Aggregate, combine, over_cells
+from engine.strategies.source import forget_edited
 from optim.errors import SpecError, cut, shown
 from optim.spec.expressions import NUMBER, Expression, ExpressionError, parse, violation
 from optim.spec.sections import Direction
@@ -57,10 +58,7 @@ class Objective(NamedTuple):
         )
 
     def violations(self, metrics: Metrics) -> dict[str, float]:
-        """Distance to each constraint over the metrics of the whole trial:
-
-        feasible where <= 0 (Optuna's convention).
-        """
+        """Distance to each constraint over the metrics of the whole trial: feasible where <= 0, as Optuna has it."""
         return {constraint.text: _violated(constraint, metrics) for constraint in self.constraints}
 
 
@@ -109,6 +107,7 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     file = (folder / source).resolve()
     if not file.is_file():
         raise SpecError(f"{where} = {shown(reference)}: no such file")
+    forget_edited(file)
     loaded = importlib.util.spec_from_file_location(file.stem, file)
     assert loaded is not None  # a .py file always has a loader
     assert loaded.loader is not None

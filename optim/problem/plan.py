@@ -90,6 +90,7 @@ class Plan(NamedTuple):
             "search_space": {
                 **{p.name: _plain(p) for p in self.space.parameters},
                 "constraints": [c.text for c in self.space.constraints],
+                "order": [p.name for p in self.space.parameters],  # of a grid, of a sequence of random numbers
             },
             "backtest": {**self.account._asdict(), "portfolio": spec.portfolio},
             "evaluation": spec.evaluation.model_dump(),
@@ -154,6 +155,13 @@ def resolve_tracking(spec: StudySpec) -> str:
         return ""
     uri = expand(spec.tracking.mlflow.tracking_uri, f"{spec.path}: [tracking.mlflow] tracking_uri")
     return absolute_uri(uri, spec.folder)
+
+
+def resolve_artifacts(spec: StudySpec) -> str:
+    """[tracking.mlflow] artifact_location with variables expanded; a folder is relative to the study's."""
+    given = spec.tracking.mlflow.artifact_location
+    place = expand(given, f"{spec.path}: [tracking.mlflow] artifact_location")
+    return place if not place or "://" in place else str((spec.folder / place).resolve())
 
 
 def _load_strategy(spec: StudySpec) -> Strategy:

@@ -22,7 +22,7 @@ _SQLITE = b"SQLite format 3\x00"
 _BESIDE = {"-journal": (b"\xd9\xd5\x05\xf9", b"\0\0\0\0"), "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")}
 OPTUNA = frozenset({"studies", "trials"})  # tables by which a database is known as somebody's
 MLFLOW = frozenset({"experiments", "runs"})
-_BEGUN = frozenset({"alembic_version", "study_directions", "version_info", "tags", "metrics", "params"})  # killed early
+_BEGUN = frozenset({"alembic_version", "version_info", "study_directions"})  # a database whose making was killed early
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optim.errors import RecordError, one_line
 from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
 from optim.record.journal import GroupingStorage, unreadable_line
+from optim.record.quiet import no_warnings
 from optim.record.rescue import Kept, keep, rescue
 from optim.spec.secrets import mask, mask_uri
 from optim.spec.sections import Direction
@@ -27,6 +27,7 @@ from optim.spec.uris import is_url, with_driver
 
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
 NUMBERS_SINCE = (0, 2)  # the first version whose results are today's to the last digit
+ENDED = "optim:ended"  # why the search last ended, and with how many trials
 OWNER = "optim:owner"  # in a database: who writes, as another coordinator is told
 BATCH, SLOT = "optim:batch", "optim:slot"
 ASKED = "optim:asked"  # a trial's number in the memory of the search, where that is another one than in the record
@@ -68,6 +69,18 @@ class Record:
     def version(self) -> str:
         """The version of optim that began the study; empty when it is not known."""
         return str(self.study.user_attrs.get(VERSIONS, {}).get("optim", ""))
+
+    def ended(self) -> str:
+        """Why the search that wrote the last of these trials ended; empty when that is not known."""
+        said = self.study.user_attrs.get(ENDED) or {}
+        return str(said["reason"]) if said.get("trials") == len(self.trials()) else ""
+
+    def note_end(self, reason: str) -> None:
+        """Keep why the search ended, where that is news."""
+        said = {"reason": reason, "trials": len(self.trials())}
+        if self.study.user_attrs.get(ENDED) != said:
+            self._guard()
+            self.study.set_user_attr(ENDED, said)
 
     def refuse_other_numbers(self) -> None:
         """RecordError when the study was begun by a version whose results differ from today's."""
@@ -152,8 +165,7 @@ def open_record(
             optuna.delete_study(study_name=name, storage=backend)
             study = optuna.create_study(storage=backend, study_name=name, directions=list(directions))
         if ID not in study.user_attrs:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            with no_warnings():
                 study.set_metric_names(list(metrics))  # else dashboards call them Objective 0, 1 ...
             study.set_user_attr(SPEC, dict(fingerprint))
             study.set_user_attr(VERSIONS, dict(versions))

@@ -10,6 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -45,7 +46,7 @@ class Live:
             TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[state]}"),
             console=console, disable=not console.is_terminal, refresh_per_second=8,
         )  # fmt: skip
-        self._task = self._progress.add_task(plan.spec.study.name, total=plan.spec.study.n_trials, state="")
+        self._task = self._progress.add_task(escape(plan.spec.study.name), total=plan.spec.study.n_trials, state="")
         self.finished(done)
 
     def __enter__(self) -> Live:
@@ -167,13 +168,13 @@ def _top_table(summary: Summary) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
     for name in summary.objectives:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     names = list(dict.fromkeys(name for trial in summary.top for name in trial.params))
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for trial in summary.top:
         values = [f"{value:.4f}" for value in trial.values]
-        table.add_row(str(trial.number), *values, *(_value(trial.params.get(name, "")) for name in names))
+        table.add_row(str(trial.number), *values, *(escape(_value(trial.params.get(name, ""))) for name in names))
     return table
 
 

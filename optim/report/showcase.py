@@ -48,7 +48,9 @@ def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool) -> Showcase
     """Backtest a point where `pool` runs the study's trials: one that takes its process down takes a worker's."""
     wanted = {"searched": plan.task(params, plan.searched)._replace(keep=True)}
     wanted["benchmark"] = wanted["searched"]._replace(
-        strategy="buy_and_hold", params={}, account=Account(**{name: getattr(plan.account, name) for name in COSTS})
+        strategy="buy_and_hold",
+        params={},
+        account=Account(**{name: getattr(wanted["searched"].account, name) for name in COSTS}),
     )
     if plan.holdouts:
         wanted["holdout"] = wanted["searched"]._replace(cells=plan.holdouts)

@@ -151,7 +151,7 @@ def commands(plan: Plan) -> dict[str, str]:
     A URI with variables is shown unexpanded.
     """
     raw = plan.spec.study.storage
-    record = _shell(raw if "${" in raw else _near(plan.storage))
+    record = _shell(raw if _only_variables(raw) else _near(plan.storage))
     shown = {"optuna": f"{_tool('optuna-dashboard')} {record}"}
     if not plan.spec.tracking.enabled:
         return shown
@@ -161,9 +161,19 @@ def commands(plan: Plan) -> dict[str, str]:
         return shown
     file_store = "://" not in plan.tracking_uri or plan.tracking_uri.startswith("file:")
     prefix = "MLFLOW_ALLOW_FILE_STORE=true " if file_store else ""
-    store = _shell(raw if "${" in raw else _near(plan.tracking_uri))
+    store = _shell(raw if _only_variables(raw) else _near(plan.tracking_uri))
     shown["mlflow"] = f"{prefix}{_tool('mlflow')} ui --backend-store-uri {store}"
     return shown
+
+
+def _only_variables(raw: str) -> bool:
+    """Whether a URI has variables, and no secret that is written out: it can be shown as it stands in the file."""
+    bare = re.sub(r"\$\{\w+\}", "", raw)
+    return (
+        bare != raw
+        and ":" not in bare.partition("://")[2].rpartition("@")[0].strip(":")
+        and mask_uri(re.sub(r"//[^/@]*@", "//", bare)) == re.sub(r"//[^/@]*@", "//", bare)
+    )
 
 
 def _tool(name: str) -> str:

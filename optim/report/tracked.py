@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from optim.errors import counted
-from optim.problem.plan import Plan
+from optim.problem.plan import Plan, resolve_artifacts
 from optim.problem.provenance import git_state, versions
 from optim.record.record import Record
 from optim.report.summary import Summary, best_params_toml
@@ -20,7 +20,7 @@ def tracking_settings(plan: Plan) -> MLflowSettings:
     """[tracking.mlflow] as the projection takes it."""
     given = plan.spec.tracking.mlflow
     return MLflowSettings(
-        plan.tracking_uri, given.experiment_name or f"{plan.strategy.name}_optimization", given.artifact_location
+        plan.tracking_uri, given.experiment_name or f"{plan.strategy.name}_optimization", resolve_artifacts(plan.spec)
     )
 
 

@@ -1,4 +1,4 @@
-"""Who watches a study while it runs: nobody, or the terminal (optim.report.console)."""
+"""Who watches a study while it runs: nobody, or the terminal (optim.report.terminal)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -11,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from optim.problem.objective import Objective
+from optim.record.quiet import no_warnings
 from optim.record.record import ASKED, BATCH, SLOT
 from optim.search.scoring import Scored, judge, score_cell
 from optim.spec.space import Point
@@ -102,8 +102,7 @@ def tell(study: optuna.Study, trial: optuna.Trial, frozen: FrozenTrial) -> None:
     for name, value in frozen.system_attrs.items():
         if not name.startswith("optim:") and name not in running.system_attrs:
             trial.storage.set_trial_system_attr(trial._trial_id, name, value)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Constraints have been set")  # CMA-ES says for every trial that it uses none
+    with no_warnings("Constraints have been set"):  # CMA-ES says for every trial that it uses none
         study.tell(trial, frozen.values if frozen.state == TrialState.COMPLETE else None, state=frozen.state)
 
 

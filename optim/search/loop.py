@@ -27,11 +27,10 @@ from optim.search.memory import STUDY_ATTRS, Memory
 from optim.search.patience import Patience
 from optim.search.proposals import Proposer
 from optim.search.samplers import looks_at_siblings, make_pruner
-from optim.tracking.info import LiveTrial
+from optim.tracking.info import LONG_TRIAL, LiveTrial
 from optim.workers.pool import Pool
 
 _LATER_ATTRS = ("optim:", "constraints", "completed_rung")  # of a trial: they come while it is evaluated
-_LONG_SECONDS = 2.0  # a trial that runs longer is shown while it runs
 WRITE_SECONDS = 0.05  # between two writes to the record, while trials come in: a flush takes longer than a cheap one
 
 
@@ -193,7 +192,7 @@ class Search:
                 self._write()
             if self._listener.should_stop():
                 raise StopRequested
-            for (candidate, step), started in self._pool.long_running(_LONG_SECONDS):
+            for (candidate, step), started in self._pool.long_running(LONG_TRIAL):
                 if step == 0:
                     since = datetime.fromtimestamp(started)
                     self._listener.running(LiveTrial(candidate.number, candidate.point, since, ()))
@@ -249,7 +248,7 @@ class Search:
             self._listener.finished(trials)
 
     def _show_long(self, candidate: Candidate) -> None:
-        if candidate.ended - candidate.started > _LONG_SECONDS:
+        if candidate.ended - candidate.started > LONG_TRIAL:
             start = datetime.fromtimestamp(candidate.started)
             scores = tuple(score[0] for score in candidate.scores)
             self._listener.running(LiveTrial(candidate.number, candidate.point, start, scores))

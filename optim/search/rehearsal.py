@@ -7,7 +7,6 @@ random start, when a study is already under way.
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ import optuna
 from optim.errors import SpecError, cut
 from optim.problem.lookahead import check_lookahead
 from optim.problem.plan import Plan, make_plan
+from optim.record.quiet import no_warnings, quiet_optuna
 from optim.search.proposals import Proposer
 from optim.search.samplers import make_pruner, make_sampler, missing_package
 from optim.spec.sections import ENUMERATING, Direction, NamedSpec
@@ -40,19 +40,14 @@ def rehearse(spec: StudySpec, space: SearchSpace, directions: Sequence[Direction
     """Ask, report and tell made-up values; SpecError when the sampler or the pruner raises anything."""
     make_sampler(spec, 0)  # with the arguments as they are given
     make_pruner(spec, n_rounds)
-    study_section, level = spec.study, optuna.logging.get_verbosity()
+    study_section = spec.study
     sampler, pruner = (_hasty(named) for named in (study_section.sampler, study_section.pruner))
     if sampler.name in ENUMERATING:
         sampler = NamedSpec(name="RandomSampler")
     update = {"sampler": sampler, "pruner": pruner, "enqueue": []}
     hasty = spec.model_copy(update={"study": study_section.model_copy(update=update)})
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _search(hasty, space, directions, n_rounds)
-    finally:
-        optuna.logging.set_verbosity(level)
+    with quiet_optuna(), no_warnings():
+        _search(hasty, space, directions, n_rounds)
 
 
 def _hasty(named: NamedSpec) -> NamedSpec:

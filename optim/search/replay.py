@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
-from engine.evaluate import Outcome
 from optim.problem.plan import Plan
+from optim.search.scoring import judge
+from optim.search.sweep import scored
 from optim.workers.pool import Pool
+from optim.workers.tasks import Result
 
 
 class Replay(NamedTuple):
@@ -23,7 +25,7 @@ def replay(plan: Plan, trials: Sequence[FrozenTrial], pool: Pool) -> list[Replay
     """Every trial again, in order, from its recorded parameters alone, where `pool` runs the study's trials."""
     tasks = [plan.task(trial.params, plan.cells[: cells_run(trial, len(plan.cells))]) for trial in trials]
     return [
-        Replay(trial.number, tuple(_differences(plan, trial, result.outcomes)))
+        Replay(trial.number, tuple(_differences(plan, trial, result)))
         for trial, result in zip(trials, pool.run(tasks), strict=True)
     ]
 
@@ -36,21 +38,17 @@ def cells_run(trial: FrozenTrial, n_cells: int) -> int:
     return judged if trial.state == TrialState.PRUNED and "infeasible" not in trial.user_attrs else judged + 1
 
 
-def _differences(plan: Plan, trial: FrozenTrial, outcomes: Sequence[Outcome]) -> Iterator[str]:
-    error = next((f"cell {i}: {outcome.error}" for i, outcome in enumerate(outcomes) if outcome.error), "")
-    recorded_error = trial.user_attrs.get("error", "")
-    if error != recorded_error:
-        yield f"error was {recorded_error or 'none'!r}, is {error or 'none'!r}"
-    good = [outcome.metrics for outcome in outcomes if not outcome.error]
-    if not good:
-        return
-    for name, value in plan.objective.metrics(good).items():
-        recorded = trial.user_attrs.get(name)
-        if recorded is None and value == value:
-            yield f"{name} was undefined, is {value!r}"
-        if recorded is not None and recorded != value:
-            yield f"{name} was {recorded!r}, is {value!r}"
-    if trial.state == TrialState.COMPLETE:
-        values = plan.objective.values(good, [plan.objective.scores(metrics) for metrics in good])
-        if tuple(trial.values) != values:
-            yield f"value was {trial.values!r}, is {list(values)!r}"
+def _differences(plan: Plan, trial: FrozenTrial, result: Result) -> Iterator[str]:
+    again = judge(plan.objective, scored(plan.objective, result), pruned=trial.state == TrialState.PRUNED)
+    for name in dict.fromkeys((*trial.user_attrs, *again.attrs)):
+        then, now = trial.user_attrs.get(name), again.attrs.get(name)
+        if then != now:
+            yield f"{name} was {_said(then)}, is {_said(now)}"
+    if again.state != trial.state:
+        yield f"it was {trial.state.name.lower()}, is {again.state.name.lower()}"
+    elif trial.state == TrialState.COMPLETE and again.values != tuple(trial.values):
+        yield f"value was {trial.values!r}, is {list(again.values or ())!r}"
+
+
+def _said(value: Any) -> str:
+    return "undefined" if value is None else repr(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 import optuna
 
 from optim.errors import SpecError, cut, shown
+from optim.record.quiet import no_warnings
 from optim.spec.sections import ENUMERATING, NamedSpec
 from optim.spec.study import StudySpec
 
@@ -102,8 +102,7 @@ def _construct(kind: type, arguments: dict[str, Any], role: _Role, path: Path, o
             raise SpecError(f"{where}: {kind.__name__} has no argument {shown(name)}; {hint}")
         accepted[name] = _argument(value, known[name].annotation, f"{where}: {kind.__name__} {name}", path, own)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "experimental" is for Optuna's users to know who name the class
+        with no_warnings():  # "experimental" is for Optuna's users to know who name the class
             return kind(**accepted)
     except ImportError as error:
         raise SpecError(missing_package(where, kind.__name__, error)) from None

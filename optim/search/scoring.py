@@ -12,7 +12,7 @@ from optim.problem.objective import Objective
 DEFINED = "objective is defined"
 
 
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """How a trial ended."""
 
     state: TrialState
@@ -42,7 +42,7 @@ def score_cell(objective: Objective, metrics: Mapping[str, float], step: int) ->
     return scores, "", ""
 
 
-def judge(objective: Objective, scored: Scored, *, pruned: bool = False) -> Verdict:
+def judge(objective: Objective, scored: Scored, *, pruned: bool = False) -> Judgement:
     """The verdict over the cells: failed, undefined, pruned or complete, and then feasible or not."""
     attrs: dict[str, Any] = {}
     constraints: dict[str, float] = {}
@@ -54,7 +54,13 @@ def judge(objective: Objective, scored: Scored, *, pruned: bool = False) -> Verd
         attrs["infeasible"] = scored.undefined
         constraints[DEFINED] = 1.0
     elif not pruned:
-        state, values = TrialState.COMPLETE, objective.values(scored.cells, scored.scores)
+        values = objective.values(scored.cells, scored.scores)
+        if any(value != value for value in values):
+            values = None
+            attrs["infeasible"] = "the objective is undefined over all cells"
+            constraints[DEFINED] = 1.0
+        else:
+            state = TrialState.COMPLETE
     if scored.cells:
         metrics = objective.metrics(scored.cells)
         attrs |= {name: value for name, value in metrics.items() if value == value}
@@ -63,7 +69,7 @@ def judge(objective: Objective, scored: Scored, *, pruned: bool = False) -> Verd
             constraints = objective.violations(metrics)
             if broken := [text for text, distance in constraints.items() if distance > 0]:
                 attrs["infeasible"] = "; ".join(broken)
-    return Verdict(state, values, attrs, constraints)
+    return Judgement(state, values, attrs, constraints)
 
 
 def is_feasible(trial: FrozenTrial) -> bool:

@@ -22,7 +22,7 @@ from optim.record.memory import TrialRecord
 from optim.record.record import BATCH, SLOT
 from optim.search.events import Listener
 from optim.search.proposals import nothing_left
-from optim.search.scoring import Scored, Verdict, judge, score_cell
+from optim.search.scoring import Judgement, Scored, judge, score_cell
 from optim.spec.sections import ENUMERATING
 from optim.spec.space import ENUMERABLE, Point, SearchSpace
 from optim.spec.study import StudySpec
@@ -57,18 +57,18 @@ class Sweep:
         )
         deadline = time.monotonic() + (spec.study.timeout or float("inf"))
         self._submit(points)
-        while self._waiting:
-            self._inbox.update(self._pool.collect())
-            self._write()
-            if self._listener.should_stop():
-                self._flush()
-                return "interrupted"
-            if time.monotonic() >= deadline:
-                self._flush()
-                return "timeout"
-            if len(self._waiting) < BATCH_SIZE:
-                self._submit(points)  # before the workers run out of work
-        self._flush()
+        try:
+            while self._waiting:
+                self._inbox.update(self._pool.collect())
+                self._write()
+                if self._listener.should_stop():
+                    return "interrupted"
+                if time.monotonic() >= deadline:
+                    return "timeout"
+                if len(self._waiting) < BATCH_SIZE:
+                    self._submit(points)  # before the workers run out of work
+        finally:
+            self._flush()
         count = len(self._record.trials())
         return "budget spent" if count >= spec.study.n_trials else nothing_left(self._plan.space)
 
@@ -137,7 +137,7 @@ def scored(objective: Objective, result: Result) -> Scored:
 
 
 def freeze(
-    number: int, point: Point, distributions: dict[str, BaseDistribution], verdict: Verdict, result: Result
+    number: int, point: Point, distributions: dict[str, BaseDistribution], verdict: Judgement, result: Result
 ) -> FrozenTrial:
     """A finished trial as it goes into the record."""
     trial = FrozenTrial(

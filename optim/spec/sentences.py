@@ -55,4 +55,5 @@ def _known_keys(place: list[str], study: type[BaseModel]) -> list[str]:
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation
-    return [name for name in model.model_fields if name != "path" or model is not study]
+    own = {"path", "text", "overrides", "start", "start_file"} if model is study else set()
+    return [name for name in model.model_fields if name not in own]

@@ -73,7 +73,11 @@ class StudySpec(Section):
     @property
     def uris(self) -> tuple[tuple[str, str], ...]:
         """What may hold variables of the environment, before they are put in, with the keys' names."""
-        tracking = (("[tracking.mlflow] tracking_uri", self.tracking.mlflow.tracking_uri),)
+        mlflow = self.tracking.mlflow
+        tracking = (
+            ("[tracking.mlflow] tracking_uri", mlflow.tracking_uri),
+            ("[tracking.mlflow] artifact_location", mlflow.artifact_location),
+        )
         return (("[study] storage", self.study.storage), *(tracking if self.tracking.enabled else ()))
 
     @property
@@ -128,6 +132,7 @@ class StudySpec(Section):
 
 
 _OWN_KEYS = {"text", "overrides", "start", "start_file"}  # of a StudySpec, not of a file
+_TABLES = StudySpec.model_fields.keys() - _OWN_KEYS - {"path"}
 
 
 def space_folder() -> Path:
@@ -145,7 +150,10 @@ def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | Non
         file = Path(path).resolve()
     except (OSError, ValueError) as error:
         raise SpecError(f"{shown(str(path))} is no path of a file: {cut(str(error))}") from None
-    given = {section: dict(values) for section, values in (overrides or {}).items()}
+    given = {
+        section: {key: value for key, value in values.items() if value is not None}
+        for section, values in (overrides or {}).items()
+    }
     return _checked(_merged(read_toml(file), given), file, file.read_text(encoding="utf-8-sig"), given)
 
 
@@ -164,7 +172,7 @@ def _checked(table: dict[str, Any], file: Path, text: str, overrides: dict[str, 
     if "path" in table:
         raise SpecError(f"{file}: unknown key 'path'; the data file goes into [data] path")
     for key in _OWN_KEYS & table.keys():
-        raise SpecError(f"{file}: unknown table or key {key!r}{suggestion(key, StudySpec.model_fields)}")
+        raise SpecError(f"{file}: unknown table or key {key!r}{suggestion(key, _TABLES)}")
     try:
         spec = StudySpec(path=file, text=text, overrides=overrides, **table)
     except ValidationError as error:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from engine.backtest import BacktestResult
 
 Scalar = str | int | float | bool
+LONG_TRIAL = 2.0  # seconds; a trial that runs longer is shown while it runs
 
 
 class Dataset(NamedTuple):

@@ -20,7 +20,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
+from optim.tracking.info import LONG_TRIAL, LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.settings import MLflowSettings, environment
 from optim.tracking.wire import Message, gathered, write_message
 from optim.workers.interrupts import interrupts_held_back
@@ -28,7 +28,6 @@ from optim.workers.interrupts import interrupts_held_back
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-LONG_TRIAL = 2.0  # seconds after which a running trial is shown
 LAST_SECONDS = 2.0  # how long an ended process is waited for before it is killed, and a killed one
 HURRY = 3.0  # how long it may write after Ctrl-C
 GATHER = 0.2  # seconds between two messages: each one wakes a thread that competes with the search

@@ -64,17 +64,21 @@ def quiet_http() -> None:
         os.environ.setdefault(name, value)
 
 
+_environment = threading.Lock()
+
+
 @contextmanager
 def quietly(settings: MLflowSettings) -> Iterator[None]:
     """The same in a process that is not ours alone: it has its own settings back afterwards."""
-    added = [name for name in (*_QUIET, *environment(settings)) if name not in os.environ]
-    quiet_http()
-    prepare_environment(settings)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+    with _environment:  # one at a time: the first to end would take the others' away
+        added = [name for name in (*_QUIET, *environment(settings)) if name not in os.environ]
+        quiet_http()
+        prepare_environment(settings)
+        try:
+            yield
+        finally:
+            for name in added:
+                os.environ.pop(name, None)
 
 
 def _receive(messages: Any, inbox: queue.SimpleQueue[tuple[str, Any]], worker: Worker) -> None:

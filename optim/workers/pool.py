@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 
 import joblib
 
+from engine.errors import UserError
 from engine.evaluate import Outcome
 from engine.strategies.base import load_strategy
-from optim.errors import OptimError
 from optim.workers.cluster import Dask, Ray
 from optim.workers.executors import Executor, Processes, Threads, choose_backend
 from optim.workers.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
 
-_INLINE_SECONDS = 0.005  # less work than this costs more to hand out than to do here
+INLINE_SECONDS = 0.005  # less work than this costs more to hand out than to do here
 _CHUNK_SECONDS = 0.01  # cheaper tasks are handed out together: a round trip takes a worker process about 2 ms
 _DEPTH = 2  # what a worker process is given at a time: the next tasks are there before it has ended the first
 _REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
@@ -76,6 +76,7 @@ class Pool:
         self._count = 0
         self._flights: dict[Future[Any], _Flight] = {}
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()  # of the flights, as they end
+        self._failure: UserError | None = None
         self._landed: list[tuple[Any, Result]] = []  # taken from them, not collected yet
         self._folder: Path | None = None
 
@@ -114,7 +115,7 @@ class Pool:
         """
         limit = None if self._timeout is None else max(self._timeout - spent, 0.001)
         self._push(_Entry(tag, task, limit), order)
-        if self._seconds_per_cell * len(task.cells) >= _INLINE_SECONDS and self.backend != "ray":
+        if self._seconds_per_cell * len(task.cells) >= INLINE_SECONDS and self.backend != "ray":
             self._take_done(0.0)
             self._hand_out()
 
@@ -130,6 +131,8 @@ class Pool:
         self._hand_out()
         self._take_done(seconds)
         landed, self._landed = self._landed, []
+        if self._failure is not None and not landed:
+            raise self._failure
         return landed
 
     def _take_done(self, seconds: float) -> None:
@@ -184,7 +187,7 @@ class Pool:
             return True
         if not self._tame or self._seconds_per_cell == 0.0 or self._queue[0][2].tries > 0:
             return False  # one that took its worker down before would be first in the queue
-        return self._seconds_per_cell * sum(len(entry.task.cells) for _, _, entry in self._queue) < _INLINE_SECONDS
+        return self._seconds_per_cell * sum(len(entry.task.cells) for _, _, entry in self._queue) < INLINE_SECONDS
 
     def _learn(self, result: Result) -> Result:
         cost = (result.ended - result.started) / max(len(result.outcomes), 1)
@@ -252,8 +255,9 @@ class Pool:
         stuck = not future.done()
         self._executor.release(future, kill=stuck)
         error = None if stuck else future.exception()
-        if isinstance(error, OptimError):
-            raise error
+        if isinstance(error, UserError):
+            self._failure = error  # told when all that has ended has been collected
+            return
         if error is None and not stuck:
             for entry, result in zip(flight.entries, future.result(), strict=True):
                 self._landed.append((entry.tag, self._learn(result)))
@@ -264,14 +268,14 @@ class Pool:
             guilty = bool(flight.sign) and Path(flight.sign).exists()
         for entry in flight.entries:
             entry = entry._replace(tries=entry.tries + 1, blame=entry.blame + guilty)
-            reason = self._verdict(entry, elapsed, len(flight.entries) == 1)
+            reason = self._given_up(entry, elapsed, len(flight.entries) == 1)
             if reason:
                 now = time.time()
                 self._landed.append((entry.tag, Result((Outcome({}, reason),), now - elapsed, now)))
             else:
                 self._push(entry, -1)
 
-    def _verdict(self, entry: _Entry, elapsed: float, alone: bool) -> str:
+    def _given_up(self, entry: _Entry, elapsed: float, alone: bool) -> str:
         """Why a task whose worker was lost is given up; empty while it may be tried again."""
         if alone and entry.limit is not None and elapsed >= entry.limit:
             return f"the trial took longer than trial_timeout = {self._timeout:g} s"

@@ -67,7 +67,10 @@ class Result(NamedTuple):
 def run_task(job: Job, task: Task) -> Result:
     """Evaluate one candidate; the cells after a failed one are left out."""
     started = time.time()
-    strategy = _strategy(task.strategy or job.strategy, job.folder, job.code)
+    try:
+        strategy = _strategy(task.strategy or job.strategy, job.folder, job.code)
+    except EngineError as error:  # it could be loaded where the study was checked, not here
+        return Result((Outcome({}, str(error)),), started, time.time(), threading.get_native_id())
     outcomes: list[Outcome] = []
     kept: list[BacktestResult] = []
     for cell in task.cells:

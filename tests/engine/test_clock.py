@@ -42,6 +42,9 @@ CLOCKS = {
     "coins, 4 h": (pd.date_range(*YEARS, freq="4h"), 365 * 6),
     "coins, 3 days": (pd.date_range(*YEARS, freq="3D"), 365.25 / 3),
     "currencies, hourly": (currencies(), 252 * 24),
+    "two weeks of shares, daily": (pd.bdate_range("2024-01-01", periods=10), 252),
+    "three days of shares, daily": (pd.bdate_range("2024-01-02", periods=3), 252),
+    "a week of coins, daily": (pd.date_range("2024-01-01", periods=7), 365),
     "two days of minutes": (pd.date_range("2021-03-02 14:30", "2021-03-02 20:59", freq="1min"), 252 * 390),
     "two days of coins": (pd.date_range("2021-03-02", "2021-03-03 23:59", freq="1min"), 365 * 1440),
 }
@@ -60,7 +63,12 @@ def test_the_usual_years_are_found(name):
 
 
 @settings(deadline=None)
-@given(st.sampled_from(sorted(name for name in CLOCKS if "two days" not in name)), st.integers(0, 2**32 - 1))
+@given(
+    st.sampled_from(
+        sorted(name for name in CLOCKS if ("days of" not in name and "week" not in name) or name == "weekly")
+    ),
+    st.integers(0, 2**32 - 1),
+)
 def test_holidays_and_gaps_do_not_move_the_clock_by_a_third(name, seed):
     times, expected = CLOCKS[name]
     rng = np.random.default_rng(seed)

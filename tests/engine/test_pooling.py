@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -90,3 +91,8 @@ def test_a_flawless_run_has_the_limit_and_a_void_one_is_undefined():
     hopeless = measured([-1.0, -2.0], [-0.01, -0.02])
     assert (hopeless["profit_factor"], hopeless["payoff_ratio"], hopeless["win_rate"]) == (0.0, 0.0, 0.0)
     assert hopeless["kelly"] == -RATIO_LIMIT
+
+
+def test_what_is_beyond_a_float_is_undefined():
+    cells = [{"total_return": -sys.float_info.max}] * 2
+    assert math.isnan(over_cells("total_return", cells))

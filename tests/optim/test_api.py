@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import optuna
 import pytest
 
 from optim import OptimError, Study, load_spec
+from optim.errors import CodeChangedError
 from optim.problem.plan import make_plan
+from optim.record.memory import MemoryRecord
 from optim.search.search import search
+from optim.workers.pool import Pool
 from tests.optim.studies import IBM, SPACE, command, essence, load, write_study
 
 SEARCH = {"sampler": {"name": "TPESampler", "n_startup_trials": 5}, "n_trials": 16}
@@ -24,7 +28,13 @@ SEARCH = {"sampler": {"name": "TPESampler", "n_startup_trials": 5}, "n_trials": 
 def process_state() -> list[Any]:
     """What a call may not change for the rest of the process."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    return [dict(os.environ), optuna.logging.get_verbosity(), handlers, threading.active_count()]
+    return [
+        dict(os.environ),
+        optuna.logging.get_verbosity(),
+        handlers,
+        threading.active_count(),
+        list(warnings.filters),
+    ]
 
 
 def test_a_study_from_python_has_the_trials_of_the_command_line(tmp_path: Path) -> None:
@@ -75,8 +85,10 @@ def test_a_study_is_written_as_a_dictionary_too(tmp_path: Path) -> None:
 
 
 def test_a_run_changes_nothing_in_the_process(tmp_path: Path) -> None:
-    before = process_state()
     study = Study.from_toml(write_study(tmp_path, study=SEARCH, tracking={"enabled": True}))
+    assert study.run().mlflow is not None
+    assert study.sync().error == ""  # what libraries change while they are imported is theirs
+    before = process_state()
     assert study.run().mlflow is not None
     study.summary()
     assert study.sync().error == ""
@@ -133,3 +145,95 @@ def _held() -> tuple[int, int, int]:
     """Open files, threads and resident bytes of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return len(os.listdir("/proc/self/fd")), threading.active_count(), pages * os.sysconf("SC_PAGESIZE")
+
+
+@pytest.mark.parametrize("sampler", ["GridSampler", "TPESampler"])
+def test_a_study_that_ended_before_its_budget_has_ended(sampler: str, tmp_path: Path) -> None:
+    parameters = {
+        "fast_window": {"type": "int", "low": 5, "high": 8},
+        "slow_window": {"type": "int", "low": 20, "high": 22},
+    }
+    path = write_study(
+        tmp_path,
+        study={"n_trials": 50, "sampler": {"name": sampler}},
+        strategy={"search_space": {"parameters": parameters}},
+    )
+    reason = Study.from_toml(path).run().summary.reason
+    assert "has been evaluated" in reason
+    assert Study.from_toml(path).summary().reason == reason
+    journal = (tmp_path / "optuna.journal").read_bytes()
+    assert Study.from_toml(path).run().summary.reason == reason
+    assert (tmp_path / "optuna.journal").read_bytes() == journal
+
+
+def test_any_key_of_study_and_parallel_can_be_given_as_an_argument(tmp_path: Path) -> None:
+    study = Study.from_toml(
+        write_study(tmp_path), sampler={"name": "QMCSampler"}, timeout=None, batch_size=3, evaluation={"folds": 2}
+    )
+    assert study.spec.study.sampler.name == "QMCSampler"
+    assert (study.spec.parallel.batch_size, study.spec.evaluation.folds) == (3, 2)
+    assert "QMCSampler" in study.spec.as_toml()
+
+
+def test_a_trial_whose_objective_raised_replays_equal(tmp_path: Path) -> None:
+    (tmp_path / "goals.py").write_text(
+        "def goal(metrics):\n"
+        "    if metrics['n_trades'] % 2:\n"
+        "        raise KeyError('odd')\n"
+        "    return metrics['sharpe_ratio']\n"
+    )
+    study = Study.from_toml(
+        write_study(tmp_path, study={"objective": "goals.py:goal", "direction": "maximize", "n_trials": 12})
+    )
+    counts = study.run().summary.counts
+    assert counts["failed"] > 0
+    assert not [again for again in study.replay() if again.differences]
+
+
+def test_nothing_is_no_proof(tmp_path: Path) -> None:
+    path = write_study(tmp_path, study={"n_trials": 3}, evaluation={"min_trades": 100_000})
+    assert command("run", path).returncode == 1
+    done = command("replay", path, "--best")
+    assert done.returncode == 2
+    assert "no trial of 's' is feasible" in done.stderr
+
+
+def test_texts_of_the_user_are_no_markup(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def mine(df, params):\n    fast = df['close'].rolling(params['fast_window']).mean()\n"
+        "    return (df['close'] > fast).astype(float)\n"
+    )
+    space = {
+        "parameters": {
+            "fast_window": {"type": "int", "low": 5, "high": 50},
+            "kind": {"type": "categorical", "choices": ["[/x]", "[red]q"]},
+        }
+    }
+    path = write_study(
+        tmp_path, study={"n_trials": 6}, strategy={"name": "mine.py:mine", "search_space": space, "fixed": None}
+    )
+    done = command("run", path)
+    assert done.returncode == 0, done.stderr
+    assert "[/x]" in done.stdout or "[red]q" in done.stdout
+
+
+def test_a_sweep_that_cannot_go_on_keeps_what_has_ended(tmp_path: Path) -> None:
+    """A worker finds the strategy edited: every trial before is in the record."""
+    plan = make_plan(load_spec(write_study(tmp_path, study={"sampler": {"name": "GridSampler"}, "pruner": None})))
+    record = MemoryRecord()
+
+    class Breaking(Pool):
+        """Workers of which one finds another strategy on its disk."""
+
+        def collect(self, seconds: float = 0.1) -> list[tuple[Any, Any]]:
+            if len(record.trials()) + self.given >= 16:
+                raise CodeChangedError("edited")
+            found = super().collect(seconds)
+            self.given += len(found)
+            return found
+
+        given = 0
+
+    with Breaking(plan.job, n_jobs=1, backend="sequential") as pool, pytest.raises(CodeChangedError):
+        search(plan, record, pool=pool)
+    assert len(record.trials()) == 16

@@ -16,7 +16,7 @@ from optim.problem.plan import Plan, make_plan
 from optim.record.record import differences, open_record
 from optim.search.search import make_pool
 from optim.spec.study import load_spec, with_start
-from tests.optim.studies import ROOT, command, essence, load, run_here, write_study
+from tests.optim.studies import ROOT, SPACE, command, essence, load, run_here, write_study
 
 MINE = '''
 """A strategy."""
@@ -185,3 +185,27 @@ def test_the_file_in_mlflow_is_the_study_that_ran(tmp_path: Path) -> None:
     (tmp_path / "optuna.journal").unlink()
     again = run_here(copy)[1]
     assert essence(again) == essence(ran)
+
+
+def test_the_order_of_the_parameters_is_part_of_the_study(tmp_path: Path) -> None:
+    """A grid and a sequence of random numbers go through the parameters in their order."""
+    fast, slow = SPACE["parameters"].items()
+    spaces = [{**SPACE, "parameters": dict(order)} for order in ((fast, slow), (slow, fast))]
+    one, other = (plan_of(write_study(tmp_path, strategy={"search_space": space})).fingerprint() for space in spaces)
+    (said,) = differences(one, other)
+    assert said.startswith("[search_space] order was")
+
+
+def test_the_code_that_is_loaded_is_the_code_that_is_hashed(study: Path) -> None:
+    """A neighbour edited between two runs of one process is found as it is, whoever has imported it."""
+    plan = plan_of(study)
+    point = {"fast_window": 5, "slow_window": 50}
+    with make_pool(plan) as pool:
+        before = pool.run([plan.task(point, plan.cells)])[0].outcomes
+    path = study.with_name("helpers.py")
+    path.write_text(path.read_text().replace("mean()", "max()"))
+    plan = plan_of(study)
+    with make_pool(plan) as pool:
+        after = pool.run([plan.task(point, plan.cells)])[0].outcomes
+    assert after != before  # never above the highest close: no trades
+    assert all(outcome.metrics["n_trades"] == 0 for outcome in after)

@@ -5,7 +5,9 @@ import pytest
 
 from optim.problem.plan import make_plan
 from optim.report.showcase import Showcase, show_winner
+from optim.report.summary import commands
 from optim.search.search import make_pool
+from optim.spec.secrets import expand
 from optim.spec.study import load_spec
 from optim.workers.tasks import run_task
 from tests.optim.studies import IBM, write_study
@@ -62,3 +64,34 @@ def test_the_benchmark_buys_once_at_the_first_open_and_holds(tmp_path: Path) -> 
     assert held.equity.iloc[-1] == pytest.approx(units * bars.close[stop - 1])
     assert shown.searched is not None
     assert list(shown.searched.backtests[0].equity.index) == list(held.equity.index)
+
+
+def test_the_benchmark_pays_what_the_winner_pays(tmp_path: Path) -> None:
+    path = write_study(
+        tmp_path,
+        strategy={
+            "search_space": {"parameters": {"fee_bps": {"type": "float", "low": 0.0, "high": 500.0}}},
+            "fixed": POINT,
+        },
+        backtest={"fee_bps": None},
+    )
+    shown, _ = show(path, {"fee_bps": 500.0})
+    assert shown.benchmark is not None
+    assert shown.benchmark.metrics["fees_paid"] == pytest.approx(10_000 * 0.05 / 1.05)
+
+
+def test_a_password_beside_a_variable_is_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBHOST", "127.0.0.1")
+    monkeypatch.setenv("PW", "secret-from-outside")
+    spec = load_spec(write_study(tmp_path, tracking={"enabled": True}))
+    plan = make_plan(spec)
+    for raw, shown in (
+        ("postgresql://optim:hunter2secret@${DBHOST}/optim", "***"),
+        ("postgresql://optim:${PW}@${DBHOST}/optim", "${PW}"),
+        ("postgresql://${DBHOST}/optim?password=hunter2secret", "***"),
+    ):
+        other = spec.model_copy(update={"study": spec.study.model_copy(update={"storage": raw})})
+        said = commands(plan._replace(spec=other, storage=expand(raw, "here")))["optuna"]
+        assert "hunter2secret" not in said
+        assert "secret-from-outside" not in said
+        assert shown in said

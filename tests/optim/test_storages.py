@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,9 @@ class TestPostgreSQL(StorageTestCase):
 
     @pytest.fixture
     def storage(self, server: str, request: pytest.FixtureRequest) -> BaseStorage:
-        return open_storage(servers.create_database(server, f"t{abs(hash(request.node.name))}"))
+        return open_storage(
+            servers.create_database(server, f"t{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}")
+        )
 
 
 def test_the_suite_is_there() -> None:

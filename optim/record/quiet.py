@@ -1,9 +1,10 @@
-"""Optuna's messages, held back while a search runs: its verbosity is one for the whole process."""
+"""Optuna's messages and Python's warnings, held back: both are settings of the whole process."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Iterator
 
 import optuna
@@ -25,3 +26,14 @@ def quiet_optuna() -> Iterator[None]:
             level = _users.pop()
             if not _users:
                 optuna.logging.set_verbosity(level)
+
+
+_warnings = threading.RLock()
+
+
+@contextlib.contextmanager
+def no_warnings(message: str = "") -> Iterator[None]:
+    """No warning that begins so; one thread at a time, or one would put back what another has set."""
+    with _warnings, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message)
+        yield
