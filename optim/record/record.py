@@ -7,6 +7,7 @@ holds no RUNNING trial.
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -236,7 +237,7 @@ def _exists(storage: str) -> bool:
     if database is not None:
         _refuse_foreign(foreign_database(database, OPTUNA), storage)
         return has_tables(database, OPTUNA)
-    return is_url(storage) or Path(storage).exists()
+    return is_url(storage) or os.path.exists(storage)
 
 
 def open_storage(storage: str) -> BaseStorage:
