@@ -37,5 +37,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(f"{component} is not installed")
 
 
-settings.register_profile("optim", deadline=None, derandomize=os.environ.get("CI") == "true")
+# The same examples in every run; OPTIM_RANDOM_TESTS=1 looks for new ones, and prints how to repeat what it finds.
+settings.register_profile(
+    "optim", deadline=None, derandomize=os.environ.get("OPTIM_RANDOM_TESTS") != "1", print_blob=True
+)
 settings.load_profile("optim")
