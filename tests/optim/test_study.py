@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from optim.tracking import LiveTrial
-from tests.optim.studies import essence, run_here, write_study
+from tests.optim.studies import IBM, essence, run_here, write_study
 
 TPE = {
     "n_trials": 30,
@@ -269,3 +269,25 @@ def test_a_long_trial_is_shown_in_its_first_cell(tmp_path: Path) -> None:
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
     assert shown[0].values == ()
     assert shown[0].params in [trial.params for trial in trials]
+
+
+def test_changed_hold_out_bars_change_no_trial(tmp_path: Path) -> None:
+    """The locked bars are known to nothing before the winner is: sampler, pruner, strategy, clock and probe alike."""
+    lines = IBM.read_text().splitlines()
+    first = len(lines) - 1 - round(0.2 * (len(lines) - 1)) + 1  # the header is a line too
+    found = []
+    for name in ("as it was", "another market"):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = lines if name == "as it was" else lines[:first] + [_turned(line) for line in lines[first:]]
+        (folder / "bars.csv").write_text("\n".join(rows) + "\n")
+        path = write_study(folder, study=TPE, data={"path": "bars.csv"}, evaluation={"holdout": 0.2})
+        found.append(run_here(path)[1])
+    assert essence(found[0]) == essence(found[1])
+
+
+def _turned(line: str) -> str:
+    """The same day at other prices: the reciprocal, so that highs and lows change places."""
+    date, open_, high, low, close, *rest = line.split(",")
+    turned = [repr(1000.0 / float(price)) for price in (open_, low, high, close)]
+    return ",".join([date, *turned, *rest])
