@@ -12,7 +12,7 @@ run: $(STAMP)
 	$(BIN)/python -m optim run studies/ma_crossover_ibm.toml
 
 test: $(DEV_STAMP) lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-nojit: $(DEV_STAMP)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/engine -n 2 --cov=engine --cov-report=term-missing:skip-covered --cov-report=xml

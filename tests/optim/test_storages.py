@@ -17,6 +17,14 @@ from tests import servers
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the suite of another project warns of is its own
 
 
+def disposed(storage: BaseStorage) -> Iterator[BaseStorage]:
+    """The storage, whose connections are closed afterwards: a server has a hundred."""
+    assert isinstance(storage, optuna.storages.RDBStorage)
+    yield storage
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 class TestJournal(StorageTestCase):
     """The journal file with grouped writes."""
 
@@ -29,8 +37,8 @@ class TestSQLite(StorageTestCase):
     """Optuna's own tables in SQLite."""
 
     @pytest.fixture
-    def storage(self, tmp_path: Path) -> BaseStorage:
-        return open_storage(f"sqlite:///{tmp_path}/optuna.db")
+    def storage(self, tmp_path: Path) -> Iterator[BaseStorage]:
+        yield from disposed(open_storage(f"sqlite:///{tmp_path}/optuna.db"))
 
 
 @pytest.mark.real("postgresql")
@@ -43,7 +51,7 @@ class TestPostgreSQL(StorageTestCase):
             yield url
 
     @pytest.fixture
-    def storage(self, server: str, request: pytest.FixtureRequest) -> BaseStorage:
+    def storage(self, server: str, request: pytest.FixtureRequest) -> Iterator[BaseStorage]:
         return open_storage(
             servers.create_database(server, f"t{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}")
         )
