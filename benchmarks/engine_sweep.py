@@ -68,7 +68,7 @@ def daily_bars(n: int, step: float = 0.01) -> Bars:
 
 def ours(bars: Bars, metrics: Any = METRICS, n_jobs: int = 1, **rules: float) -> pd.DataFrame:
     """The sweep as a user runs it."""
-    return sweep(bars, "ma_crossover", PAIRS, metrics=metrics, n_jobs=n_jobs, **COSTS, **rules)
+    return sweep(bars, "ma_crossover", PAIRS, metrics=metrics, periods_per_year=252, n_jobs=n_jobs, **COSTS, **rules)
 
 
 def in_turns(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

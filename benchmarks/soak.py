@@ -114,7 +114,7 @@ def _figures(rows: list[tuple[float, ...]]) -> dict[str, float]:
     for column, name in enumerate(NAMES, start=1):
         found |= {f"{name}_first": float(table[0, column]), f"{name}_last": float(table[-1, column])}
     steps = half[-1, 0] - half[0, 0]
-    return {**found, "memory_kb_per_step": 1024 * (half[-1, 1] - half[0, 1]) / steps if steps else 0.0}
+    return {**found, "memory_kb_per_step": float(1024 * (half[-1, 1] - half[0, 1]) / steps) if steps else 0.0}
 
 
 def _table(name: str, n_trials: int, sampler: str, *, tracked: bool) -> dict[str, Any]:
