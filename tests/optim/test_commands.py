@@ -137,3 +137,29 @@ def test_the_trials_table_is_optunas(finished: Path) -> None:
     expected = study.trials_dataframe().rename(columns={"value_sharpe_ratio": "value"})  # with one objective, as usual
     expected = expected[[name for name in expected.columns if not name.startswith("system_attrs_")]]
     pd.testing.assert_frame_equal(trials_frame(study.trials)[list(expected.columns)], expected, check_dtype=False)
+
+
+def test_a_figure_of_a_year_made_of_a_few_days_stands_in_brackets(tmp_path: Path) -> None:
+    """Two weeks of hold-out: the ratio is shown as what it is; what needs no year is shown plainly."""
+    rows = IBM.read_text().splitlines()[:520]
+    (tmp_path / "bars.csv").write_text("\n".join(rows) + "\n")
+    study = {"n_trials": 4, "pruner": {"name": "NopPruner"}}
+    path = write_study(tmp_path, study=study, data={"path": "bars.csv"}, evaluation={"folds": 1, "holdout": 0.02})
+    shown = command("run", path).stdout
+    row = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in shown.splitlines() if line.startswith("│")}
+    assert not row["cagr"][0].strip().startswith("(")  # two years of searched bars
+    assert re.fullmatch(r"\(-?\d+\.\d\d%\)|–", row["cagr"][-1].strip())
+    assert "(" not in row["total_return"][-1]
+    assert "fewer than 90 days" in shown
+
+
+def test_a_clock_that_is_not_the_bars_own_is_refused(tmp_path: Path) -> None:
+    for verb in ("check", "run"):
+        done = command(verb, write_study(tmp_path, data={"periods_per_year": 8760}))
+        assert done.returncode == 2
+        assert "[data] periods_per_year = 8760, but the bars have about 252 a year" in done.stderr
+    given = {"periods_per_year": 8760, "clock": "as given"}
+    done = command("check", write_study(tmp_path, data=given))
+    assert done.returncode == 0, done.stderr
+    assert "8760 bars a year, as given" in done.stdout
+    assert not (tmp_path / "optuna.journal").exists()
