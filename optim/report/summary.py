@@ -169,11 +169,10 @@ def commands(plan: Plan) -> dict[str, str]:
 def _only_variables(raw: str) -> bool:
     """Whether a URI has variables, and no secret that is written out: it can be shown as it stands in the file."""
     bare = re.sub(r"\$\{\w+\}", "", raw)
-    return (
-        bare != raw
-        and ":" not in bare.partition("://")[2].rpartition("@")[0].strip(":")
-        and mask_uri(re.sub(r"//[^/@]*@", "//", bare)) == re.sub(r"//[^/@]*@", "//", bare)
-    )
+    userinfo = bare.partition("://")[2].rpartition("@")[0]
+    password = userinfo.partition(":")[2]
+    rest = bare.replace(f"{userinfo}@", "", 1)
+    return bare != raw and not password and mask_uri(rest) == rest
 
 
 def _tool(name: str) -> str:

@@ -87,6 +87,9 @@ def test_a_password_beside_a_variable_is_masked(tmp_path: Path, monkeypatch: pyt
     plan = make_plan(spec)
     for raw, shown in (
         ("postgresql://optim:hunter2secret@${DBHOST}/optim", "***"),
+        ("postgresql://:hunter2secret@${DBHOST}/optim", "***"),
+        ("postgresql://optim:${PW}hunter2secret@${DBHOST}/optim", "***"),
+        ("postgresql://optim:hunter2secret@with@${DBHOST}/optim", "***"),
         ("postgresql://optim:${PW}@${DBHOST}/optim", "${PW}"),
         ("postgresql://${DBHOST}/optim?password=hunter2secret", "***"),
     ):
