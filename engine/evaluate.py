@@ -35,13 +35,17 @@ def evaluate(
     instruments: tuple[Bars, ...],
     cell: Cell,
     periods_per_year: float,
+    *,
+    tails: bool = True,
 ) -> Outcome:
     """Backtest one cell from fresh capital; reads its arguments only, writes nothing, never raises.
 
-    The signal is computed on bars[start - warm-up : stop], the simulation sees bars[start:stop].
+    The signal is computed on bars[start - warm-up : stop], the simulation sees bars[start:stop]. tails: False leaves
+    the metrics of engine/metrics/tails.py NaN.
     """
     try:
-        return Outcome(as_metrics(measure_cell(strategy, params, account, instruments, cell, periods_per_year)), "")
+        values = measure_cell(strategy, params, account, instruments, cell, periods_per_year, tails=tails)
+        return Outcome(as_metrics(values), "")
     except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the trial fails, the study goes on
         return Outcome({}, reason(strategy, error))
 
@@ -79,6 +83,28 @@ def measure_cell(
     together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
     run, market = run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)
     return measure(together[0].timestamp[first:], market, run, float(account.initial_cash), periods_per_year, tails)
+
+
+def equity_of(
+    strategy: Strategy,
+    params: Mapping[str, Any],
+    account: Account,
+    instruments: tuple[Bars, ...],
+    cell: Cell,
+    periods_per_year: float,
+) -> Array:
+    """The equity `measure_cell` measures, at the close of each bar of the cell, (n_bars,). Raises as it does."""
+    bound = strategy.bind(params)
+    warm = warmup_start(strategy.warmup_bars(bound), account, cell.start)
+    first = cell.start - warm
+    if cell.instrument < 0:
+        together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
+        return run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)[0].equity
+    seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
+    target = strategy.target(seen, bound)
+    scale = volatility_scale(seen.close, account, periods_per_year)
+    traded = slice_bars(seen, first, len(seen.close))
+    return simulate(traded, target[first:], scale[first:], pack_rules(account)).equity
 
 
 def warmup_start(warmup_bars: int, account: Account, start: int) -> int:

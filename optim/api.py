@@ -7,6 +7,7 @@ study.trials, study.best
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,24 +16,30 @@ from optuna.trial import FrozenTrial
 
 from optim.errors import SpecError, counted
 from optim.problem.plan import Plan, make_plan
-from optim.problem.recorded import begun, changed_inputs, continued
+from optim.problem.recorded import begun, changed_inputs, check_fingerprint, continued
 from optim.record.guard import sole_writer
 from optim.record.locks import owner
 from optim.record.quiet import quiet_optuna
 from optim.record.record import Record, load_record
 from optim.record.table import trials_frame
-from optim.report.summary import Summary, best_params_toml, rank, summarise
+from optim.report.summary import Summary, best_params_toml, summarise
 from optim.report.tracked import study_info, study_result, tracking_settings
 from optim.report.view import Quiet, View
 from optim.search.events import Listener
+from optim.search.ranking import rank
 from optim.search.rehearsal import ready
 from optim.search.replay import Replay, replay
 from optim.search.search import make_pool, search
+from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
-from optim.spec.sections import ParallelSection, StudySection
 from optim.spec.study import StudySpec, load_spec, spec_from
 from optim.tracking.info import MirrorReport
 from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
+from optim.verdict.assess import assess, begin, winner_of
+from optim.verdict.holdout import last_opening, open_holdout
+from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict, opening_as_plain
+from optim.verdict.rule import Verdict
+from optim.workers.pool import Pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +74,7 @@ class Study:
 
         Raises SpecError.
         """
-        return cls(load_spec(path, _tables(overrides, str(path))))
+        return cls(load_spec(path, tables_of(overrides, str(path))))
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any], folder: str | Path = ".") -> Study:
@@ -89,6 +96,7 @@ class Study:
                 plan, record = continued(plan) or (plan, begun(plan))
                 self._plan = plan
                 record.claim(owner(), guard)
+                begin(record, plan)
                 _say_where_it_stands(view, spec, len(record.trials()))
                 with _mirror(plan, record) as mirror:
                     summary, report = self._search(plan, record, mirror, view)
@@ -103,13 +111,15 @@ class Study:
             view.finished(trials)
 
         with make_pool(plan) as pool:
+            began = time.monotonic()
             with view.searching(plan, done):
                 listener = Listener(finished, mirror.running, view.should_stop)
                 trials, reason = search(plan, record, pool=pool, listener=listener)
             pool.abandon()
             if len(trials) > len(done) or not record.ended():
                 record.note_end(reason)
-            summary = summarise(plan, trials, reason, pool)
+            verdict = self._quick_verdict(plan, record, trials, reason, pool, view, time.monotonic() - began)
+            summary = _summary(plan, record, trials, reason, pool, verdict)
         result = study_result(plan, summary)
         mirror.conclude(result)
         try:
@@ -119,6 +129,71 @@ class Study:
         except KeyboardInterrupt:
             report = mirror.give_up()
         return summary, report
+
+    def _quick_verdict(
+        self, plan: Plan, record: Record, trials: Any, reason: str, pool: Pool, view: View, spent: float
+    ) -> Plain | None:
+        """As many shuffled markets as fit into the time of the search, but no more than [validation] quick allows."""
+        if (known := kept_verdict(record, len(trials))) is not None:
+            return known
+        worked = sum(t.duration.total_seconds() for t in trials if t.duration) / pool.n_jobs
+        seconds = plan.spec.validation.quick
+        quick = reason != "interrupted" and max(spent, worked) < seconds
+        deadline = time.monotonic() + min(max(spent, 1.0), seconds)
+
+        def stop() -> bool:
+            return time.monotonic() >= deadline or view.should_stop()
+
+        with view.judging() as progress:
+            how = {"search": quick, "here": True, "statistics": quick}
+            verdict = assess(plan, record, trials, reason, pool, **how, stop=stop, progress=progress)
+        return _kept(record, verdict, len(trials))
+
+    def validate(self, view: View | None = None) -> Plain | None:
+        """Search the shuffled markets that are missing, and speak the verdict; None without a winner.
+
+        It may be stopped and goes on where it stood: each market is in the record as it ends. Raises OptimError.
+        """
+        view = Quiet() if view is None else view
+        with quiet_optuna():
+            plan, record = self.recorded()
+            check_fingerprint(plan, record)
+            with sole_writer(plan.storage, self.spec.study.name) as guard:
+                record.claim(owner(), guard)
+                trials = record.trials()
+                begin(record, plan)
+                with make_pool(plan, here=True) as pool, view.judging() as progress:
+                    reason = _reason(self.spec, record, len(trials))
+                    verdict = assess(plan, record, trials, reason, pool, stop=view.should_stop, progress=progress)
+                return _kept(record, verdict, len(trials))
+
+    def open_holdout(self) -> Plain:
+        """Open the hold-out for the winner, and write that down; what it shows, and whether it was still blind.
+
+        Raises OptimError.
+        """
+        with quiet_optuna():
+            plan, record = self.recorded()
+            check_fingerprint(plan, record)
+            with sole_writer(plan.storage, self.spec.study.name) as guard:
+                record.claim(owner(), guard)
+                trials = record.trials()
+                best = winner_of(plan, trials)
+                if best is None:
+                    raise SpecError(f"{self.spec.path}: no trial is feasible: no winner to open the hold-out for")
+                begin(record, plan)
+                with make_pool(plan, here=True) as pool:
+                    opening = open_holdout(plan, record, best.number, best.params, pool)
+                    reason = _reason(self.spec, record, len(trials))
+                    _kept(record, assess(plan, record, trials, reason, pool, search=False), len(trials))
+        return opening_as_plain(opening)
+
+    @property
+    def verdict(self) -> Plain | None:
+        """The last verdict on the trials of the record; None if none was spoken. Raises OptimError."""
+        with quiet_optuna():
+            record = self.recorded()[1]
+            return kept_verdict(record, len(record.trials()))
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -138,10 +213,9 @@ class Study:
         with quiet_optuna():
             plan, record = self.recorded()
             trials = record.trials()
-            full = len(trials) >= self.spec.study.n_trials
-            reason = record.ended() or ("as recorded" if full else "interrupted")
+            reason = _reason(self.spec, record, len(trials))
             with make_pool(plan, here=True) as pool:
-                return summarise(plan, trials, reason, pool)
+                return _summary(plan, record, trials, reason, pool, kept_verdict(record, len(trials)))
 
     def replay(self, number: int | None = None) -> list[Replay]:
         """Run recorded trials again, all or one, and say what comes out differently. Raises OptimError."""
@@ -182,6 +256,24 @@ class Study:
         return plan, record
 
 
+def _reason(spec: StudySpec, record: Record, n_trials: int) -> str:
+    """Why the search ended, as far as that is known."""
+    return record.ended() or ("as recorded" if n_trials >= spec.study.n_trials else "interrupted")
+
+
+def _summary(plan: Plan, record: Record, trials: Any, reason: str, pool: Pool, verdict: Plain | None) -> Summary:
+    opening = last_opening(record)
+    return summarise(plan, trials, reason, pool, verdict, None if opening is None else opening.trial)
+
+
+def _kept(record: Record, verdict: Verdict | None, n_trials: int) -> Plain | None:
+    if verdict is None:
+        return None
+    plain = as_plain(verdict)
+    keep_verdict(record, plain, n_trials)
+    return plain
+
+
 def _mirror(plan: Plan, record: Record) -> StudyMirror:
     """The mirror process, started at once so that importing MLflow overlaps with the search; or none."""
     return Mirror(study_info(plan, record), tracking_settings(plan)) if plan.spec.tracking.enabled else NullMirror()
@@ -195,21 +287,3 @@ def _say_where_it_stands(view: View, spec: StudySpec, done: int) -> None:
         )
     elif done:
         view.say(f"Resuming study {spec.study.name!r} at trial {done} of {counted(spec.study.n_trials, 'trial')}.")
-
-
-def _tables(overrides: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
-    """{section: {key: value}} of keyword arguments."""
-    tables: dict[str, dict[str, Any]] = {}
-    for name, value in overrides.items():
-        section = next((s for s, m in _SECTIONS.items() if name in m.model_fields), None)
-        if section is None and name in StudySpec.model_fields and isinstance(value, Mapping):
-            tables.setdefault(name, {}).update(value)
-            continue
-        if section is None:
-            known = ", ".join([*StudySection.model_fields, *ParallelSection.model_fields])
-            raise SpecError(f"{where}: no key {name!r} in [study] or [parallel] (they have {known}); give a table")
-        tables.setdefault(section, {})[name] = value
-    return tables
-
-
-_SECTIONS: dict[str, Any] = {"study": StudySection, "parallel": ParallelSection}

@@ -58,6 +58,12 @@ def check_periods_per_year(given: float, inferred: float) -> None:
         )
 
 
+def day_ends(timestamp: Integers) -> Integers:
+    """The last bar of each day (UTC), indices in order; every bar where bars are as long as a day."""
+    days = np.asarray(timestamp) // _DAY
+    return np.flatnonzero(np.diff(days, append=days[-1] + 1))
+
+
 def _usual(found: float, years: tuple[float, ...]) -> float:
     nearest = min(years, key=lambda year: abs(found / year - 1.0))
     return nearest if abs(found / nearest - 1.0) <= SNAP else float(f"{found:.3g}")

@@ -46,6 +46,9 @@ class Account(NamedTuple):
     max_drawdown_stop: float = 0.0  # fall of the equity from its peak that stops trading
 
 
+COSTS = ("initial_cash", "trade_on", "fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
+
+
 class Rules(NamedTuple):
     """The account as the compiled simulator takes it: floats only, fractions instead of basis points."""
 

@@ -17,7 +17,8 @@ from optim.problem.checks import check_storage, check_target
 from optim.problem.plan import feasible_point, resolve_storage
 from optim.record.quiet import quiet_optuna
 from optim.record.record import study_names
-from optim.report.console import as_json, print_commands, print_summary
+from optim.report.console import as_json, print_commands, print_metrics, print_summary
+from optim.report.judged import print_null, print_opening, print_verdict, validate_command
 from optim.report.summary import best_params_toml
 from optim.report.terminal import Terminal
 from optim.report.tracked import tracking_settings
@@ -31,6 +32,7 @@ EXIT_NO_WINNER = 1
 EXIT_INTERRUPTED = 130
 EXIT_DIFFERS = 1
 EXIT_UNPROVEN = 1
+EXIT_NO_EVIDENCE = 1
 
 
 def run(spec: StudySpec, *, as_object: bool = False) -> int:
@@ -76,6 +78,46 @@ def show(spec: StudySpec) -> int:
     print_summary(console, summary, best_params_toml(study.recorded()[0], summary))
     print_commands(console, summary, None)
     return 0 if summary.best is not None else EXIT_NO_WINNER
+
+
+def validate(spec: StudySpec, *, as_object: bool = False) -> int:
+    """Search the shuffled markets and print the verdict; 0 with evidence, 1 without, 130 when interrupted."""
+    keep_freed_memory()
+    console, study = Console(stderr=as_object), Study(spec)
+    view = Terminal(console)
+    verdict = study.validate(view)
+    if verdict is None:
+        raise SpecError(f"{spec.path}: no trial of {spec.study.name!r} is feasible: there is no winner to judge")
+    _project(console, study)
+    if as_object:
+        print(json.dumps(verdict, allow_nan=False))  # noqa: T201 - the object on stdout
+    else:
+        print_null(console, verdict)
+        print_verdict(console, verdict, validate_command(str(spec.path), spec.flags))
+    if view.should_stop():
+        return EXIT_INTERRUPTED
+    return EXIT_NO_EVIDENCE if verdict["level"] in ("no evidence", "untested") else 0
+
+
+def holdout(spec: StudySpec) -> int:
+    """Open the hold-out for the winner, write that down, and print what it shows."""
+    console, study = Console(), Study(spec)
+    opening = study.open_holdout()
+    _project(console, study)
+    summary = study.summary()
+    print_opening(console, opening)
+    print_metrics(console, summary)
+    print_verdict(console, summary.verdict, validate_command(str(spec.path), spec.flags))
+    return 0
+
+
+def _project(console: Console, study: Study) -> None:
+    """Tell MLflow too; it may be away, which `optim sync` mends later."""
+    if study.spec.tracking.enabled:
+        with console.status("Telling MLflow ..."):
+            report = study.sync()
+        if report.error:
+            _say(console, f"MLflow: {report.error}; later: python -m optim sync {study.spec.path}{study.spec.flags}")
 
 
 def list_studies(spec: StudySpec) -> int:

@@ -98,6 +98,20 @@ VERBS = (
         ),
     ),
     Verb(
+        "validate",
+        "say whether the winner is skill or luck: the same search on shuffled markets",
+        lambda commands, spec, options: commands.validate(spec, as_object=options.json),
+        (
+            _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
+            _flag("--json", action="store_true", help="print the verdict as one JSON object, nothing else on stdout"),
+        ),
+    ),
+    Verb(
+        "holdout",
+        "open the sealed hold-out for the winner, once, and write that down",
+        lambda commands, spec, options: commands.holdout(spec),
+    ),
+    Verb(
         "check",
         "say what a study would do and how long it would take; writes nothing",
         lambda commands, spec, options: commands.check(spec),

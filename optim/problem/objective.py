@@ -35,6 +35,12 @@ class Objective(NamedTuple):
     aggregate: Aggregate
     constraints: tuple[Expression, ...]
 
+    def names(self) -> frozenset[str] | None:
+        """The metrics that have a say; None where that cannot be known, for functions and expressions."""
+        if not all(goal.metric for goal in self.goals):
+            return None
+        return frozenset(goal.name for goal in self.goals).union(*(c.names for c in self.constraints))
+
     def scores(self, metrics: Metrics) -> tuple[float, ...]:
         """The raw score of one cell for every goal; NaN where it is undefined."""
         return tuple(_number(goal.score, metrics) for goal in self.goals)

@@ -6,11 +6,11 @@ Everything that can be wrong is found here, before anything is written.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.data.bars import Bars
+from engine.data.bars import Bars, slice_bars
 from engine.data.cells import Cell, split
 from engine.data.clock import check_periods_per_year, infer_periods_per_year
 from engine.data.load import content_hash, load_bars
@@ -109,8 +109,8 @@ def make_plan(spec: StudySpec) -> Plan:
     except EngineError as error:
         raise SpecError(f"{spec.path}: [backtest] {cut(str(error), 300)}") from None
     instruments = aligned(spec, strategy, _load_data(spec))
-    datasets = tuple(_dataset(spec, given, bars) for given, bars in zip(spec.data.files, instruments, strict=True))
     cells, holdouts = _make_cells(spec, instruments)
+    datasets = tuple(_datasets(spec, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
     rate = _periods_per_year(spec, instruments)
     job = Job(strategy.reference, str(spec.folder), instruments, rate, tuple(code.items()))
@@ -204,9 +204,17 @@ def _load_data(spec: StudySpec) -> tuple[Bars, ...]:
     return tuple(instruments)
 
 
-def _dataset(spec: StudySpec, given: str, bars: Bars) -> Dataset:
+def _datasets(spec: StudySpec, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> Iterator[Dataset]:
+    """What was searched: the hold-out's bars have no say, and no trace before it is opened."""
+    stops = {cell.instrument: cell.start for cell in holdouts}
+    for i, (given, bars) in enumerate(zip(spec.data.files, instruments, strict=True)):
+        yield _dataset(spec, given, bars, stops.get(i, stops.get(-1, len(bars.close))))
+
+
+def _dataset(spec: StudySpec, given: str, bars: Bars, searched: int) -> Dataset:
+    digest = content_hash(slice_bars(bars, 0, searched))
     first, last = (str(bars.timestamp[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))
-    return Dataset((spec.folder / given).resolve().stem, given, content_hash(bars), len(bars.timestamp), first, last)
+    return Dataset((spec.folder / given).resolve().stem, given, digest, len(bars.timestamp), first, last)
 
 
 def _periods_per_year(spec: StudySpec, instruments: tuple[Bars, ...]) -> float:

@@ -83,6 +83,18 @@ class Record:
             self._guard()
             self.study.set_user_attr(ENDED, said)
 
+    def noted(self, name: str) -> Any:
+        """What was kept beside the trials under a name; None if nothing was."""
+        return self.study.user_attrs.get(name)
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep something beside the trials: plain data, in the place of what has the name already."""
+        self._guard()
+        try:
+            self.study.set_user_attr(name, value)
+        except Exception as error:
+            raise self._failure(error, (), "written") from error
+
     def refuse_other_numbers(self) -> None:
         """RecordError when the study was begun by a version whose results differ from today's."""
         if (parts := re.match(r"(\d+)\.(\d+)", self.version)) and tuple(map(int, parts.groups())) < NUMBERS_SINCE:
@@ -197,6 +209,15 @@ def study_names(storage: str) -> list[tuple[str, int]]:
         return []
     summaries = optuna.get_all_study_summaries(open_storage(storage))
     return [(summary.study_name, summary.n_trials) for summary in summaries]
+
+
+def noted_everywhere(record: Record, name: str) -> list[Any]:
+    """What every study in a record's storage keeps under a name."""
+    try:
+        summaries = optuna.get_all_study_summaries(record._storage, include_best_trial=False)
+    except Exception as error:
+        raise record._failure(error, (), "read") from error
+    return [summary.user_attrs[name] for summary in summaries if name in summary.user_attrs]
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -17,10 +17,12 @@ from rich.table import Table
 from engine.metrics.catalogue import METRICS
 from optim.errors import counted
 from optim.problem.plan import Plan
+from optim.report.judged import print_verdict, validate_command
 from optim.report.showcase import SHORT_DAYS
 from optim.report.summary import Summary
 from optim.search.scoring import is_feasible
 from optim.tracking.info import MirrorReport
+from optim.verdict.null import Null
 
 # The metrics of the closing table, in this order, where the engine has them.
 SHOWN = (
@@ -77,8 +79,37 @@ class Live:
         return bool(one.values[0] < other.values[0])
 
 
+class Markets:
+    """The progress bar over the shuffled markets: how many, time left, and p so far."""
+
+    def __init__(self, console: Console):
+        self._progress = Progress(
+            TextColumn("[bold]shuffled markets"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[state]}"),
+            console=console, disable=not console.is_terminal, refresh_per_second=8,
+        )  # fmt: skip
+        self._task = self._progress.add_task("", total=None, state="")
+
+    def __enter__(self) -> Markets:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def searched(self, null: Null | None) -> None:
+        """Another market has been searched."""
+        if null is not None:
+            total = null.planned * len(null.arms)
+            done = sum(len(arm.winners) for arm in null.arms)
+            self._progress.update(self._task, total=total, completed=done, state=f"p = {null.p_value:.3g} so far")
+
+
 def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
-    """The closing tables: top trials, the winner in-sample and on the hold-out, its parameters to paste."""
+    """The closing tables: top trials, the winner in-sample, its parameters to paste, the verdict.
+
+    The hold-out is among them once it has been opened.
+    """
     counts = summary.counts
     console.print(
         f"\n{summary.name}: {counted(sum(counts[k] for k in ('complete', 'pruned', 'failed')), 'trial')} "
@@ -109,13 +140,19 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
     if len(summary.objectives) > 1:
         text = f"Shown below: trial {summary.best.number}, the best of the front by {summary.objectives[0]}."
         console.print(text, highlight=False, markup=False)
+    print_metrics(console, summary)
+    console.print(f"[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
+    console.print(params_toml, highlight=False, markup=False, soft_wrap=True)
+    print_verdict(console, summary.verdict, validate_command(summary.paths["study"], summary.flags))
+
+
+def print_metrics(console: Console, summary: Summary) -> None:
+    """The winner's metrics, and what a reader must know of them."""
     console.print(_metrics_table(summary))
     for name, window in (("searched bars in one run", summary.winner.searched), ("hold-out", summary.winner.holdout)):
         if window and window.error:
             console.print(f"{name}: {window.error}", highlight=False, markup=False, soft_wrap=True)
     _print_notes(console, summary)
-    console.print(f"[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
-    console.print(params_toml, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_commands(console: Console, summary: Summary, report: MirrorReport | None) -> None:
@@ -154,6 +191,7 @@ def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:
             **{name: _plain(window.metrics if window else {}) for name, window in summary.winner._asdict().items()},
         },
         "clock": summary.clock,
+        "verdict": summary.verdict,
         "top": [{"number": t.number, "values": list(t.values), "params": t.params} for t in summary.top],
         "counts": dict(summary.counts),
         "failures": dict(summary.failures),

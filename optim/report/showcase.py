@@ -1,6 +1,7 @@
 """The winner on whole stretches of bars: the searched ones in one run, beside buying and holding, and the hold-out.
 
-The one place that evaluates a winner: terminal, JSON, MLflow and files all show what is computed here.
+The one place that evaluates a winner: terminal, JSON, MLflow and files all show what is computed here. The hold-out is
+among it only once it has been opened (optim.verdict.holdout).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.data.cells import Cell
-from engine.simulator.account import Account
+from engine.simulator.account import COSTS, Account
 from optim.problem.plan import Plan
 from optim.spec.space import Value
 from optim.workers.pool import Pool
@@ -18,7 +19,6 @@ from optim.workers.tasks import Result, Task
 if TYPE_CHECKING:
     from engine.backtest import BacktestResult
 
-COSTS = ("initial_cash", "trade_on", "fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
 SHORT_DAYS = 90  # of fewer, a figure for a whole year means little
 
 
@@ -44,15 +44,18 @@ class Showcase(NamedTuple):
     holdout: Window | None = None
 
 
-def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool) -> Showcase:
-    """Backtest a point where `pool` runs the study's trials: one that takes its process down takes a worker's."""
+def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool, *, opened: bool) -> Showcase:
+    """Backtest a point where `pool` runs the study's trials: one that takes its process down takes a worker's.
+
+    opened: the hold-out has been opened for this point, and is shown too.
+    """
     wanted = {"searched": plan.task(params, plan.searched)._replace(keep=True)}
     wanted["benchmark"] = wanted["searched"]._replace(
         strategy="buy_and_hold",
         params={},
         account=Account(**{name: getattr(wanted["searched"].account, name) for name in COSTS}),
     )
-    if plan.holdouts:
+    if opened:
         wanted["holdout"] = wanted["searched"]._replace(cells=plan.holdouts)
     results = pool.run(list(wanted.values()))
     return Showcase(**{

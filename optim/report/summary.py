@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optim.problem.plan import Plan
 from optim.report.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
-from optim.search.scoring import is_feasible
+from optim.search.ranking import pareto, rank
 from optim.spec.secrets import mask_uri
 from optim.spec.uris import is_url
 from optim.workers.pool import Pool
@@ -44,6 +44,7 @@ class Summary(NamedTuple):
     short_cells: bool  # one of them is too short for annualised figures
     clock: str  # bars in a year, and whether that was given
     winner: Showcase  # the best on whole stretches of bars
+    verdict: Mapping[str, Any] | None  # is it skill or luck: optim.verdict.plain
     commands: Mapping[str, str]
     paths: Mapping[str, str]
     flags: str  # what a command needs beside the study file
@@ -59,8 +60,18 @@ class Summary(NamedTuple):
         return {name: attrs[name] for name in self.metrics if name in attrs}
 
 
-def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str, pool: Pool) -> Summary:
-    """Rank the record, show the winner on all searched bars and open the hold-out for it; `pool` backtests."""
+def summarise(
+    plan: Plan,
+    trials: Sequence[FrozenTrial],
+    reason: str,
+    pool: Pool,
+    verdict: Mapping[str, Any] | None = None,
+    opened_for: int | None = None,
+) -> Summary:
+    """Rank the record and show the winner on all searched bars; `pool` backtests.
+
+    opened_for: the trial for which the hold-out has been opened; it is shown for no other one.
+    """
     from engine.metrics.catalogue import METRICS
 
     directions = tuple(goal.direction for goal in plan.objective.goals)
@@ -78,7 +89,8 @@ def summarise(plan: Plan, trials: Sequence[FrozenTrial], reason: str, pool: Pool
         _cells_text(plan),
         min(cell_days(plan, cell) for cell in plan.cells) < SHORT_DAYS,
         plan.clock,
-        show_winner(plan, top[0].params, pool) if top else Showcase(),
+        show_winner(plan, top[0].params, pool, opened=top[0].number == opened_for) if top else Showcase(),
+        verdict,
         commands(plan),
         {"study": str(plan.spec.path), "record": mask_uri(plan.storage), "mlflow": mask_uri(plan.tracking_uri)},
         plan.spec.flags,
@@ -90,24 +102,6 @@ def _cells_text(plan: Plan) -> str:
         return "1 cell"
     how = {"mean": "over", "median": "median of", "min": "worst of"}[plan.spec.evaluation.aggregate]
     return f"{how} {len(plan.cells)} cells"
-
-
-def rank(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> tuple[FrozenTrial, ...]:
-    """Feasible complete trials, the best first, the earlier one first among equals."""
-    sign = -1.0 if directions[0] == "maximize" else 1.0
-    return tuple(sorted(filter(is_feasible, trials), key=lambda trial: (sign * trial.values[0], trial.number)))
-
-
-def pareto(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> tuple[FrozenTrial, ...]:
-    """The feasible trials that no other one beats in every objective, ordered by the first objective."""
-    signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
-    ranked = rank(trials, directions)
-    losses = [tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)) for trial in ranked]
-    return tuple(
-        trial
-        for trial, mine in zip(ranked, losses, strict=True)
-        if not any(other != mine and all(o <= m for o, m in zip(other, mine, strict=True)) for other in losses)
-    )
 
 
 def reasons(trials: Sequence[FrozenTrial], attribute: str) -> dict[str, int]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from optim.problem.plan import Plan
-from optim.report.console import Live, print_summary
+from optim.report.console import Live, Markets, print_summary
 from optim.report.summary import Summary
 from optim.report.view import Progress
+from optim.verdict.null import Null
 
 
 class Terminal:
@@ -43,6 +44,12 @@ class Terminal:
     def should_stop(self) -> bool:
         """Whether a signal has come."""
         return bool(self._signals)
+
+    @contextlib.contextmanager
+    def judging(self) -> Iterator[Callable[[Null | None], None]]:
+        """A bar over the shuffled markets; SIGINT and SIGTERM ask for an end."""
+        with _noted(self._signals), Markets(self._console) as markets:
+            yield markets.searched
 
     def ended(self, summary: Summary, params_toml: str) -> None:
         """The closing tables."""

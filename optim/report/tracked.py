@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from optim.errors import counted
@@ -12,6 +13,7 @@ from optim.report.summary import Summary, best_params_toml
 from optim.spec.secrets import mask, mask_uri
 from optim.tracking.info import Scalar, StudyInfo, StudyResult
 from optim.tracking.settings import MLflowSettings
+from optim.verdict.plain import metrics_of
 
 UNFINISHED = ("interrupted", "timeout")
 
@@ -74,7 +76,24 @@ def study_result(plan: Plan, summary: Summary) -> StudyResult:
     if best is None:
         return StudyResult(None, (), (), "", _markdown(summary), status)
     searched, _, holdout = (window.backtests if window else () for window in summary.winner)
-    return StudyResult(best.number, searched, holdout, best_params_toml(plan, summary), _markdown(summary), status)
+    return StudyResult(
+        best.number,
+        searched,
+        holdout,
+        best_params_toml(plan, summary),
+        _markdown(summary),
+        status,
+        {} if summary.verdict is None else {"verdict": summary.verdict["level"]},
+        _study_metrics(summary),
+    )
+
+
+def _study_metrics(summary: Summary) -> dict[str, float]:
+    """The verdict's numbers, and the hold-out's once it is open."""
+    found = {} if summary.verdict is None else metrics_of(summary.verdict)
+    window = summary.winner.holdout
+    opened = {} if window is None else {f"holdout/{name}": value for name, value in window.metrics.items()}
+    return {name: value for name, value in {**found, **opened}.items() if math.isfinite(value)}
 
 
 def _markdown(summary: Summary) -> str:
@@ -85,4 +104,7 @@ def _markdown(summary: Summary) -> str:
             f"* {name} = {value:.6g}" for name, value in zip(summary.objectives, summary.best.values, strict=True)
         ]
         lines += [f"* {name} = {value}" for name, value in summary.best.params.items()]
+    if summary.verdict is not None:
+        lines += ["", f"**Verdict: {summary.verdict['level']}.** {summary.verdict['sentence']}"]
+        lines += [f"* {reason}" for reason in summary.verdict["reasons"]]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from optim.problem.plan import Plan
 from optim.report.summary import Summary
+from optim.verdict.null import Null
 
 Progress = Callable[[int, int], None]  # trials done, trials in all
 
@@ -29,6 +30,9 @@ class View(Protocol):
 
     def should_stop(self) -> bool:
         """Asked several times a second while the search runs."""
+
+    def judging(self) -> AbstractContextManager[Callable[[Null | None], None]]:
+        """Shuffled markets are searched; called after each."""
 
     def ended(self, summary: Summary, params_toml: str) -> None:
         """The result, while MLflow may still be written."""
@@ -53,6 +57,10 @@ class Quiet:
     def should_stop(self) -> bool:
         """Never."""
         return False
+
+    def judging(self) -> AbstractContextManager[Callable[[Null | None], None]]:
+        """Nothing."""
+        return contextlib.nullcontext(lambda null: None)
 
     def ended(self, summary: Summary, params_toml: str) -> None:
         """Nothing."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
+from engine.metrics.pooling import over_cells
 from optim.problem.objective import Objective
 
 DEFINED = "objective is defined"
@@ -70,6 +71,21 @@ def judge(objective: Objective, scored: Scored, *, pruned: bool = False) -> Judg
             if broken := [text for text, distance in constraints.items() if distance > 0]:
                 attrs["infeasible"] = "; ".join(broken)
     return Judgement(state, values, attrs, constraints)
+
+
+def feasible_value(objective: Objective, scored: Scored) -> float | None:
+    """The first objective's value where `judge` finds the trial complete and feasible, else None."""
+    if scored.error or scored.undefined:
+        return None
+    values = objective.values(scored.cells, scored.scores)
+    if any(value != value for value in values):
+        return None
+    metrics = {
+        name: over_cells(name, scored.cells, objective.aggregate)
+        for constraint in objective.constraints
+        for name in constraint.names
+    }
+    return None if any(distance > 0 for distance in objective.violations(metrics).values()) else values[0]
 
 
 def is_feasible(trial: FrozenTrial) -> bool:

@@ -16,18 +16,19 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
+from engine.metrics.measure import TAIL_METRICS
 from optim.problem.objective import Objective
 from optim.problem.plan import Plan
 from optim.record.memory import TrialRecord
 from optim.record.record import BATCH, SLOT
 from optim.search.events import Listener
 from optim.search.proposals import nothing_left
-from optim.search.scoring import Judgement, Scored, judge, score_cell
+from optim.search.scoring import Judgement, Scored, feasible_value, judge, score_cell
 from optim.spec.sections import ENUMERATING
 from optim.spec.space import ENUMERABLE, Point, SearchSpace
 from optim.spec.study import StudySpec
 from optim.workers.pool import Pool
-from optim.workers.tasks import Result
+from optim.workers.tasks import Result, run_task
 
 BATCH_SIZE = 512  # trials that go to the record together, at the most
 _WRITE_SECONDS = 0.5  # and no trial that has ended waits longer than this
@@ -117,6 +118,23 @@ def sweep_points(spec: StudySpec, space: SearchSpace) -> Iterator[Point]:
         yield point
     if space.size() <= ENUMERABLE:
         yield from (point for point in space.grid() if tuple(point.items()) not in seen)
+
+
+def best_of_sweep(plan: Plan) -> float | None:
+    """The winner's value, by the first objective, and nothing else: what `Sweep` in this thread would have found.
+
+    A third of its cost: no trial is kept, and only the metrics are put together that have a say.
+    """
+    objective, best = plan.objective, None
+    names = objective.names()
+    tails = names is None or not TAIL_METRICS.isdisjoint(names)
+    better = max if objective.goals[0].direction == "maximize" else min
+    for point in itertools.islice(sweep_points(plan.spec, plan.space), plan.spec.study.n_trials):
+        result = run_task(plan.job, plan.task(point, plan.cells)._replace(tails=tails))
+        value = feasible_value(objective, scored(objective, result))
+        if value is not None:
+            best = value if best is None else better(best, value)
+    return best
 
 
 def scored(objective: Objective, result: Result) -> Scored:

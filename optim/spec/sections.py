@@ -157,6 +157,22 @@ class ParallelSection(Section):
         return self
 
 
+class NullSection(Section):
+    """[validation] null: the same search on shuffled markets."""
+
+    markets: int = Field(default=199, ge=19, le=100_000)  # of each kind; 19 is the fewest that can show 5 %
+    block: Literal["auto"] | Annotated[int, Field(ge=1)] = (
+        "auto"  # bars that stay together; auto: single ones, of two kinds
+    )
+
+
+class ValidationSection(Section):
+    """[validation]: how the winner is tested; none of it has a say in what is searched."""
+
+    quick: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3600)] = 5.0  # at the end of a run, at the most
+    null: NullSection = NullSection()
+
+
 class MLflowSection(Section):
     """[tracking.mlflow]: where MLflow is."""
 

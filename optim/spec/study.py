@@ -23,6 +23,7 @@ from optim.spec.sections import (
     StrategySection,
     StudySection,
     TrackingSection,
+    ValidationSection,
 )
 from optim.spec.sentences import misplaced, sentence
 from optim.spec.space import SearchSpace, Value
@@ -47,6 +48,7 @@ class StudySpec(Section):
     backtest: dict[str, Scalar] = Field(default_factory=dict)
     evaluation: EvaluationSection = EvaluationSection()
     parallel: ParallelSection = ParallelSection()
+    validation: ValidationSection = ValidationSection()
     tracking: TrackingSection = TrackingSection()
 
     @property

@@ -55,10 +55,12 @@ class StudyResult(NamedTuple):
 
     best_number: int | None
     best: Sequence[BacktestResult]  # over the searched bars, one an instrument
-    holdout: Sequence[BacktestResult]
+    holdout: Sequence[BacktestResult]  # none while it is sealed
     best_params_toml: str
     summary: str  # Markdown
     status: str = "finished"  # or "interrupted": the budget is not spent
+    tags: Mapping[str, str] = {}  # of the study's own run
+    metrics: Mapping[str, float] = {}  # likewise
 
 
 class MirrorReport(NamedTuple):

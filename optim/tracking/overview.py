@@ -42,6 +42,11 @@ def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> li
     return points
 
 
+def result_points(result: StudyResult | None, end: int, step: int) -> list[Point]:
+    """The result's own metrics."""
+    return [Point(fit_key(name), value, end, step) for name, value in result.metrics.items()] if result else []
+
+
 def description(
     info: StudyInfo,
     experiment_id: str,

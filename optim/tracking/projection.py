@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
-from optim.tracking.overview import TOP, description, ranked, study_points, trials_view
+from optim.tracking.overview import TOP, description, ranked, result_points, study_points, trials_view
 from optim.tracking.rows import (
     STUDY_TAG,
     TRIAL_TAG,
@@ -265,9 +265,9 @@ class Projection:
         if best_id and result:
             tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
         tags["mlflow.note.content"] = description(self.info, self.experiment_id, trials, result, best_id, top)[:8000]
-        store.set_tags(self.parent_id, tags)
+        store.set_tags(self.parent_id, tags | dict(result.tags if result else {}))
         client.set_experiment_tag(self.experiment_id, *trials_view(self.info, self.parent_id, trials))
-        self._log_new(store, study_points(self.info, trials, end))
+        self._log_new(store, [*study_points(self.info, trials, end), *result_points(result, end, len(trials))])
         self._progress()
         artifacts.log_reports(client, self.parent_id, self.info, trials, result)
         self._progress()

@@ -21,8 +21,9 @@ import numpy as np
 from engine.compiled.memory import keep_freed_memory
 from engine.data.bars import Bars, slice_bars
 from engine.data.cells import Cell
+from engine.data.clock import day_ends
 from engine.errors import EngineError
-from engine.evaluate import Outcome, evaluate, reason
+from engine.evaluate import Outcome, equity_of, evaluate, reason
 from engine.simulator.account import Account
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.source import changed_file
@@ -52,6 +53,8 @@ class Task(NamedTuple):
     cells: tuple[Cell, ...]
     keep: bool = False  # the backtests themselves are wanted, with equity and trades
     strategy: str = ""  # another one than the job's, by its reference
+    tails: bool = True  # False: the metrics of engine/metrics/tails.py are not wanted
+    curve: bool = False  # the equity at the end of each day is wanted, and no metrics
 
 
 class Result(NamedTuple):
@@ -62,29 +65,34 @@ class Result(NamedTuple):
     ended: float
     worker: int = 0
     backtests: tuple[BacktestResult, ...] = ()  # one a cell, where the task wants them
+    curves: tuple[np.ndarray, ...] = ()  # likewise: the equity at the end of each day (engine.data.clock.day_ends)
 
 
 def run_task(job: Job, task: Task) -> Result:
     """Evaluate one candidate; the cells after a failed one are left out."""
     started = time.time()
     try:
-        strategy = _strategy(task.strategy or job.strategy, job.folder, job.code)
+        strategy = known_strategy(task.strategy or job.strategy, job.folder, job.code)
     except EngineError as error:  # it could be loaded where the study was checked, not here
         return Result((Outcome({}, str(error)),), started, time.time(), threading.get_native_id())
     outcomes: list[Outcome] = []
     kept: list[BacktestResult] = []
+    curves: list[np.ndarray] = []
     for cell in task.cells:
-        if task.keep:
+        if task.curve:
+            outcomes.append(_curve(job, task, strategy, cell, curves))
+        elif task.keep:
             outcomes.append(_backtest(job, task, strategy, cell, kept))
         else:
-            outcomes.append(evaluate(strategy, task.params, task.account, job.instruments, cell, job.periods_per_year))
+            given = (strategy, task.params, task.account, job.instruments, cell, job.periods_per_year)
+            outcomes.append(evaluate(*given, tails=task.tails))
         if outcomes[-1].error:
             break
-    return Result(tuple(outcomes), started, time.time(), threading.get_native_id(), tuple(kept))
+    return Result(tuple(outcomes), started, time.time(), threading.get_native_id(), tuple(kept), tuple(curves))
 
 
 @functools.lru_cache(maxsize=64)
-def _strategy(reference: str, folder: str, code: tuple[tuple[str, str], ...]) -> Strategy:
+def known_strategy(reference: str, folder: str, code: tuple[tuple[str, str], ...]) -> Strategy:
     """The strategy as it was when the study began: a process that has loaded it keeps it, whatever is edited since.
 
     Raises CodeChangedError when it was edited before it could be loaded here.
@@ -111,6 +119,17 @@ def _backtest(job: Job, task: Task, strategy: Strategy, cell: Cell, kept: list[B
     except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything
         return Outcome({}, reason(strategy, error))
     return Outcome(kept[-1].metrics, "")
+
+
+def _curve(job: Job, task: Task, strategy: Strategy, cell: Cell, curves: list[np.ndarray]) -> Outcome:
+    """The cell's daily equity appended to `curves`."""
+    times = job.instruments[max(cell.instrument, 0)].timestamp[cell.start : cell.stop]
+    try:
+        equity = equity_of(strategy, task.params, task.account, job.instruments, cell, job.periods_per_year)
+    except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything
+        return Outcome({}, reason(strategy, error))
+    curves.append(equity[day_ends(times)])
+    return Outcome({}, "")
 
 
 class Shared(Protocol):
@@ -179,12 +198,12 @@ def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]], sign: st
 def run_shared(shared: Shared, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
     """In a worker of a cluster."""
     keep_freed_memory()
-    return run_all(_read_only(shared.get()), work)
+    return run_all(read_only(shared.get()), work)
 
 
 @functools.lru_cache(maxsize=2)
 def _load_job(path: str) -> Job:
-    job = _read_only(Job(*joblib.load(path, mmap_mode="r")))
+    job = read_only(Job(*joblib.load(path, mmap_mode="r")))
     _warm_up(job)
     return job
 
@@ -202,7 +221,7 @@ def _idle(bars: Any, params: Any) -> np.ndarray:
     return np.zeros(len(bars.close))
 
 
-def _read_only(job: Job) -> Job:
+def read_only(job: Job) -> Job:
     """Freeze the bars: kernels are compiled for read-only arrays. Memory maps become plain arrays over the map."""
     instruments = tuple(Bars._make(np.asarray(column) for column in bars) for bars in job.instruments)
     for bars in instruments:

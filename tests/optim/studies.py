@@ -49,6 +49,7 @@ def write_study(folder: Path, **changes: Mapping[str, Any]) -> Path:
         "backtest": {"fee_bps": 10.0},
         "evaluation": {"folds": 3},
         "parallel": {"backend": "sequential", "batch_size": 8},
+        "validation": {"quick": 0},
         "tracking": {"enabled": False},
     }
     for section, values in changes.items():

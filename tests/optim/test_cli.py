@@ -25,7 +25,8 @@ def test_a_run_prints_the_winner_and_how_to_look_at_it(tmp_path: Path) -> None:
     done = command("run", path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"s: 24 trials \(\d+ complete, \d+ pruned, 0 failed; \d+ infeasible\), budget spent", done.stdout)
-    assert "hold-out" in done.stdout
+    assert "hold-out" not in done.stdout  # sealed
+    assert "\nVerdict: " in done.stdout
     assert "[strategy.fixed]" in done.stdout
     assert re.search(r"optuna-dashboard optuna\.journal$", done.stdout, re.MULTILINE)
     assert "\x1b" not in done.stdout  # no colours, no progress bar: stdout is no terminal
@@ -49,7 +50,8 @@ def test_json_is_one_object_and_nothing_else(tmp_path: Path) -> None:
     assert result["study"] == "s"
     assert sum(result["counts"][k] for k in ("complete", "pruned", "failed")) == 8
     assert result["best"]["values"]["sharpe_ratio"] == result["metrics"]["in_sample"]["sharpe_ratio"]
-    assert result["metrics"]["holdout"]["total_return"] is not None
+    assert result["metrics"]["holdout"] == {}
+    assert result["verdict"]["level"] in ("untested", "no evidence", "weak", "strong")
     assert result["paths"]["record"] == str(tmp_path / "optuna.journal")
     best = load(tmp_path)[result["best"]["number"]]
     assert best.params == result["best"]["params"]

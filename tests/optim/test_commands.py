@@ -145,7 +145,8 @@ def test_a_figure_of_a_year_made_of_a_few_days_stands_in_brackets(tmp_path: Path
     (tmp_path / "bars.csv").write_text("\n".join(rows) + "\n")
     study = {"n_trials": 4, "pruner": {"name": "NopPruner"}}
     path = write_study(tmp_path, study=study, data={"path": "bars.csv"}, evaluation={"folds": 1, "holdout": 0.02})
-    shown = command("run", path).stdout
+    command("run", path)
+    shown = command("holdout", path).stdout
     row = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in shown.splitlines() if line.startswith("│")}
     assert not row["cagr"][0].strip().startswith("(")  # two years of searched bars
     assert re.fullmatch(r"\(-?\d+\.\d\d%\)|–", row["cagr"][-1].strip())

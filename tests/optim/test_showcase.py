@@ -25,7 +25,7 @@ def show(path: Path, point: dict[str, int]) -> tuple[Showcase, list[list[dict[st
     """What is shown of a point, and the metrics a trial of the search would have on the same bars."""
     plan = make_plan(load_spec(path))
     with make_pool(plan) as pool:
-        shown = show_winner(plan, point, pool)
+        shown = show_winner(plan, point, pool, opened=bool(plan.holdouts))
     cells = (plan.searched, plan.holdouts)
     return shown, [[o.metrics for o in run_task(plan.job, plan.task(point, part)).outcomes] for part in cells]
 

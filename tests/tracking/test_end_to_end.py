@@ -204,6 +204,9 @@ def test_every_study_of_an_experiment_has_its_files_and_its_commit(tmp_path: Pat
     study.write_text(f"{text}\n[backtest]\nportfolio = true\n")
     done = optim("run", "study.toml", "--new-name", "together", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    for flags in ([], ["--new-name", "together"]):
+        done = optim("holdout", "study.toml", *flags, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     settings = MLflowSettings(f"sqlite:///{database}", "end_to_end")
     client = open_client(settings)
     parents = [run for run in all_runs(settings) if run.data.tags["optim.role"] == "study"]

@@ -1,0 +1,133 @@
+"""Markets without a pattern in time: the same bars in another order.
+
+A bar is taken apart into its changes: open over the close before it, high, low and close over its own open, volume.
+What is shuffled is these changes, all of a bar together. Start, end, drift, the distribution of the changes and what
+instruments have in common stay; whatever one bar says about the next is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data.bars import Bars, make_bars
+from engine.errors import DataError, ParameterError
+
+_DAY = 86_400_000_000_000  # nanoseconds
+_INTRADAY = 0.75 * _DAY  # bars closer than this have a time of day
+_STRATA, _FEWEST = 10, 30  # strata of volatility, and bars in each
+_SPAN = 20  # bars: of the exponential mean that volatility is measured by
+
+Order = NDArray[np.intp]
+
+
+def shuffled(
+    instruments: Sequence[Bars], rng: np.random.Generator, *, block: int = 1, like_volatility: bool = False
+) -> tuple[Bars, ...]:
+    """The instruments with their bars' changes in another order, the same for all; the first bar of each stays.
+
+    block: so many consecutive bars stay together; 1 shuffles single bars. like_volatility: single bars trade places
+    only with bars around which the market was as wild, so that quiet and wild stretches stay where they are.
+    Bars within the day trade places with bars at the same time of day (UTC), blocks with blocks that begin at the same
+    time and are as long; a block longer than a day is made of whole days. Where instruments have different calendars,
+    their bars follow one order of all times.
+    Raises ParameterError for block < 1 or a block of several bars with like_volatility, DataError for fewer than three
+    bars.
+    """
+    if block < 1 or (block > 1 and like_volatility):
+        raise ParameterError(f"block = {block} breaks the rule block >= 1, and = 1 with like_volatility")
+    if min(len(bars.close) for bars in instruments) < 3:
+        raise DataError("shuffling needs at least 3 bars of each instrument")
+    times = np.unique(np.concatenate([bars.timestamp[1:] for bars in instruments]))
+    intraday = bool(np.median(np.diff(times)) < _INTRADAY)
+    if block == 1:
+        kind = np.unique(times % _DAY, return_inverse=True)[1] if intraday else np.zeros(len(times), np.intp)
+        kind = _by_volatility(instruments, times, kind) if like_volatility else kind
+        rank = rng.permutation(len(times))
+    else:
+        kind = _days_apart(times, block) if intraday else (np.arange(len(times)) + rng.integers(block)) // block
+        rank = rng.permutation(int(kind.max()) + 1)[kind]
+    order = _within if block == 1 else _same_times if intraday else _one_after_another
+    places = [np.searchsorted(times, bars.timestamp[1:]) for bars in instruments]
+    return tuple(
+        _rebuilt(bars, order(bars.timestamp[1:], kind[place], rank[place]))
+        for bars, place in zip(instruments, places, strict=True)
+    )
+
+
+def _by_volatility(instruments: Sequence[Bars], times: NDArray[np.int64], kind: Order) -> Order:
+    """Each kind of bar cut into strata by the volatility around it: at most _STRATA, of at least _FEWEST."""
+    wild = np.zeros(len(times))
+    for bars in instruments:
+        size = np.abs(np.diff(np.log(bars.close)))
+        wild[np.searchsorted(times, bars.timestamp[1:])] += size / max(float(size.mean()), 1e-300)
+    around = _before(wild) + _before(wild[::-1])[::-1]
+    found = np.empty(len(times), np.intp)
+    for one in np.unique(kind):
+        place = np.flatnonzero(kind == one)
+        strata = int(np.clip(len(place) // _FEWEST, 1, _STRATA))
+        order = np.argsort(np.argsort(around[place], kind="stable"), kind="stable")
+        found[place] = one * _STRATA + order * strata // len(place)
+    return found
+
+
+def _before(wild: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The exponential mean of what went before each bar, the bar itself left out."""
+    found, level, weight = np.empty(len(wild)), float(wild[:_SPAN].mean()), 2.0 / (_SPAN + 1)
+    for t, now in enumerate(wild.tolist()):
+        found[t] = level
+        level += weight * (now - level)
+    return found
+
+
+def _within(times: NDArray[np.int64], kind: Order, rank: Order) -> Order:
+    """Which bar comes at each place: bars of one kind by rank, at the places of that kind."""
+    order = np.empty(len(times), np.intp)
+    order[np.lexsort((np.arange(len(times)), kind))] = np.lexsort((rank, kind))
+    return order
+
+
+def _one_after_another(times: NDArray[np.int64], chunk: Order, rank: Order) -> Order:
+    """Likewise chunk after chunk by rank, a chunk's bars in their own order."""
+    return np.argsort(rank, kind="stable")
+
+
+def _days_apart(times: NDArray[np.int64], block: int) -> Order:
+    """The number of each bar's chunk: `block` bars of one day, or whole days where that is longer than one."""
+    day, first, count = np.unique(times // _DAY, return_inverse=True, return_counts=True)[0:3]
+    usual = int(np.median(count))
+    days = max(1, round(block / usual))
+    start = np.concatenate(([0], np.cumsum(count)[:-1]))[first]
+    piece = (np.arange(len(times)) - start) // block if days == 1 and block < usual else np.zeros(len(times), np.intp)
+    key = (day[first] - day[0]) // days * (usual + int(count.max()) + 1) + piece
+    return np.asarray(np.unique(key, return_inverse=True)[1], dtype=np.intp)
+
+
+def _same_times(times: NDArray[np.int64], chunk: Order, rank: Order) -> Order:
+    """Likewise where a chunk may only take the place of one that begins at its time of day and is as long."""
+    start = np.flatnonzero(np.diff(chunk, prepend=-1))
+    length = np.diff(start, append=len(times))
+    kind = np.unique(np.stack([times[start] % _DAY, length]), axis=1, return_inverse=True)[1].ravel()
+    source = np.lexsort((rank[start], kind))
+    place = np.lexsort((np.arange(len(start)), kind))
+    moved = np.empty(len(start), np.intp)
+    moved[place] = source
+    size = length[moved]
+    within = np.arange(len(times)) - np.repeat(np.cumsum(size) - size, size)
+    return np.asarray(np.repeat(start[moved], size) + within)
+
+
+def _rebuilt(bars: Bars, order: Order) -> Bars:
+    """The bars after the first with the changes of the bars order + 1, at the times they had."""
+    opened = np.log(bars.open[1:])
+    gap = (opened - np.log(bars.close[:-1]))[order]
+    move, up, down = ((np.log(column[1:]) - opened)[order] for column in (bars.close, bars.high, bars.low))
+    closed = np.log(bars.close[0]) + np.cumsum(gap + move)
+    before = np.concatenate(([np.log(bars.close[0])], closed[:-1]))
+    open_, close = np.exp(before + gap), np.exp(closed)
+    high = np.maximum(np.exp(before + gap + up), np.maximum(open_, close))  # rounding may not turn a bar inside out
+    low = np.minimum(np.exp(before + gap + down), np.minimum(open_, close))
+    columns = zip(bars[1:], (open_, high, low, close, bars.volume[1:][order]), strict=True)
+    return make_bars(bars.timestamp, *(np.concatenate((column[:1], new)) for column, new in columns))

@@ -1,0 +1,74 @@
+"""A verdict and an opened hold-out for the terminal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_COLOURS = {"strong": "bold green", "weak": "bold yellow", "no evidence": "bold red", "untested": "bold"}
+_BINS, _BAR = 9, 28
+
+
+def print_verdict(console: Console, verdict: Mapping[str, Any] | None, command: str) -> None:
+    """The level, the sentence, the reasons; and the command for the whole where markets are missing."""
+    if verdict is None:
+        return
+    level = verdict["level"]
+    console.print(f"\n[{_COLOURS[level]}]Verdict: {level}[/]")
+    _say(console, verdict["sentence"])
+    for reason in verdict["reasons"]:
+        _say(console, f"  * {reason}")
+    null = verdict["null"]
+    if null is None or not null["complete"]:
+        planned = "" if null is None else f" ({null['planned']} markets of each kind)"
+        _say(console, f"The whole test{planned}: {command}")
+
+
+def print_null(console: Console, verdict: Mapping[str, Any]) -> None:
+    """The winners of the shuffled markets as a small chart, the real one among them."""
+    null = verdict["null"]
+    if null is None:
+        return
+    arm = max(null["arms"], key=lambda arm: arm["p_value"])
+    winners = [winner for winner in arm["winners"] if winner is not None]
+    if not winners:
+        return
+    low, high = min([*winners, null["value"]]), max([*winners, null["value"]])
+    width = (high - low) / _BINS or 1.0
+    counts = [0] * _BINS
+    for winner in winners:
+        counts[min(int((winner - low) / width), _BINS - 1)] += 1
+    own = min(int((null["value"] - low) / width), _BINS - 1)
+    table = Table(title="Winners of the shuffled markets", title_justify="left", show_header=False, box=None)
+    for i, count in enumerate(counts):
+        bar = "█" * round(_BAR * count / max(counts))
+        mark = f" ◀ the study's winner, {null['value']:.4g}" if i == own else ""
+        table.add_row(f"{low + i * width:.3g} to {low + (i + 1) * width:.3g}", f"{count:4d}", f"{bar}{mark}")
+    console.print(table)
+
+
+def print_opening(console: Console, opening: Mapping[str, Any]) -> None:
+    """What the hold-out showed."""
+    opened = opening["opened"]
+    if opened["blind"]:
+        _say(console, f"The hold-out is open, for trial {opening['trial']}. It was blind until now; it is no longer.")
+    else:
+        _say(console, f"The hold-out was no longer blind: opened before by {opening['first']}.")
+    value = "undefined" if opened["value"] is None else f"{opened['value']:.4g}"
+    _say(console, f"  {opened['metric']} = {value}")
+    if opened["rank"] is not None:
+        told = f"{opened['rank']:.0%} of {len(opening['windows'])} equally long windows of the searched bars"
+        _say(console, f"  better than in {told}")
+
+
+def validate_command(study: str, flags: str) -> str:
+    """What searches the remaining markets."""
+    return f"python -m optim validate {shlex.quote(study)}{flags}"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

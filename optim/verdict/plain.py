@@ -1,0 +1,104 @@
+"""A verdict as plain data: what is kept in the record, printed, written as JSON and told to MLflow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from optim.record.record import Record
+from optim.verdict.evidence import Evidence
+from optim.verdict.holdout import Opening
+from optim.verdict.null import Null
+from optim.verdict.rule import Verdict
+
+VERDICT = "optim:verdict"  # in the record: the last verdict, and for how many trials it was spoken
+Plain = Mapping[str, Any]
+
+
+def as_plain(verdict: Verdict) -> dict[str, Any]:
+    """The verdict, every number finite or null; docs/verdict.md has each key."""
+    found: dict[str, Any] = {
+        "level": verdict.level,
+        "p_value": verdict.p_value,
+        "sentence": verdict.sentence,
+        "reasons": verdict.reasons,
+        "earlier_searches": verdict.earlier,
+        "null": None if verdict.null is None else _null(verdict.null),
+        "statistics": _statistics(verdict.evidence),
+        "plateau": None
+        if verdict.plateau is None
+        else {**verdict.plateau._asdict(), "neighbours": [n._asdict() for n in verdict.plateau.neighbours]},
+        "stress": None if verdict.stress is None else verdict.stress.returns,
+        "holdout": None if verdict.opened is None else verdict.opened._asdict(),
+    }
+    return dict(_finite(found))
+
+
+def opening_as_plain(opening: Opening) -> dict[str, Any]:
+    """What an opened hold-out showed, as plain data."""
+    return dict(_finite({**opening._asdict(), "opened": opening.opened._asdict()}))
+
+
+def keep_verdict(record: Record, verdict: Plain, n_trials: int) -> None:
+    """Keep it with the record, for as many trials as there are."""
+    record.note(VERDICT, {"trials": n_trials, "verdict": verdict})
+
+
+def kept_verdict(record: Record, n_trials: int) -> Plain | None:
+    """The verdict that was spoken over so many trials; None if there is none."""
+    kept = record.noted(VERDICT) or {}
+    return kept["verdict"] if kept.get("trials") == n_trials else None
+
+
+def metrics_of(verdict: Plain) -> dict[str, float]:
+    """The verdict's numbers by name, for whoever sorts studies by them."""
+    null, statistics, plateau = (verdict[name] or {} for name in ("null", "statistics", "plateau"))
+    found = {
+        "p_value": verdict["p_value"],
+        "earlier_searches": verdict["earlier_searches"],
+        "markets": min((arm["markets"] for arm in null.get("arms", ())), default=None),
+        "luck": null.get("luck"),
+        "skill": null.get("skill"),
+        "deflated_sharpe_ratio": statistics.get("dsr"),
+        "probabilistic_sharpe_ratio": statistics.get("psr_long_run"),
+        "romano_wolf_p_value": (statistics.get("romano_wolf") or {}).get("buy and hold"),
+        "probability_of_overfitting": statistics.get("pbo"),
+        "plateau": plateau.get("kept"),
+    }
+    return {f"verdict/{name}": float(value) for name, value in found.items() if value is not None}
+
+
+def _null(null: Null) -> dict[str, Any]:
+    arms = [
+        {
+            "kind": arm.kind,
+            "markets": len(arm.winners),
+            "as_good": arm.as_good,
+            "p_value": arm.p_value,
+            "certain": arm.certain,
+            "winners": arm.winners,
+        }
+        for arm in null.arms
+    ]
+    return {
+        "value": null.value,
+        "luck": null.luck,
+        "skill": null.skill,
+        "direction": null.direction,
+        "planned": null.planned,
+        "complete": null.complete,
+        "arms": arms,
+    }
+
+
+def _statistics(evidence: Evidence | str) -> dict[str, Any] | None:
+    return None if isinstance(evidence, str) else evidence._asdict()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

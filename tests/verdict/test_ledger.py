@@ -1,0 +1,103 @@
+"""The ledger: the same bars are known again, a deleted line leaves a gap, an altered one breaks the chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from engine.data.bars import Bars, make_bars, slice_bars
+from optim.api import Study
+from optim.record.record import Record
+from optim.verdict.assess import earlier_searches
+from optim.verdict.ledger import LEDGER, Line, read_ledger, sampled
+from tests.optim.studies import IBM, write_study
+
+SWEEP = {"sampler": {"name": "RandomSampler"}, "pruner": {"name": "NopPruner"}, "n_trials": 6}
+
+
+def bars(seed: int, n: int = 4000) -> Bars:
+    close = 100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.01, n)))
+    return make_bars(np.arange(n) * 86_400_000_000_000, *[close] * 4, np.ones(n))
+
+
+def line(*instruments: Bars) -> Line:
+    return Line(1, "search", "s", "", "id", sampled(instruments), "", {})
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 4000), (0, 400), (1800, 2200), (3600, 4000), (500, 3500)])
+def test_the_same_bars_are_known_again_however_they_are_cut(start: int, stop: int) -> None:
+    whole, others = bars(1), [bars(seed) for seed in range(2, 40)]
+    part = slice_bars(whole, start, stop)
+    assert line(whole).overlaps(line(part))
+    assert line(*others, whole).overlaps(line(part))
+    assert not line(*others).overlaps(line(part))
+    assert not line(slice_bars(whole, 0, 2000)).overlaps(line(slice_bars(whole, 2000, 4000)))
+
+
+def run(folder: Path, name: str, **changes: object) -> Study:
+    study = Study.from_toml(write_study(folder, study=SWEEP | {"name": name, **changes}))
+    study.run()
+    return study
+
+
+def counted(study: Study) -> int:
+    plan, record = study.recorded()
+    return earlier_searches(read_ledger(record), record, plan)
+
+
+def test_every_other_search_on_the_same_bars_counts_once(tmp_path: Path) -> None:
+    first = run(tmp_path, "first")
+    renamed = run(tmp_path, "renamed")  # the same search
+    reseeded = run(tmp_path, "reseeded", seed=4)
+    longer = run(tmp_path, "longer", seed=5)
+    assert [counted(study) for study in (first, renamed, reseeded, longer)] == [0, 0, 1, 2]
+    assert counted(run(tmp_path, "first")) == 0  # resumed: it keeps its line
+
+
+def test_another_file_of_other_bars_does_not_count(tmp_path: Path) -> None:
+    rows = IBM.read_text().splitlines()
+    (tmp_path / "early.csv").write_text("\n".join(rows[:1000]))
+    (tmp_path / "late.csv").write_text("\n".join([rows[0], *rows[1500:]]))
+    found = []
+    for file in ("early.csv", "late.csv", "early.csv"):
+        path = write_study(
+            tmp_path, study=SWEEP | {"name": f"{file}{len(found)}", "seed": len(found)}, data={"path": file}
+        )
+        study = Study.from_toml(path)
+        study.run()
+        found.append(counted(study))
+    assert found == [0, 0, 1]
+
+
+def record_of(study: Study) -> Record:
+    return study.recorded()[1]
+
+
+def test_a_deleted_study_leaves_a_gap_and_counts(tmp_path: Path) -> None:
+    for number in range(3):
+        last = run(tmp_path, f"s{number}", seed=number)
+    assert counted(last) == 2
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "optuna.journal"))
+    )
+    optuna.delete_study(study_name="s1", storage=storage)
+    ledger = read_ledger(record_of(Study(last.spec)))
+    assert (ledger.missing, ledger.altered) == (1, False)
+    assert counted(Study(last.spec)) == 2
+
+
+def test_an_altered_line_is_noticed(tmp_path: Path) -> None:
+    run(tmp_path, "one", seed=1)
+    last = run(tmp_path, "two", seed=2)
+    assert not read_ledger(record_of(last)).altered
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "optuna.journal"))
+    )
+    study = optuna.load_study(study_name="one", storage=storage)
+    lines = study.user_attrs[LEDGER]
+    lines[0][5] = [["0" * 16]]  # other bars
+    study.set_user_attr(LEDGER, lines)
+    assert read_ledger(record_of(Study(last.spec))).altered

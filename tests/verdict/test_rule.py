@@ -1,0 +1,162 @@
+"""The rule, row by row, and what stress and plateau say, against their definitions."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.backtest import BacktestEngine
+from optim.problem.plan import make_plan
+from optim.search.search import make_pool, search
+from optim.spec.study import load_spec
+from optim.validation.statistics import deflated_sharpe_ratio, moments
+from optim.verdict.assess import winner_of
+from optim.verdict.evidence import Evidence, evidence
+from optim.verdict.null import null_of
+from optim.verdict.returns import HOLD, trial_returns
+from optim.verdict.rule import NONE, STRONG, UNTESTED, WEAK, Opened, judge, words
+from optim.verdict.stress import Plateau, Stress, plateau, stress
+from tests.optim.studies import write_study
+
+GOOD, BAD = (
+    Stress({"twice the fees, three times slippage and spread": 0.1}),
+    Stress({"twice the fees, three times slippage and spread": -0.1}),
+)
+FLAT, SPIKE = Plateau(1.0, (), 0.9), Plateau(1.0, (), 0.2)
+OPEN, FAILED = Opened("sharpe_ratio", 1.0, 0.6, True), Opened("sharpe_ratio", -1.0, 0.01, True)
+
+
+@pytest.mark.parametrize(
+    ("as_good", "earlier", "stressed", "near", "opened", "level"),
+    [
+        (0, 0, GOOD, FLAT, None, STRONG),  # p = 1 / 100
+        (4, 0, GOOD, FLAT, None, STRONG),  # 5 / 100
+        (5, 0, GOOD, FLAT, None, WEAK),  # 6 / 100
+        (0, 1, GOOD, FLAT, None, STRONG),  # 4 / 100
+        (1, 1, GOOD, FLAT, None, WEAK),  # 2 / 100 counts four times
+        (0, 2, GOOD, FLAT, None, WEAK),  # 9 / 100
+        (0, 4, GOOD, FLAT, None, NONE),  # 25 / 100
+        (0, 0, BAD, FLAT, None, WEAK),
+        (0, 0, GOOD, SPIKE, None, WEAK),
+        (0, 0, GOOD, Plateau(-1.0, (), math.nan), None, STRONG),  # a ratio that means nothing says nothing
+        (19, 0, GOOD, FLAT, None, WEAK),  # 20 / 100
+        (20, 0, GOOD, FLAT, None, NONE),
+        (0, 0, GOOD, FLAT, OPEN, STRONG),
+        (0, 0, GOOD, FLAT, FAILED, NONE),
+    ],
+)
+def test_every_row(
+    as_good: int, earlier: int, stressed: Stress, near: Plateau, opened: Opened | None, level: str
+) -> None:
+    winners = [0.0] * (99 - as_good) + [2.0] * as_good
+    verdict = judge(
+        null_of(1.0, "maximize", {"single": winners}, 99), "", near, stressed, earlier=earlier, opened=opened
+    )
+    assert verdict.level == level
+    assert verdict.sentence.lower().startswith(level)
+
+
+def test_without_a_market_it_is_untested() -> None:
+    verdict = judge(None, "no statistics", FLAT, GOOD)
+    assert (verdict.level, verdict.reasons) == (UNTESTED, ("no statistics",))
+    assert math.isnan(verdict.p_value)
+
+
+def test_p_in_words() -> None:
+    said = [words(p) for p in (0.01, 0.011, 0.05, 0.051, 0.2, 0.21, math.nan)]
+    assert said == ["very rare by luck", "rare by luck", "rare by luck", "unusual by luck", "unusual by luck",
+                    "common by luck", "not known"]  # fmt: skip
+
+
+def searched(folder: Path, **changes: Any) -> Any:
+    """A plan, its trials and its winner."""
+    plan = make_plan(load_spec(write_study(folder, evaluation={"folds": 1, "holdout": 0.2}, **changes)))
+    trials, _ = search(plan)
+    best = winner_of(plan, trials)
+    assert best is not None
+    return plan, trials, best
+
+
+def test_dearer_costs_and_neighbours_are_those_of_backtests(tmp_path: Path) -> None:
+    costs = {"fee_bps": 5.0, "slippage_bps": 2.0, "spread_bps": 1.0, "fixed_fee": 1.0}
+    plan, _, best = searched(tmp_path, backtest=costs)
+    (bars,) = plan.job.instruments
+    seen = type(bars)(*(column[: plan.searched[0].stop] for column in bars))
+
+    def run(point: dict[str, Any], **rules: float) -> Any:
+        engine = BacktestEngine(periods_per_year=plan.job.periods_per_year, **{**costs, **rules})
+        return engine.run_realistic(seen, plan.strategy, {"ma_type": "sma", **point}).metrics
+
+    dear = {"fee_bps": 10.0, "fixed_fee": 2.0, "slippage_bps": 6.0, "spread_bps": 3.0}
+    with make_pool(plan) as pool:
+        worse, near = stress(plan, best.params, pool), plateau(plan, best.params, pool)
+    found = list(worse.returns.values())
+    assert found == pytest.approx([run(best.params)["total_return"], run(best.params, **dear)["total_return"]])
+    assert near.score == pytest.approx(best.values[0])
+    for one in near.neighbours:
+        assert one.score == pytest.approx(run({**best.params, one.parameter: one.value})["sharpe_ratio"])
+    fast, slow = best.params["fast_window"], best.params["slow_window"]
+    wanted = {
+        ("fast_window", fast - 2),
+        ("fast_window", fast + 2),
+        ("slow_window", slow - 10),
+        ("slow_window", slow + 10),
+    }
+    ranges = {"fast_window": (5, 50), "slow_window": (10, 200)}  # 5 % of them, rounded to steps: 2 and 10
+    inside = {(n, v) for n, v in wanted if ranges[n][0] <= v <= ranges[n][1]}
+    assert {(one.parameter, one.value) for one in near.neighbours} == inside
+    assert near.kept == pytest.approx(max(float(np.median([one.score for one in near.neighbours])), 0.0) / near.score)
+
+
+def test_the_returns_are_those_of_every_distinct_trial(tmp_path: Path) -> None:
+    plan, trials, best = searched(tmp_path)
+    with make_pool(plan) as pool:
+        returns = trial_returns(plan, trials, pool)
+    assert returns.tried == len({tuple(sorted(t.params.items())) for t in trials}) == len(returns.names) - 1
+    assert returns.names[-1] == HOLD
+    (bars,) = plan.job.instruments
+    seen = type(bars)(*(column[: plan.searched[0].stop] for column in bars))
+    for trial in trials[:5]:
+        engine = BacktestEngine(periods_per_year=252.0, fee_bps=10.0)
+        own = engine.run_realistic(seen, plan.strategy, {"ma_type": "sma", **trial.params})
+        column = returns.values[:, returns.names.index(trial.number)]
+        np.testing.assert_allclose(column, own.returns.to_numpy(), rtol=0, atol=1e-12)
+    found = evidence(returns, best.number)
+    assert isinstance(found, Evidence)
+    m = moments(returns.values[:, returns.names.index(best.number)])
+    ratios = [moments(returns.values[:, i]).sharpe for i in range(len(returns.names) - 1)]
+    assert found.dsr == pytest.approx(
+        deflated_sharpe_ratio(m.sharpe, m.n, returns.tried, float(np.nanvar(ratios, ddof=1)), m.skew, m.kurtosis)
+    )
+
+
+def test_hours_become_days_and_instruments_their_mean(tmp_path: Path) -> None:
+    rng, frames = np.random.default_rng(1), []
+    import pandas as pd
+
+    times = pd.date_range("2020-01-06", periods=24 * 60, freq="1h")
+    for name in ("a", "b"):
+        close = 100 * np.exp(np.cumsum(rng.normal(0, 0.005, len(times))))
+        frame = pd.DataFrame(
+            {"timestamp": times, "open": close, "high": close, "low": close, "close": close, "volume": 1.0}
+        )
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        frames.append(frame)
+    data = {"path": None, "paths": ["a.csv", "b.csv"]}
+    plan, trials, _ = searched(tmp_path, data=data, study={"n_trials": 5})
+    with make_pool(plan) as pool:
+        returns = trial_returns(plan, trials, pool)
+    assert returns.values.shape == (48, 6)  # four fifths of sixty days
+    trial, means = trials[0], []
+    for i in range(2):
+        engine = BacktestEngine(periods_per_year=plan.job.periods_per_year, fee_bps=10.0)
+        bars = plan.job.instruments[i]
+        seen = type(bars)(*(column[: plan.searched[0].stop] for column in bars))
+        equity = engine.run_realistic(seen, plan.strategy, {"ma_type": "sma", **trial.params}).equity
+        daily = equity.resample("1D").last()
+        means.append(daily.pct_change().fillna(daily.iloc[0] / 10_000 - 1).to_numpy())
+    np.testing.assert_allclose(returns.values[:, 0], np.mean(means, axis=0), atol=1e-12)
