@@ -15,8 +15,8 @@ ROOMS = {  # from the ground up; each imports from itself and from those before 
         "check",
     ),
     "optim": (
-        "errors", "spec", "workers", "record", "tracking", "validation", "problem", "search", "verdict", "report", "api",
-        "serve", "cli", "__main__",
+        "errors", "spec", "workers", "record", "tracking", "validation", "problem", "search", "verdict", "report",
+        "api", "serve", "cli", "__main__",
     ),
 }  # fmt: skip
 LOOSE = {"engine": 9, "optim": 4}  # modules beside the rooms, __init__, __main__ and errors among them

@@ -26,6 +26,7 @@ from optim.search.rehearsal import ready
 from optim.search.search import make_pool
 from optim.spec.secrets import mask_uri, variables_sent
 from optim.spec.study import StudySpec
+from optim.verdict.bearing import Bearing, bearing
 from optim.workers.pool import INLINE_SECONDS
 
 EXIT_NO_WINNER = 1
@@ -216,8 +217,28 @@ def check(spec: StudySpec) -> int:
         f"trial     {seconds * 1000:.2f} ms on one core" + (f"; it failed: {cut(failed)}" if failed else ""),
         f"study     about {_duration(total)} for {counted(int(n_trials), 'trial')} without pruning",
     ]
+    if not failed:
+        cheap = seconds * n_trials < _NULL_SECONDS and plan.strategy.compiled
+        with quiet_optuna():
+            lines += _bearing(bearing(plan, _NULL_SECONDS if cheap else 0.0), spec)
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return EXIT_NO_WINNER if failed else 0
+
+
+def _bearing(found: Bearing, spec: StudySpec) -> Iterator[str]:
+    """What the data can bear, in words."""
+    trials = counted(found.n_trials, "trial")
+    yield (
+        f"luck      the best of {trials} without skill shows a Sharpe ratio of {found.luck:.2f} on these "
+        f"{found.years:.1f} years; below 1 it takes {found.min_years:.1f} years"
+    )
+    if found.detectable == found.detectable:
+        yield (
+            f"power     {spec.study.objectives[0]} must be truly {found.detectable:.3g} to be told from luck in four "
+            f"of five cases ({found.markets} shuffled markets)"
+        )
+    if not math.isinf(found.bars_per_parameter):
+        yield f"bars      {found.bars_per_parameter:,.0f} for each searched parameter"
 
 
 def _environment(spec: StudySpec) -> Iterator[str]:
@@ -240,6 +261,7 @@ def check_strategy(reference: str) -> int:
     return EXIT_UNPROVEN if report.unproven else 0
 
 
+_NULL_SECONDS = 3.0  # for shuffled markets, where a search takes less
 _LOOP_SECONDS = 0.004  # asking, telling, recording: of the order measured by benchmarks/study_loop.py
 
 

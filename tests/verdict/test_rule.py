@@ -15,6 +15,7 @@ from optim.search.search import make_pool, search
 from optim.spec.study import load_spec
 from optim.validation.statistics import deflated_sharpe_ratio, moments
 from optim.verdict.assess import winner_of
+from optim.verdict.bearing import detectable
 from optim.verdict.evidence import Evidence, evidence
 from optim.verdict.null import null_of
 from optim.verdict.returns import HOLD, trial_returns
@@ -160,3 +161,16 @@ def test_hours_become_days_and_instruments_their_mean(tmp_path: Path) -> None:
         daily = equity.resample("1D").last()
         means.append(daily.pct_change().fillna(daily.iloc[0] / 10_000 - 1).to_numpy())
     np.testing.assert_allclose(returns.values[:, 0], np.mean(means, axis=0), atol=1e-12)
+
+
+def test_what_can_be_told_from_luck_has_four_fifths_power() -> None:
+    """By simulation: winners of the null normal, the real one as uncertain and as far up as it is said to need."""
+    rng = np.random.default_rng(3)
+    told = []
+    for _ in range(3000):
+        null = (1.0 + 0.2 * rng.standard_normal(199)).tolist()
+        needed = detectable(null, "maximize")
+        assert detectable([-winner for winner in null], "minimize") == pytest.approx(-needed)
+        told.append(needed + 0.2 * rng.standard_normal() > np.quantile(null, 0.95))
+    assert abs(float(np.mean(told)) - 0.8) < 0.03
+    assert math.isnan(detectable([1.0] * 9, "maximize"))
