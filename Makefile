@@ -6,10 +6,13 @@ PIP := $(if $(UV),$(UV) pip install --python $(BIN)/python --compile-bytecode,$(
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run test test-nojit lint bench clean
+.PHONY: run demo test test-nojit lint bench clean
 
 run: $(STAMP)
 	$(BIN)/python -m optim run studies/ma_crossover_ibm.toml
+
+demo: $(STAMP)
+	$(BIN)/python -m optim demo
 
 test: $(DEV_STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal

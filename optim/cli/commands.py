@@ -181,6 +181,15 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
     return EXIT_DIFFERS
 
 
+def show_demo() -> int:
+    """A beautiful equity curve found on a random walk, and the verdict on it."""
+    from optim.cli.demo import demo
+
+    keep_freed_memory()
+    demo(Console())
+    return 0
+
+
 def check(spec: StudySpec) -> int:
     """Say what a study would do and how long it would take, from a probe of one trial; nothing is written.
 

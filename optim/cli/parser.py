@@ -36,6 +36,7 @@ class Verb(NamedTuple):
     text: str
     call: Callable[[Any, Any, argparse.Namespace], int]  # optim.cli.commands, the checked study, the options
     flags: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
+    study: bool = True  # it takes a study file
 
 
 def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -112,6 +113,12 @@ VERBS = (
         lambda commands, spec, options: commands.holdout(spec),
     ),
     Verb(
+        "demo",
+        "half a minute: a beautiful equity curve found on a random walk, and then the verdict",
+        lambda commands, spec, options: commands.show_demo(),
+        study=False,
+    ),
+    Verb(
         "check",
         "say what a study would do and how long it would take; writes nothing",
         lambda commands, spec, options: commands.check(spec),
@@ -129,11 +136,12 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for verb in VERBS:
         one = verbs.add_parser(verb.name, help=verb.text, description=verb.text)
-        one.add_argument("study", metavar="STUDY.toml", help="the study file")
-        either = one.add_mutually_exclusive_group()
-        for names, rules in (*verb.flags, *_STUDY_FLAGS):
-            (either if names[0] in _ONE_OF else one).add_argument(*names, **rules)
         one.set_defaults(verb=verb)
+        if verb.study:
+            one.add_argument("study", metavar="STUDY.toml", help="the study file")
+        either = one.add_mutually_exclusive_group()
+        for names, rules in (*verb.flags, *(_STUDY_FLAGS if verb.study else ())):
+            (either if names[0] in _ONE_OF else one).add_argument(*names, **rules)
     return parser
 
 
@@ -145,7 +153,7 @@ def _answer(options: argparse.Namespace) -> int:
         from optim.cli import commands
 
         return commands.check_strategy(options.reference)
-    spec = _load(options)
+    spec = _load(options) if options.verb.study else None
     from optim.cli import commands
 
     return int(options.verb.call(commands, spec, options))

@@ -14,7 +14,7 @@ _BINS, _BAR = 9, 28
 
 
 def print_verdict(console: Console, verdict: Mapping[str, Any] | None, command: str) -> None:
-    """The level, the sentence, the reasons; and the command for the whole where markets are missing."""
+    """The level, the sentence, the reasons; and the command, if any, for the whole where markets are missing."""
     if verdict is None:
         return
     level = verdict["level"]
@@ -23,7 +23,7 @@ def print_verdict(console: Console, verdict: Mapping[str, Any] | None, command: 
     for reason in verdict["reasons"]:
         _say(console, f"  * {reason}")
     null = verdict["null"]
-    if null is None or not null["complete"]:
+    if command and (null is None or not null["complete"]):
         planned = "" if null is None else f" ({null['planned']} markets of each kind)"
         _say(console, f"The whole test{planned}: {command}")
 

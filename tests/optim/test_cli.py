@@ -224,3 +224,14 @@ def test_account_rules_can_be_searched(tmp_path: Path) -> None:
     assert all("slippage_bps" in t.params for t in trials)
     done = command("run", write_study(tmp_path, strategy={"search_space": space}, backtest={"slippage_bps": 1.0}))
     assert "[backtest] slippage_bps is searched too" in done.stderr
+
+
+def test_the_demo_fools_and_tells() -> None:
+    done = command("demo")
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"Sharpe ratio (\d\.\d\d), \+(\d+)% in all", done.stdout)
+    assert found is not None
+    assert float(found[1]) > 1.0
+    assert int(found[2]) > 100
+    assert "random walk" in done.stdout
+    assert "Verdict: no evidence" in done.stdout

@@ -52,7 +52,10 @@ def outputs(path: Path) -> Iterator[tuple[str, str]]:
         verb, *flags = arguments
         done = command(verb, path, *flags, cwd=path.parent)
         assert done.returncode in (0, 1), done.stderr
-        yield " ".join(arguments), re.sub(r"((trial|study) +(about )?[\d.]+ (ms|s)|power ).*", "", done.stdout + done.stderr)
+        yield (
+            " ".join(arguments),
+            re.sub(r"((trial|study) +(about )?[\d.]+ (ms|s)|power ).*", "", done.stdout + done.stderr),
+        )
     command("export", path, "-o", "table.csv", cwd=path.parent)
     table = pd.read_csv(path.parent / "table.csv")
     yield "export", table.drop(columns=[name for name in table if re.search("datetime|duration", name)]).to_csv()
