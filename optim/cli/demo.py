@@ -58,10 +58,8 @@ def demo(console: Console) -> None:
             f"{metrics['n_trades']:.0f} trades. Would you trade it?\n",
             highlight=False,
         )
-        console.print(
-            "The market is a random walk: every price is a coin flip. There was nothing to find.", soft_wrap=True
-        )
-        console.print("The same search on shuffled copies of that market:\n")
+        told = "The market is a random walk: every price is a coin flip. There was nothing to find."
+        console.print(f"{told}\nThe same search on shuffled copies of that market:\n", soft_wrap=True)
         verdict = study.validate()
         assert verdict is not None
         print_null(console, verdict)
