@@ -141,9 +141,9 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
         text = f"Shown below: trial {summary.best.number}, the best of the front by {summary.objectives[0]}."
         console.print(text, highlight=False, markup=False)
     print_metrics(console, summary)
-    console.print(f"[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
-    console.print(params_toml, highlight=False, markup=False, soft_wrap=True)
     print_verdict(console, summary.verdict, validate_command(summary.paths["study"], summary.flags))
+    console.print(f"\n[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
+    console.print(params_toml, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_metrics(console: Console, summary: Summary) -> None:

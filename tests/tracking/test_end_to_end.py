@@ -195,6 +195,7 @@ def test_every_study_of_an_experiment_has_its_files_and_its_commit(tmp_path: Pat
         subprocess.run([*git, *words], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert optim("run", "study.toml", cwd=tmp_path).returncode == 0
+    assert optim("holdout", "study.toml", cwd=tmp_path).returncode == 0
     both = [tmp_path / f"share{number}.csv" for number in range(2)]
     for path in both:
         path.write_bytes((ROOT / "studies" / "data" / "ibm_1d.csv").read_bytes())
@@ -204,9 +205,8 @@ def test_every_study_of_an_experiment_has_its_files_and_its_commit(tmp_path: Pat
     study.write_text(f"{text}\n[backtest]\nportfolio = true\n")
     done = optim("run", "study.toml", "--new-name", "together", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for flags in ([], ["--new-name", "together"]):
-        done = optim("holdout", "study.toml", *flags, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+    done = optim("holdout", "study.toml", "--new-name", "together", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     settings = MLflowSettings(f"sqlite:///{database}", "end_to_end")
     client = open_client(settings)
     parents = [run for run in all_runs(settings) if run.data.tags["optim.role"] == "study"]
