@@ -57,6 +57,10 @@ class Objective(NamedTuple):
             for i, goal in enumerate(self.goals)
         )
 
+    def over(self, cells: Sequence[Metrics]) -> tuple[float, ...]:
+        """The value over these cells, whatever stands in them; NaN where it is undefined."""
+        return self.values(cells, [self.scores(metrics) for metrics in cells])
+
     def metrics(self, cells: Sequence[Metrics]) -> dict[str, float]:
         """Every metric over all cells, each by its own rule."""
         return (

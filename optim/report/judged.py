@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 _COLOURS = {"strong": "bold green", "weak": "bold yellow", "no evidence": "bold red", "untested": "bold"}
@@ -49,6 +50,30 @@ def print_null(console: Console, verdict: Mapping[str, Any]) -> None:
         mark = f" ◀ the study's winner, {null['value']:.4g}" if i == own else ""
         table.add_row(f"{low + i * width:.3g} to {low + (i + 1) * width:.3g}", f"{count:4d}", f"{bar}{mark}")
     console.print(table)
+
+
+def print_walk_forward(console: Console, verdict: Mapping[str, Any]) -> None:
+    """Every window's winner, in sample and on the bars that follow, and the stitched result."""
+    walk = verdict.get("walk_forward")
+    if walk is None:
+        return
+    table = Table(title="Walk-forward: a search of its own for every window", title_justify="left")
+    for heading in ("tried from", "in sample", "out of sample", "return", "winner"):
+        table.add_column(heading, justify="left" if heading == "winner" else "right")
+    for window in walk["windows"]:
+        figures = [_figure(window[name]) for name in ("in_sample", "out_of_sample")]
+        params = ", ".join(f"{name} {value}" for name, value in window["params"].items()) or "none"
+        table.add_row(window["test"][:10], *figures, f"{window['total_return']:+.2%}", escape(params))
+    console.print(table)
+    _say(
+        console,
+        f"Stitched: return {walk['total_return']:+.1%}, Sharpe ratio {_figure(walk['sharpe_ratio'])}, drawdown "
+        f"{walk['max_drawdown']:.1%}; efficiency {_figure(walk['efficiency'])}, drift {_figure(walk['drift'])}.",
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def print_opening(console: Console, opening: Mapping[str, Any]) -> None:

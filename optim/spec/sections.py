@@ -166,11 +166,29 @@ class NullSection(Section):
     )
 
 
+Length = Annotated[int, Field(ge=2)] | Annotated[str, Field(pattern=r"^[1-9]\d*[yMwd]$")]  # bars, or "4y", "6M"
+
+
+class WalkForwardSection(Section):
+    """[validation] walk_forward: a search of its own for every window."""
+
+    train: Length
+    test: Length
+    mode: Literal["rolling", "anchored"] = "rolling"
+    gap: Literal["auto"] | int | Length = 0  # between training and trying
+
+    @field_validator("gap")
+    @classmethod
+    def _no_gap(cls, value: Any) -> Any:
+        return 0 if value == "auto" else value  # no trade of a search reaches beyond the bars it sees
+
+
 class ValidationSection(Section):
     """[validation]: how the winner is tested; none of it has a say in what is searched."""
 
     quick: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3600)] = 5.0  # at the end of a run, at the most
     null: NullSection = NullSection()
+    walk_forward: WalkForwardSection | None = None
 
 
 class MLflowSection(Section):

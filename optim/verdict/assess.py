@@ -17,6 +17,7 @@ from optim.verdict.null_search import Progress, known_null, search_markets
 from optim.verdict.returns import trial_returns
 from optim.verdict.rule import Verdict, judge
 from optim.verdict.stress import plateau, stress
+from optim.verdict.walk_forward import walk_forward
 from optim.workers.pool import Pool
 
 UNFINISHED = ("interrupted", "timeout")
@@ -66,8 +67,11 @@ def assess(
         found = evidence(trial_returns(plan, trials, pool, always=(best.number,)), best.number)
     else:
         found = "no statistics yet: they need a backtest of every trial"
+    walked = None
+    if plan.spec.validation.walk_forward is not None and search and not here:
+        walked = walk_forward(tested, record, stop)
     ledger = read_ledger(record)
-    return judge(
+    verdict = judge(
         null,
         found,
         plateau(plan, best.params, pool),
@@ -76,6 +80,7 @@ def assess(
         opened=opened_for(record, best.number),
         notes=tuple(_notes(plan, ledger)),
     )
+    return verdict._replace(walk=walked)
 
 
 def earlier_searches(ledger: Ledger, record: Record, plan: Plan) -> int:

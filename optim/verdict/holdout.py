@@ -10,9 +10,9 @@ from engine.data.cells import Cell
 from optim.errors import SpecError
 from optim.problem.plan import Plan
 from optim.record.record import Record
-from optim.search.scoring import score_cell
 from optim.spec.space import Point
 from optim.verdict.ledger import OPENING, enter, read_ledger
+from optim.verdict.returns import value_over
 from optim.verdict.rule import Opened
 from optim.workers.pool import Pool
 from optim.workers.tasks import Result
@@ -48,7 +48,7 @@ def open_holdout(plan: Plan, record: Record, number: int, point: Point, pool: Po
         return known._replace(opened=known.opened._replace(blind=False), first=first, time=line.time)
     tasks = [plan.task(point, cells)._replace(cells=cells) for cells in (plan.holdouts, *_windows(plan))]
     results = pool.run(tasks)
-    value, *windows = (_score(plan, result) for result in results)
+    value, *windows = (value_over(plan, result) for result in results)
     if error := next((outcome.error for outcome in results[0].outcomes if outcome.error), ""):
         raise SpecError(f"{plan.spec.path}: trial {number} fails on the hold-out: {error}")
     usable = [window for window in windows if window == window]
@@ -91,15 +91,6 @@ def _windows(plan: Plan) -> list[tuple[Cell, ...]]:
     count = min(_WINDOWS, room + 1)
     starts = [round(i * room / max(count - 1, 1)) for i in range(count)]
     return [tuple(Cell(c.instrument, start, start + length[c.instrument]) for c in plan.searched) for start in starts]
-
-
-def _score(plan: Plan, result: Result) -> float:
-    """The first objective over the cells of a result; NaN where it is undefined."""
-    cells = [outcome.metrics for outcome in result.outcomes]
-    if any(outcome.error for outcome in result.outcomes):
-        return math.nan
-    scores = [score_cell(plan.objective, metrics, 0)[0] for metrics in cells]
-    return plan.objective.values(cells, scores)[0] if all(scores) else math.nan
 
 
 def _rank(plan: Plan, value: float, windows: Sequence[float]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from optim.record.record import Record
@@ -11,6 +12,7 @@ from optim.verdict.evidence import Evidence
 from optim.verdict.holdout import Opening
 from optim.verdict.null import Null
 from optim.verdict.rule import Verdict
+from optim.verdict.walk_forward import WalkForward
 
 VERDICT = "optim:verdict"  # in the record: the last verdict, and for how many trials it was spoken
 Plain = Mapping[str, Any]
@@ -30,6 +32,7 @@ def as_plain(verdict: Verdict) -> dict[str, Any]:
         if verdict.plateau is None
         else {**verdict.plateau._asdict(), "neighbours": [n._asdict() for n in verdict.plateau.neighbours]},
         "stress": None if verdict.stress is None else verdict.stress.returns,
+        "walk_forward": None if verdict.walk is None else _walk(verdict.walk),
         "holdout": None if verdict.opened is None else verdict.opened._asdict(),
     }
     return dict(_finite(found))
@@ -53,7 +56,9 @@ def kept_verdict(record: Record, n_trials: int) -> Plain | None:
 
 def metrics_of(verdict: Plain) -> dict[str, float]:
     """The verdict's numbers by name, for whoever sorts studies by them."""
-    null, statistics, plateau = (verdict[name] or {} for name in ("null", "statistics", "plateau"))
+    null, statistics, plateau, walk = (
+        verdict.get(name) or {} for name in ("null", "statistics", "plateau", "walk_forward")
+    )
     found = {
         "p_value": verdict["p_value"],
         "earlier_searches": verdict["earlier_searches"],
@@ -65,6 +70,8 @@ def metrics_of(verdict: Plain) -> dict[str, float]:
         "romano_wolf_p_value": (statistics.get("romano_wolf") or {}).get("buy and hold"),
         "probability_of_overfitting": statistics.get("pbo"),
         "plateau": plateau.get("kept"),
+        "walk_forward_efficiency": walk.get("efficiency"),
+        "walk_forward_sharpe_ratio": walk.get("sharpe_ratio"),
     }
     return {f"verdict/{name}": float(value) for name, value in found.items() if value is not None}
 
@@ -90,6 +97,25 @@ def _null(null: Null) -> dict[str, Any]:
         "complete": null.complete,
         "arms": arms,
     }
+
+
+def _walk(walk: WalkForward) -> dict[str, Any]:
+    windows = [
+        {
+            "train": _date(window.span.train),
+            "test": _date(window.span.test),
+            "params": window.params,
+            "in_sample": window.in_sample,
+            "out_of_sample": window.out_of_sample,
+            "total_return": math.prod(1.0 + one for one in window.returns) - 1.0,
+        }
+        for window in walk.windows
+    ]
+    return {**walk._asdict(), "windows": windows}
+
+
+def _date(moment: int) -> str:
+    return datetime.fromtimestamp(moment / 1e9, UTC).isoformat(timespec="seconds")
 
 
 def _statistics(evidence: Evidence | str) -> dict[str, Any] | None:

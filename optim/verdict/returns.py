@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
+from engine.data.cells import Cell
 from engine.data.clock import day_ends
 from engine.simulator.account import COSTS, Account
 from optim.problem.plan import Plan
@@ -40,12 +42,12 @@ def trial_returns(plan: Plan, trials: Sequence[FrozenTrial], pool: Pool, always:
     """
     points = {tuple(sorted(trial.params.items())): trial for trial in reversed(trials) if trial.state.is_finished()}
     distinct = sorted(points.values(), key=lambda trial: trial.number)
-    days = _days(plan)
+    days = days_of(plan, plan.searched)
     step = -(-len(distinct) // _MOST)
     chosen = [trial for i, trial in enumerate(distinct) if i % step == 0 or trial.number in always]
     tasks = [*(plan.task(trial.params, plan.searched)._replace(curve=True) for trial in chosen), holding(plan)]
     rows = zip([*(trial.number for trial in chosen), HOLD], tasks, pool.run(tasks), strict=True)
-    series = ((name, _series(plan, task, result, days)) for name, task, result in rows)
+    series = ((name, daily_returns(plan, task, result, days)) for name, task, result in rows)
     columns = [(name, one) for name, one in series if one is not None]
     values = np.stack([one for _, one in columns], axis=1)
     return Returns(values, tuple(name for name, _ in columns), days, len(distinct))
@@ -57,17 +59,21 @@ def holding(plan: Plan) -> Task:
     return Task({}, account, plan.searched, strategy="buy_and_hold", curve=True)
 
 
-def _days(plan: Plan) -> NDArray[np.int64]:
-    return np.unique(np.concatenate([_cell_days(plan, cell) for cell in plan.searched]))
+def days_of(plan: Plan, cells: Sequence[Cell]) -> NDArray[np.int64]:
+    """The days (UTC, since 1970) on which any of the cells has bars."""
+    return np.unique(np.concatenate([_cell_days(plan, cell) for cell in cells]))
 
 
-def _cell_days(plan: Plan, cell: Any) -> NDArray[np.int64]:
+def _cell_days(plan: Plan, cell: Cell) -> NDArray[np.int64]:
     times = plan.job.instruments[max(cell.instrument, 0)].timestamp[cell.start : cell.stop]
     return np.asarray(times[day_ends(times)] // 86_400_000_000_000)
 
 
-def _series(plan: Plan, task: Task, result: Result, days: NDArray[np.int64]) -> Floats | None:
-    """The mean of the instruments' returns, day by day; a day on which one is not traded counts the others."""
+def daily_returns(plan: Plan, task: Task, result: Result, days: NDArray[np.int64]) -> Floats | None:
+    """The daily net returns of a task that kept its curve, float64[T]: the mean of its cells'; None where it failed.
+
+    A day on which one instrument is not traded counts the others.
+    """
     if any(outcome.error for outcome in result.outcomes):
         return None
     total, count = np.zeros(len(days)), np.zeros(len(days))
@@ -78,3 +84,10 @@ def _series(plan: Plan, task: Task, result: Result, days: NDArray[np.int64]) -> 
         total[there] += growth - 1.0
         count[there] += 1
     return np.asarray(total / np.maximum(count, 1))
+
+
+def value_over(plan: Plan, result: Result) -> float:
+    """The first objective over a task's cells; NaN where a backtest failed or it is undefined."""
+    if any(outcome.error for outcome in result.outcomes):
+        return math.nan
+    return plan.objective.over([outcome.metrics for outcome in result.outcomes])[0]

@@ -18,6 +18,7 @@ from optim.verdict.markets import kind_in_words
 from optim.verdict.null import Null
 from optim.verdict.returns import HOLD
 from optim.verdict.stress import Plateau, Stress
+from optim.verdict.walk_forward import WalkForward
 
 NONE, WEAK, STRONG, UNTESTED = "no evidence", "weak", "strong", "untested"
 SIGNIFICANT, SUGGESTIVE = 0.05, 0.20
@@ -45,6 +46,7 @@ class Verdict(NamedTuple):
     plateau: Plateau | None
     stress: Stress | None
     opened: Opened | None = None
+    walk: WalkForward | None = None  # reported, it decides nothing
 
     @property
     def sentence(self) -> str:
