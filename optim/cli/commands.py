@@ -65,7 +65,7 @@ def ui(spec: StudySpec, *, write: bool = False) -> int:
     plan, record = Study(spec).recorded()
     console = Console()
     settings = tracking_settings(plan) if spec.tracking.enabled else None
-    shown = Shown(spec.study.name, record.study_id, record.study._study_id, plan.storage, settings)
+    shown = Shown(spec.study.name, record.study_id, record.number, plan.storage, settings)
     return serve(shown, lambda text: _say(console, text), write=write)
 
 

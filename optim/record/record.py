@@ -6,6 +6,7 @@ holds no RUNNING trial.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -19,7 +20,8 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from optim.errors import RecordError, one_line
 from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
-from optim.record.journal import GroupingStorage, unreadable_line
+from optim.record.journal import unreadable_line
+from optim.record.optuna_private import GroupingStorage
 from optim.record.quiet import no_warnings
 from optim.record.rescue import Kept, keep, rescue
 from optim.spec.secrets import mask, mask_uri
@@ -54,12 +56,17 @@ class Record:
             self.study.set_user_attr(OWNER, owner)
         if self._file is not None:
             self._known = list(self.trials())
-            self._kept = keep(self.study, self._file)
+            self._kept = keep(self.study, self._storage, self._file)
 
     @property
     def study_id(self) -> str:
         """The study's identity: made once, kept with the record."""
         return str(self.study.user_attrs[ID])
+
+    @functools.cached_property
+    def number(self) -> int:
+        """The study's number in its storage, by which Optuna's dashboard knows it."""
+        return self._storage.get_study_id_from_name(self.study.study_name)
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -108,7 +115,7 @@ class Record:
             raise rescue(self._kept, [*self._known, *trials])
         try:
             if isinstance(self._storage, GroupingStorage):
-                self._storage.add_trials(self.study._study_id, trials)
+                self._storage.add_trials(self.number, trials)
             else:
                 self.study.add_trials(trials)
         except Exception as error:
