@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from optim.spec.uris import with_driver
-from optim.tracking import MLflowSettings, StudyInfo, bulk, rest
+from optim.tracking import MLflowSettings, StudyInfo, mlflow_private
+from optim.tracking.mlflow_private import bulk, rest
 from optim.tracking.rows import Point, RunRow, trial_row
 from optim.tracking.store import RunStore
 from tests import servers
@@ -41,11 +42,12 @@ def rows() -> list[RunRow]:
 
 
 def written(uri: str, how: str, rows: Sequence[RunRow]) -> RunStore:
-    store = RunStore(MLflowSettings(uri, "conformance", "/tmp/conformance"))
-    assert store.bulk is bulk
-    if how == "public":
-        store.bulk = None
-    assert not [outcome for outcome in store.write(rows) if isinstance(outcome, Exception)]
+    with pytest.MonkeyPatch.context() as patch:
+        if how == "public":
+            patch.setattr(mlflow_private, "KNOWN", ())
+        store = RunStore(MLflowSettings(uri, "conformance", "/tmp/conformance"))
+        assert store.bulk is (None if how == "public" else bulk)
+        assert not [outcome for outcome in store.write(rows) if isinstance(outcome, Exception)]
     return store
 
 
@@ -145,11 +147,14 @@ def test_over_http_the_answers_are_those_of_the_public_api(server: str) -> None:
     large = fabricated[0]._replace(name="large", params=params, points=points)
     large = large._replace(tags=large.tags | {"mlflow.runName": "large"})
     bare = large._replace(name="bare", params={}, points=(), tags={"mlflow.runName": "bare"})
-    stores = {how: RunStore(MLflowSettings(server, f"conformance_{how}")) for how in ("public", "rest")}
-    assert stores["rest"].bulk is rest
-    stores["public"].bulk = None
-    for store in stores.values():
-        assert not [out for out in store.write([*fabricated, large, bare]) if isinstance(out, Exception)]
+    stores = {}
+    for how, module in (("public", None), ("rest", rest)):
+        with pytest.MonkeyPatch.context() as patch:
+            if how == "public":
+                patch.setattr(mlflow_private, "KNOWN", ())
+            stores[how] = store = RunStore(MLflowSettings(server, f"conformance_{how}"))
+            assert store.bulk is module
+            assert not [out for out in store.write([*fabricated, large, bare]) if isinstance(out, Exception)]
     assert answers(stores["rest"]) == answers(stores["public"])
 
 
@@ -177,15 +182,15 @@ def test_a_special_login_or_setting_uses_the_public_client(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = MlflowClient(tracking_uri="http://127.0.0.1:1")
-    assert rest.usable(client._tracking_client.store)
+    assert mlflow_private.writer(client, "http") is rest
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert not rest.usable(client._tracking_client.store)
+    assert mlflow_private.writer(client, "http") is None
 
 
 def test_untested_versions_use_the_public_client(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow, "__version__", "3.99.0")
-    assert not rest.usable(MlflowClient(tracking_uri="http://127.0.0.1:1")._tracking_client.store)
+    assert mlflow_private.writer(MlflowClient(tracking_uri="http://127.0.0.1:1"), "http") is None
     store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
     assert store.bulk is None
     assert len(store.write(rows()[:3])) == 3
