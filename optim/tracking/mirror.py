@@ -87,12 +87,12 @@ class Mirror:
     """A process that projects what it is told into MLflow while the study runs.
 
     `finished` must be given the whole record, what a resumed study finds in it included: it is what makes up
-    `reports/trials.parquet`, and trials that MLflow already has are not written again. `patience` is how long `close`
-    waits for the next sign of progress, in seconds. As a context manager it is closed whatever happens.
+    `reports/trials.parquet`, and trials that MLflow already has are not written again. `stall_timeout` is how
+    long `close` waits for the next sign of progress, in seconds. As a context manager it is closed whatever happens.
     """
 
-    def __init__(self, info: StudyInfo, settings: MLflowSettings, patience: float = 60.0) -> None:
-        self._patience = patience
+    def __init__(self, info: StudyInfo, settings: MLflowSettings, stall_timeout: float = 60.0) -> None:
+        self._stall_timeout = stall_timeout
         self._told = 0
         self._state: dict[str, Any] = {
             "done": 0,
@@ -190,10 +190,10 @@ class Mirror:
         self.close()
 
     def _wait(self, progress: Callable[[int, int], None] | None) -> None:
-        """Until the process has ended, or told of no progress for `patience` seconds."""
+        """Until the process has ended, or told of no progress for `stall_timeout` seconds."""
         self._progressed = time.monotonic()
         ended = False
-        while not ended and time.monotonic() < self._progressed + self._patience:
+        while not ended and time.monotonic() < self._progressed + self._stall_timeout:
             ended = self._ended.wait(0.1)
             if progress:
                 progress(self._state["done"], self._told)
@@ -219,7 +219,7 @@ class Mirror:
         elif in_time:
             said = self.problem
         else:
-            said = f"MLflow was not up to date after {self._patience:g} seconds without progress."
+            said = f"MLflow was not up to date after {self._stall_timeout:g} seconds without progress."
             said = f"{said} {state['error']}".rstrip()
         missing = max(self._told - state["done"], 0)
         return MirrorReport(state["parent"], state["experiment"], missing, said, interrupted)

@@ -14,7 +14,7 @@ from optim.tracking.rows import (
     STUDY_TAG,
     TRIAL_TAG,
     Child,
-    Point,
+    MetricPoint,
     cell_points,
     live_row,
     milliseconds,
@@ -280,7 +280,7 @@ class Projection:
         if [(run.info.run_id, run.info.status) for run in parents] != [(self.parent_id, ending)]:
             raise TrackingError(f"MLflow holds {len(parents)} runs of the study itself, not one that is {ending}")
 
-    def _log_new(self, store: RunStore, points: Sequence[Point]) -> None:
+    def _log_new(self, store: RunStore, points: Sequence[MetricPoint]) -> None:
         known = {
             (m.key, m.step, m.value)
             for key in {p.key for p in points}

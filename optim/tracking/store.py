@@ -12,7 +12,7 @@ from optim.errors import TrackingError
 from optim.spec.uris import with_driver
 from optim.tracking import mlflow_private
 from optim.tracking.limits import FULL_VALUES
-from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, Point, RunRow
+from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricPoint, RunRow
 from optim.tracking.settings import MLflowSettings, prepare_environment
 
 HTTP_THREADS = 16  # through MLflow's client
@@ -87,7 +87,7 @@ class RunStore:
         if row.overflow:
             self.client.log_dict(run_id, row.overflow, FULL_VALUES)
 
-    def add(self, run_id: str, points: Iterable[Point], params: dict[str, str] | None = None) -> None:
+    def add(self, run_id: str, points: Iterable[MetricPoint], params: dict[str, str] | None = None) -> None:
         """Metrics and parameters in one call."""
         from mlflow.entities import Metric, Param
 

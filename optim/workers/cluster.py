@@ -42,7 +42,7 @@ class Dask:
         except (OSError, TimeoutError) as error:
             raise SpecError(f"[parallel] address = {address!r}: no Dask scheduler answers ({error})") from None
         self._own = address is None
-        self._calls = DaskCalls(self._client, Shared(value))
+        self._calls = DaskCalls(self._client, SharedValue(value))
         cores: dict[str, int] = self._client.ncores()
         self.n_workers = max(1, sum(cores.values()))
         self.free = self.n_workers  # Dask leaves a task behind the one it was put behind, however long that takes
@@ -135,7 +135,7 @@ class Ray:
             self._ray.shutdown()
 
 
-class Shared:
+class SharedValue:
     """One object for all calls. Each Dask worker is sent it once and keeps it."""
 
     def __init__(self, value: Any):

@@ -17,7 +17,7 @@ from mlflow.entities import ViewType
 from optim.spec.uris import with_driver
 from optim.tracking import MLflowSettings, StudyInfo, mlflow_private
 from optim.tracking.mlflow_private import bulk, rest
-from optim.tracking.rows import Point, RunRow, trial_row
+from optim.tracking.rows import MetricPoint, RunRow, trial_row
 from optim.tracking.store import RunStore
 from tests import servers
 from tests.tracking.builders import make_trial, make_trials, study_info
@@ -34,8 +34,13 @@ def rows() -> list[RunRow]:
     cells = make_trial(21, cell_values=[[1.0, 2.0], [0.5, math.nan]])
     fabricated = [trial_row(info, "parent", trial) for trial in [*make_trials(20), odd]]
     fabricated.append(trial_row(multi, "parent", cells))
-    same_step = (Point("m", 1.0, 5, 0), Point("m", 3.0, 5, 0), Point("m", 2.0, 5, 0), Point("m", 9.0, 4, 0))
-    later_step = (Point("n", 1.0, 5, 2), Point("n", 3.0, 9, 1), Point("n", 1.0, 5, 2))
+    same_step = (
+        MetricPoint("m", 1.0, 5, 0),
+        MetricPoint("m", 3.0, 5, 0),
+        MetricPoint("m", 2.0, 5, 0),
+        MetricPoint("m", 9.0, 4, 0),
+    )
+    later_step = (MetricPoint("n", 1.0, 5, 2), MetricPoint("n", 3.0, 9, 1), MetricPoint("n", 1.0, 5, 2))
     tags = fabricated[0].tags | {"mlflow.runName": "twice", "optim.trial": "22"}
     fabricated.append(fabricated[0]._replace(name="twice", tags=tags, points=same_step + later_step))
     return [row._replace(overflow={}) for row in fabricated]
@@ -143,7 +148,7 @@ def test_postgresql_rows_and_answers_are_those_of_the_public_api(postgres: str) 
 def test_over_http_the_answers_are_those_of_the_public_api(server: str) -> None:
     fabricated = rows()
     params = {f"p{number}": str(number) for number in range(250)}
-    points = tuple(Point("many", float(step), 7, step) for step in range(1900))
+    points = tuple(MetricPoint("many", float(step), 7, step) for step in range(1900))
     large = fabricated[0]._replace(name="large", params=params, points=points)
     large = large._replace(tags=large.tags | {"mlflow.runName": "large"})
     bare = large._replace(name="bare", params={}, points=(), tags={"mlflow.runName": "bare"})

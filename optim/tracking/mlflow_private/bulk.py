@@ -19,7 +19,7 @@ from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import aliased
 
-from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, Point, RunRow
+from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricPoint, RunRow
 
 
 def usable(store: Any) -> bool:
@@ -110,7 +110,7 @@ def _run(run_id: str, experiment: Any, row: RunRow) -> dict[str, Any]:
     }
 
 
-def _metric(run_id: str, point: Point) -> dict[str, Any]:
+def _metric(run_id: str, point: MetricPoint) -> dict[str, Any]:
     """A database keeps NaN as a flagged 0 and infinity as the largest float (SqlAlchemyStore.sanitize_metric_value)."""
     value, is_nan = point.value, math.isnan(point.value)
     if is_nan:

@@ -25,7 +25,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from optim.tracking.rows import Point, RunRow
+from optim.tracking.rows import MetricPoint, RunRow
 
 CONNECTIONS = 4  # more only make the workers of a server wait for each other and for its database
 _MAX_PARAMS, _MAX_POINTS = 100, 900  # of one log-batch call
@@ -78,7 +78,7 @@ def _insert(call: Call, experiment_id: str, row: RunRow) -> str:
     return run_id
 
 
-def _batches(row: RunRow) -> Iterator[tuple[Sequence[tuple[str, str]], Sequence[Point]]]:
+def _batches(row: RunRow) -> Iterator[tuple[Sequence[tuple[str, str]], Sequence[MetricPoint]]]:
     """Parameters and points in as few calls as MLflow's limits allow."""
     params = list(row.params.items())
     for number in range(max(math.ceil(len(params) / _MAX_PARAMS), math.ceil(len(row.points) / _MAX_POINTS))):
@@ -89,7 +89,7 @@ def _entries(items: Any) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in items]
 
 
-def _metric(point: Point) -> dict[str, Any]:
+def _metric(point: MetricPoint) -> dict[str, Any]:
     """JSON has no NaN and no infinity: protobuf's names for them."""
     value: float | str = float(point.value)
     if not math.isfinite(point.value):
