@@ -68,13 +68,13 @@ class BacktestResult(NamedTuple):
 
     def plot(self) -> Figure:
         """Equity against buying and holding, above the drawdown, as a matplotlib Figure."""
-        from engine.report import summary_figure
+        from engine.report.figures import summary_figure
 
         return summary_figure(self)
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write plots/, reports/, config/ and trades.csv.gz below `folder`; returns the files."""
-        from engine.report import save
+        from engine.report.files import save
 
         return save(self, Path(folder))
 

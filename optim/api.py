@@ -32,7 +32,8 @@ from optim.spec.secrets import mask_uri
 from optim.spec.sections import ParallelSection, StudySection
 from optim.spec.study import StudySpec, load_spec, spec_from
 from optim.tracking.info import MirrorReport
-from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
+from optim.tracking.mirror import Mirror
+from optim.tracking.study_mirror import NullMirror, StudyMirror
 
 if TYPE_CHECKING:
     import pandas as pd

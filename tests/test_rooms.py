@@ -25,7 +25,7 @@ PRIVATE = {  # the one place that may use what a library keeps to itself
     "mlflow": "optim/tracking/mlflow_private",
 }
 INTERNAL = ("joblib.externals", "mlflow.store", "mlflow.utils", "mlflow.tracking.")  # without an underscore, yet inner
-LOOSE = {"engine": 9, "optim": 4}  # modules beside the rooms, __init__, __main__ and errors among them
+LOOSE = {"engine": 8, "optim": 4}  # modules beside the rooms, __init__, __main__ and errors among them
 
 
 def files(package: str) -> list[Path]:

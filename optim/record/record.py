@@ -7,11 +7,10 @@ holds no RUNNING trial.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 
 from optim.errors import RecordError, one_line
+from optim.record.differences import differences
 from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
 from optim.record.journal import unreadable_line
 from optim.record.optuna_private import GroupingStorage
@@ -204,38 +204,6 @@ def study_names(storage: str) -> list[tuple[str, int]]:
         return []
     summaries = optuna.get_all_study_summaries(open_storage(storage))
     return [(summary.study_name, summary.n_trials) for summary in summaries]
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Where two fingerprints differ, as `[section] key was 1, is 2`."""
-    return _differences(json.loads(json.dumps(then)), json.loads(json.dumps(now)), "")
-
-
-def _differences(then: Any, now: Any, place: str) -> Iterator[str]:
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in sorted(then.keys() | now.keys()):
-            inner = f"[{key}]" if not place else f"{place} {key}" if place.endswith("]") else f"{place}.{key}"
-            yield from _differences(then.get(key), now.get(key), inner)
-    elif isinstance(then, list) and isinstance(now, list) and any(map(_is_digest, then)) and len(then) == len(now):
-        for number, (one, other) in enumerate(zip(then, now, strict=True), start=1):
-            yield from _differences(one, other, f"{place} of file {number}")
-    elif then != now:
-        if _is_digest(then) and _is_digest(now):
-            yield f"{place} has changed"
-        elif _is_digest(then) or _is_digest(now):
-            yield f"{place} is {'used no more' if now is None else 'used now, and was not'}"
-        else:
-            yield f"{place} was {_short(then)}, is {_short(now)}"
-
-
-def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-def _short(value: Any) -> str:
-    """A value of a fingerprint as a sentence can hold it."""
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _exists(storage: str) -> bool:

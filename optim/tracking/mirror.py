@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from optim.tracking.info import LONG_TRIAL, LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.settings import MLflowSettings, environment
@@ -34,53 +34,6 @@ GATHER = 0.2  # seconds between two messages: each one wakes a thread that compe
 _START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from optim.tracking.process import main; main()"
 )
-
-
-class StudyMirror(Protocol):
-    """What the study loop knows of tracking."""
-
-    @property
-    def problem(self) -> str: ...
-    def running(self, trial: LiveTrial) -> None: ...
-    def finished(self, trials: Sequence[FrozenTrial]) -> None: ...
-    def conclude(self, result: StudyResult | None) -> None: ...
-    def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport: ...
-    def give_up(self) -> MirrorReport: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class NullMirror:
-    """Tracking switched off."""
-
-    problem = ""
-
-    def running(self, trial: LiveTrial) -> None:
-        """Nothing."""
-
-    def finished(self, trials: Sequence[FrozenTrial]) -> None:
-        """Nothing."""
-
-    def conclude(self, result: StudyResult | None) -> None:
-        """Nothing."""
-
-    def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport:
-        """An empty report."""
-        return MirrorReport("", "", 0, "")
-
-    def give_up(self) -> MirrorReport:
-        """An empty report."""
-        return MirrorReport("", "", 0, "", interrupted=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
 
 class Mirror:
