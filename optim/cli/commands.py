@@ -25,7 +25,7 @@ from optim.search.rehearsal import ready
 from optim.search.search import make_pool
 from optim.spec.secrets import mask_uri, variables_sent
 from optim.spec.study import StudySpec
-from optim.workers.pool import INLINE_SECONDS
+from optim.workers.pace import INLINE_SECONDS
 
 EXIT_NO_WINNER = 1
 EXIT_INTERRUPTED = 130

@@ -209,7 +209,7 @@ def test_bars_reach_a_worker_once_as_a_memory_map(tmp_path: Path, monkeypatch: p
         return submit(self, function, *arguments)
 
     monkeypatch.setattr(Processes, "submit", seen)
-    monkeypatch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
+    monkeypatch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
     with Pool(job, n_jobs=2, backend="loky") as pool:
         results = pool.run(tasks)
         assert pool._folder is not None
@@ -252,8 +252,8 @@ def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(tmp_path: P
     tasks = [Task({"fast_window": 5, "slow_window": slow}, Account(), (Cell(0, 0, 3000),)) for slow in range(20, 120)]
     expected = [run_task(job, task).outcomes for task in tasks]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
-        patch.setattr("optim.workers.pool._TRIES", 1000)
+        patch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
+        patch.setattr("optim.workers.flights.TRIES", 1000)
         with Pool(job, n_jobs=2, backend="loky") as pool:
             results: dict[int, Any] = {}
             for number, task in enumerate(tasks):
