@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optim.record.record import open_record
 from optim.search.loop import WRITE_SECONDS
 from optim.tracking import Mirror, MLflowSettings, NullMirror, StudyInfo, StudyResult
-from optim.tracking.mirror import StudyMirror
+from optim.tracking.study_mirror import StudyMirror
 
 BATCH = 8
 NAMES = [f"parameter_{number}" for number in range(10)]

@@ -17,7 +17,7 @@ from engine.metrics.measure import as_metrics, measure
 from engine.simulator.account import Account, make_account
 from engine.simulator.orders import EXIT_REASONS, TRADE_COLUMNS
 from engine.simulator.rules import pack_rules
-from engine.simulator.simulate import Run, simulate
+from engine.simulator.simulate import Simulation, simulate
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy, load_strategy
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 StrategyLike = str | Strategy | Callable[..., Any]
 
 
-class Tracker(Protocol):
+class BacktestTracker(Protocol):
     """What a backtest logs to; optim.tracking has implementations."""
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
@@ -68,13 +68,13 @@ class BacktestResult(NamedTuple):
 
     def plot(self) -> Figure:
         """Equity against buying and holding, above the drawdown, as a matplotlib Figure."""
-        from engine.report import summary_figure
+        from engine.report.figures import summary_figure
 
         return summary_figure(self)
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write plots/, reports/, config/ and trades.csv.gz below `folder`; returns the files."""
-        from engine.report import save
+        from engine.report.files import save
 
         return save(self, Path(folder))
 
@@ -88,7 +88,7 @@ class BacktestEngine:
     """
 
     def __init__(
-        self, *, periods_per_year: float | None = None, tracker: Tracker | None = None, **account: Any
+        self, *, periods_per_year: float | None = None, tracker: BacktestTracker | None = None, **account: Any
     ) -> None:
         self.account = make_account(account)
         self.periods_per_year = periods_per_year
@@ -132,7 +132,7 @@ class BacktestEngine:
 
     def _simulate(
         self, strategy: Strategy, bound: Any, seen: tuple[Bars, ...], first: int, rate: float, *, portfolio: bool
-    ) -> tuple[Run, Any]:
+    ) -> tuple[Simulation, Any]:
         if portfolio:
             return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, rate)
         bars = seen[0]
@@ -163,7 +163,7 @@ def as_strategy(given: StrategyLike) -> Strategy:
     return load_strategy(given, Path()) if isinstance(given, str) else Strategy(given, compiled=False)
 
 
-def log(result: BacktestResult, tracker: Tracker) -> None:
+def log(result: BacktestResult, tracker: BacktestTracker) -> None:
     """Log a backtest's config, metrics, plots, reports and trades to the tracker's current run."""
     tracker.log_params({"strategy": result.strategy, **result.params, **result.account._asdict()})
     tracker.log_metrics(result.metrics)
@@ -183,7 +183,7 @@ def _instruments(df: Any) -> tuple[Bars, ...]:
     return tuple(part if isinstance(part, Bars) else load_bars(part) for part in parts)
 
 
-def _tables(timestamp: Any, run: Run, market: Any) -> tuple[pd.Series[float], pd.DataFrame, pd.Series[float]]:
+def _tables(timestamp: Any, run: Simulation, market: Any) -> tuple[pd.Series[float], pd.DataFrame, pd.Series[float]]:
     import pandas as pd
 
     index = pd.DatetimeIndex(timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")

@@ -16,7 +16,7 @@ from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.simulator.account import Account
 from engine.simulator.portfolio import make_panel, simulate_portfolio
 from engine.simulator.rules import pack_rules, unpack_rules
-from engine.simulator.simulate import Run, simulate
+from engine.simulator.simulate import Simulation, simulate
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy, first_unusable
 
@@ -116,7 +116,7 @@ def warmup_start(warmup_bars: int, account: Account, start: int) -> int:
 
 def run_portfolio(
     instruments: tuple[Bars, ...], first: int, weights: Array, account: Account, periods_per_year: float
-) -> tuple[Run, Array]:
+) -> tuple[Simulation, Array]:
     """Simulate bars[first:] of all instruments with shared cash; also the price of holding all in equal parts.
 
     weights: (n_bars, k), the warm-up included.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 CHUNK_BARS = 1_000_000  # bars simulated between two reports of progress: some hundredths of a second
 GROUP_BARS = 100_000  # bars scored in one call: their targets stay in the processor's cache
 Progress = Callable[[int, int | None], None]  # rows done, rows in all if known
+Part = tuple[list[Mapping[str, Any]], Array, list[str]]  # rows, their metrics (n_rows, n_metrics), their errors
 
 
 class Work(NamedTuple):
@@ -71,8 +72,6 @@ def sweep(
 
     A row that fails has NaN metrics and its reason in `error`. Raises ParameterError on an unknown metric or rule.
     """
-    import pandas as pd
-
     names = list(METRICS) if metrics is None else list(metrics)
     if unknown := [name for name in names if name not in METRICS]:
         raise ParameterError(f"unknown metric {', '.join(unknown)}; there are {', '.join(METRICS)}")
@@ -83,23 +82,29 @@ def sweep(
     tails = not TAIL_METRICS.isdisjoint(names)
     rate = periods_per_year_of(instruments[0].timestamp, periods_per_year)
     work = Work(as_strategy(strategy), make_account(account), instruments, cell, rate, tails)
-
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None
     rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))
-    chunk = max(1, CHUNK_BARS // (cell.stop * len(instruments)))
+    chunk = min(max(1, CHUNK_BARS // (cell.stop * len(instruments))), 256)
     report = _line_on_stderr() if progress is True else progress or None
-    done: list[tuple[list[Mapping[str, Any]], Array, list[str]]] = []
+    done: list[Part] = []
     n_done = 0
-    for part in _in_order(work, rows, min(chunk, 256), n_jobs if n_jobs > 0 else os.cpu_count() or 1):
+    for part in _in_order(work, rows, chunk, n_jobs if n_jobs > 0 else os.cpu_count() or 1):
         done.append(part)
         n_done += len(part[0])
         if report is not None:
             report(n_done, total)
+    return _table(params_table, names, done)
+
+
+def _table(given: Any, names: list[str], done: list[Part]) -> pd.DataFrame:
+    """The rows as they were given, with a column per metric and, if any failed, `error`."""
+    import pandas as pd
+
     columns = [list(METRICS).index(name) for name in names]
     values = np.concatenate([part[1][:, columns] for part in done]) if done else np.empty((0, len(names)))
-    if isinstance(params_table, pd.DataFrame):
-        table = params_table.reset_index(drop=True)
+    if isinstance(given, pd.DataFrame):
+        table = given.reset_index(drop=True)
     else:
         table = pd.DataFrame([row for part in done for row in part[0]])
     table = pd.concat([table, pd.DataFrame(values, columns=names)], axis=1)
@@ -118,9 +123,7 @@ def _records(table: Any) -> Iterable[Mapping[str, Any]]:
     return rows
 
 
-def _in_order(
-    work: Work, rows: Iterator[Mapping[str, Any]], chunk: int, n_jobs: int
-) -> Iterator[tuple[list[Mapping[str, Any]], Array, list[str]]]:
+def _in_order(work: Work, rows: Iterator[Mapping[str, Any]], chunk: int, n_jobs: int) -> Iterator[Part]:
     """Chunks of results in the order of the rows; a few chunks are under way at a time, whatever the table's length."""
     chunks = iter(lambda: list(islice(rows, chunk)), [])
     if n_jobs == 1:

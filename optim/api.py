@@ -34,7 +34,8 @@ from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
 from optim.tracking.info import MirrorReport
-from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
+from optim.tracking.mirror import Mirror
+from optim.tracking.study_mirror import NullMirror, StudyMirror
 from optim.verdict.assess import assess, begin, winner_of
 from optim.verdict.holdout import last_opening, open_holdout
 from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict, opening_as_plain

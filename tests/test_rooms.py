@@ -19,7 +19,13 @@ ROOMS = {  # from the ground up; each imports from itself and from those before 
         "api", "serve", "cli", "__main__",
     ),
 }  # fmt: skip
-LOOSE = {"engine": 9, "optim": 4}  # modules beside the rooms, __init__, __main__ and errors among them
+PRIVATE = {  # the one place that may use what a library keeps to itself
+    "optuna": "optim/record/optuna_private.py",
+    "joblib": "optim/workers/joblib_private.py",
+    "mlflow": "optim/tracking/mlflow_private",
+}
+INTERNAL = ("joblib.externals", "mlflow.store", "mlflow.utils", "mlflow.tracking.")  # without an underscore, yet inner
+LOOSE = {"engine": 8, "optim": 4}  # modules beside the rooms, __init__, __main__ and errors among them
 
 
 def files(package: str) -> list[Path]:
@@ -80,6 +86,52 @@ def test_no_circle_between_files() -> None:
 @pytest.mark.parametrize("path", [path for package in ROOMS for path in files(package)], ids=module_of)
 def test_a_module_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300  # 250 is the aim
+
+
+def inner_attributes(path: Path) -> Iterator[str]:
+    """Attributes with an underscore that a file reads or sets, on whatever it may be."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+            yield node.attr
+
+
+def defined(path: Path) -> Iterator[str]:
+    """What a file's own classes call their own: functions, class variables, `self._name = ...`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if isinstance(node.value, ast.Name) and node.value.id == "self":
+                yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def test_what_a_library_keeps_to_itself_is_used_in_one_place() -> None:
+    named_tuples = {"_asdict", "_replace", "_fields", "_field_defaults", "_make"}  # public, for all their underscore
+    everywhere = {"_exit"} | named_tuples  # os._exit
+    for path in (path for package in ROOMS for path in files(package)):
+        place = path.relative_to(ROOT).as_posix()
+        if place.startswith(tuple(PRIVATE.values())):
+            continue
+        own = set(defined(path)) | everywhere
+        assert {name for name in inner_attributes(path) if name not in own} == set(), place
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            for module in modules:
+                if module.split(".")[0] in PRIVATE:
+                    inner = any(part.startswith("_") for part in module.split(".")) or module.startswith(INTERNAL)
+                    assert not inner, f"{place} uses {module}"
+
+
+@pytest.mark.parametrize("place", PRIVATE.values())
+def test_what_a_library_keeps_to_itself_is_used_behind_its_version(place: str) -> None:
+    path = ROOT / place if place.endswith(".py") else ROOT / place / "__init__.py"
+    text = path.read_text(encoding="utf-8")
+    assert "KNOWN = (" in text
+    assert ".__version__.startswith(KNOWN)" in text
 
 
 @pytest.mark.parametrize("package", ROOMS)

@@ -15,7 +15,7 @@ from engine.metrics import catalogue
 from engine.metrics.catalogue import METRICS
 from engine.metrics.tails import Tail, alpha_beta, compounded, quantiles, ulcer_index
 from engine.simulator.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
-from engine.simulator.simulate import Run
+from engine.simulator.simulate import Simulation
 
 DAYS_PER_YEAR = 365.25
 N_METRICS = len(METRICS)
@@ -27,7 +27,7 @@ bounded = inner(catalogue.bounded)
 STRIDE = 16  # bars looked at together while under water: one question, seldom answered otherwise than before
 
 
-def metrics_of(bars: Bars, run: Run, initial_cash: float, periods_per_year: float) -> dict[str, float]:
+def metrics_of(bars: Bars, run: Simulation, initial_cash: float, periods_per_year: float) -> dict[str, float]:
     """Every metric of engine.metrics.catalogue.METRICS; what is undefined, or beyond a float, is NaN."""
     return as_metrics(measure(bars.timestamp, bars.close, run, initial_cash, periods_per_year, True))
 
@@ -39,7 +39,7 @@ def as_metrics(values: Array) -> dict[str, float]:
 
 @kernel
 def measure(
-    timestamp: Integers, market: Array, run: Run, initial_cash: float, periods_per_year: float, tails: bool
+    timestamp: Integers, market: Array, run: Simulation, initial_cash: float, periods_per_year: float, tails: bool
 ) -> Array:
     """Metrics in the order of the catalogue, shape (n_metrics,).
 

@@ -39,7 +39,7 @@ from engine.simulator.orders import (
     record_trade,
 )
 from engine.simulator.rules import unpack_rules
-from engine.simulator.simulate import Run
+from engine.simulator.simulate import Simulation
 
 
 class Panel(NamedTuple):
@@ -81,7 +81,7 @@ def align(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
 
 
 @kernel
-def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Array) -> Run:
+def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Array) -> Simulation:
     """Trade target weights of shape (k, n_bars), each in [-1, 1], out of one account.
 
     scales: exposure per unit of target, (k, n_bars), or (k, 0) for 1. One instrument alone fares as in `simulate`,
@@ -109,7 +109,7 @@ def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Arra
         fees += states[i, TOTAL_FEES]
         traded += states[i, TRADED]
         financing += states[i, FINANCING]
-    return Run(equity, trades[: int(states[0, N_TRADES])], k, fees, traded, financing)
+    return Simulation(equity, trades[: int(states[0, N_TRADES])], k, fees, traded, financing)
 
 
 @inner

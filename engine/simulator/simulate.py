@@ -40,7 +40,7 @@ from engine.simulator.rules import unpack_rules
 STRIDE = 8  # bars marked at once: a loop whose length varies less is mispredicted less
 
 
-class Run(NamedTuple):
+class Simulation(NamedTuple):
     """What a simulation leaves behind."""
 
     equity: Array  # (n_bars,), marked at the close of every bar
@@ -52,7 +52,7 @@ class Run(NamedTuple):
 
 
 @kernel
-def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Run:
+def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Simulation:
     """Trade a target exposure of shape (n_bars,), each in [-1, 1].
 
     scale: exposure per unit of target, (n_bars,), or empty for 1. target[t] and scale[t] are known at the close of t.
@@ -64,7 +64,7 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Run:
     turns = np.empty(n, np.int64)
     n_turns = note_turns(target, turns)
     if n_turns < 0:
-        return Run(np.empty(0), np.empty((0, N_TRADE)), 1, 0.0, 0.0, 0.0)
+        return Simulation(np.empty(0), np.empty((0, N_TRADE)), 1, 0.0, 0.0, 0.0)
     books = Books(np.zeros(N_STATE), np.empty((n_turns + 1, N_TRADE)))  # each trade begins with a turn of the target
     books.state[CASH] = rules.initial_cash
     if is_plain(rules):
@@ -77,7 +77,9 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Run:
     if quantity != 0.0:
         record_trade(n - 1, OPEN, quantity * bars.close[n - 1], books)
     state = books.state
-    return Run(equity, books.trades[: int(state[N_TRADES])], 1, state[TOTAL_FEES], state[TRADED], state[FINANCING])
+    return Simulation(
+        equity, books.trades[: int(state[N_TRADES])], 1, state[TOTAL_FEES], state[TRADED], state[FINANCING]
+    )
 
 
 @inner

@@ -27,7 +27,7 @@ from optim.search.search import make_pool
 from optim.spec.secrets import mask_uri, variables_sent
 from optim.spec.study import StudySpec
 from optim.verdict.bearing import Bearing, bearing
-from optim.workers.pool import INLINE_SECONDS
+from optim.workers.pace import INLINE_SECONDS
 
 EXIT_NO_WINNER = 1
 EXIT_INTERRUPTED = 130
@@ -68,7 +68,7 @@ def ui(spec: StudySpec, *, write: bool = False) -> int:
     plan, record = Study(spec).recorded()
     console = Console()
     settings = tracking_settings(plan) if spec.tracking.enabled else None
-    shown = Shown(spec.study.name, record.study_id, record.study._study_id, plan.storage, settings)
+    shown = Shown(spec.study.name, record.study_id, record.number, plan.storage, settings)
     return serve(shown, lambda text: _say(console, text), write=write)
 
 

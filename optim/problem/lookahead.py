@@ -17,7 +17,7 @@ from optim.spec.space import Point
 from optim.workers.executors import Processes
 
 _FEWEST, _MOST, _DRAWS = 3, 8, 64
-_PATIENCE = 120.0  # seconds for a worker to start and end the calls that are always made
+_START_SECONDS = 120.0  # seconds for a worker to start and end the calls that are always made
 _COMPILED_SECONDS, _PLAIN_SECONDS = 0.8, 3.0
 SKIPPED = "not looked for: [strategy] lookahead_check = false"
 
@@ -60,7 +60,7 @@ def _probe(plan: Plan, params: list[Mapping[str, Any]], seconds: float) -> Probe
     workers = Processes(1)
     try:
         future = workers.submit(probe_lookahead, plan.strategy, params, searched_bars(plan), seconds)
-        probe: Probe = future.result(timeout=seconds + (parallel.trial_timeout or _PATIENCE))
+        probe: Probe = future.result(timeout=seconds + (parallel.trial_timeout or _START_SECONDS))
     finally:
         workers.close()
     return probe

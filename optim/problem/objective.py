@@ -12,7 +12,8 @@ from engine.metrics.catalogue import METRICS
 from engine.metrics.pooling import Aggregate, combine, over_cells
 from engine.strategies.source import forget_edited
 from optim.errors import SpecError, cut, shown
-from optim.spec.expressions import NUMBER, Expression, ExpressionError, parse, violation
+from optim.spec.expressions import Expression, parse, violation
+from optim.spec.kinds import NUMBER, ExpressionError
 from optim.spec.sections import Direction
 from optim.spec.study import StudySpec
 

@@ -7,7 +7,8 @@ from typing import Any
 from optim.errors import SpecError
 from optim.problem.plan import Plan
 from optim.problem.provenance import versions
-from optim.record.record import VERSIONS, Record, differences, load_record, open_record
+from optim.record.differences import differences
+from optim.record.record import VERSIONS, Record, load_record, open_record
 
 
 def continued(plan: Plan) -> tuple[Plan, Record] | None:

@@ -13,12 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from optuna.storages.journal import JournalFileSymlinkLock
-from optuna.storages.journal._file import get_lock_file
-
 from optim.errors import RecordError
 from optim.record.files import foreign_record, is_append_lock, writer_file
-from optim.record.journal import STALE_LOCK_SECONDS, repair_tail
+from optim.record.journal import append_lock, repair_tail
 from optim.record.locks import SESSION_LOCKS, dialect, owner, take_session_lock
 from optim.record.record import OWNER, file_of, load_record
 from optim.spec.secrets import mask, mask_uri
@@ -42,7 +39,7 @@ def sole_writer(storage: str, name: str) -> Iterator[Callable[[], None]]:
         if not is_url(storage):
             if crashed:
                 _drop_dead_lock(path, name)
-            with get_lock_file(JournalFileSymlinkLock(storage, grace_period=STALE_LOCK_SECONDS)):
+            with append_lock(storage):
                 repair_tail(path)
         yield lambda: None
 

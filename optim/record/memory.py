@@ -31,5 +31,5 @@ class MemoryRecord:
     def append(self, trials: Sequence[FrozenTrial]) -> None:
         """Keep finished trials, which change no more."""
         for trial in trials:
-            trial.number = trial._trial_id = len(self._trials)
+            trial.number = len(self._trials)
             self._trials.append(trial)

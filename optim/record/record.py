@@ -6,11 +6,11 @@ holds no RUNNING trial.
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 
 from optim.errors import RecordError, one_line
+from optim.record.differences import differences
 from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
-from optim.record.journal import GroupingStorage, unreadable_line
+from optim.record.journal import unreadable_line
+from optim.record.optuna_private import GroupingStorage
 from optim.record.quiet import no_warnings
 from optim.record.rescue import Kept, keep, rescue
 from optim.spec.secrets import mask, mask_uri
@@ -54,12 +56,17 @@ class Record:
             self.study.set_user_attr(OWNER, owner)
         if self._file is not None:
             self._known = list(self.trials())
-            self._kept = keep(self.study, self._file)
+            self._kept = keep(self.study, self._storage, self._file)
 
     @property
     def study_id(self) -> str:
         """The study's identity: made once, kept with the record."""
         return str(self.study.user_attrs[ID])
+
+    @functools.cached_property
+    def number(self) -> int:
+        """The study's number in its storage, by which Optuna's dashboard knows it."""
+        return self._storage.get_study_id_from_name(self.study.study_name)
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -120,7 +127,7 @@ class Record:
             raise rescue(self._kept, [*self._known, *trials])
         try:
             if isinstance(self._storage, GroupingStorage):
-                self._storage.add_trials(self.study._study_id, trials)
+                self._storage.add_trials(self.number, trials)
             else:
                 self.study.add_trials(trials)
         except Exception as error:
@@ -218,38 +225,6 @@ def noted_everywhere(record: Record, name: str) -> list[Any]:
     except Exception as error:
         raise record._failure(error, (), "read") from error
     return [summary.user_attrs[name] for summary in summaries if name in summary.user_attrs]
-
-
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Where two fingerprints differ, as `[section] key was 1, is 2`."""
-    return _differences(json.loads(json.dumps(then)), json.loads(json.dumps(now)), "")
-
-
-def _differences(then: Any, now: Any, place: str) -> Iterator[str]:
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in sorted(then.keys() | now.keys()):
-            inner = f"[{key}]" if not place else f"{place} {key}" if place.endswith("]") else f"{place}.{key}"
-            yield from _differences(then.get(key), now.get(key), inner)
-    elif isinstance(then, list) and isinstance(now, list) and any(map(_is_digest, then)) and len(then) == len(now):
-        for number, (one, other) in enumerate(zip(then, now, strict=True), start=1):
-            yield from _differences(one, other, f"{place} of file {number}")
-    elif then != now:
-        if _is_digest(then) and _is_digest(now):
-            yield f"{place} has changed"
-        elif _is_digest(then) or _is_digest(now):
-            yield f"{place} is {'used no more' if now is None else 'used now, and was not'}"
-        else:
-            yield f"{place} was {_short(then)}, is {_short(now)}"
-
-
-def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-def _short(value: Any) -> str:
-    """A value of a fingerprint as a sentence can hold it."""
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _exists(storage: str) -> bool:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from optim.errors import RecordError
 from optim.record.files import identity
-from optim.record.journal import GroupingStorage
+from optim.record.optuna_private import GroupingStorage
 
 
 class Kept(NamedTuple):
@@ -30,9 +31,9 @@ class Kept(NamedTuple):
         return identity(self.path) != self.file
 
 
-def keep(study: optuna.Study, path: Path) -> Kept:
+def keep(study: optuna.Study, storage: BaseStorage, path: Path) -> Kept:
     """What to write anew if the file at `path` should vanish."""
-    system_attrs = study._storage.get_study_system_attrs(study._study_id)
+    system_attrs = storage.get_study_system_attrs(storage.get_study_id_from_name(study.study_name))
     attrs = dict(study.user_attrs), dict(system_attrs)
     return Kept(path, identity(path), study.study_name, list(study.directions), *attrs)
 
@@ -47,11 +48,12 @@ def rescue(kept: Kept, trials: Sequence[FrozenTrial]) -> RecordError:
         target.parent.mkdir(parents=True, exist_ok=True)
         storage = GroupingStorage(str(target))
         study = optuna.create_study(storage=storage, study_name=kept.name, directions=kept.directions)
+        study_id = storage.get_study_id_from_name(kept.name)
         for key, value in kept.system_attrs.items():
-            storage.set_study_system_attr(study._study_id, key, value)
+            storage.set_study_system_attr(study_id, key, value)
         for key, value in kept.user_attrs.items():
             study.set_user_attr(key, value)
-        storage.add_trials(study._study_id, [copy.copy(trial) for trial in trials])
+        storage.add_trials(study_id, [copy.copy(trial) for trial in trials])
     except OSError as error:
         return RecordError(f"{lost}, and its {len(trials)} trials could not be kept: {error.strerror}")
     return RecordError(

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optim.problem.objective import Objective
 from optim.record.quiet import no_warnings
 from optim.record.record import ASKED, BATCH, SLOT
+from optim.search.memory import Memory
 from optim.search.scoring import Scored, judge, score_cell
 from optim.spec.space import Point
 from optim.workers.tasks import Result, Task
@@ -77,7 +78,7 @@ class Candidate:
         for name, distance in constraints.items():
             self.trial.set_constraint(name, distance)
         values = None if judged is None else list(judged)
-        running = self.trial.storage.get_trial(self.trial._trial_id)
+        running = self.trial.storage.get_trial(_id(self.trial))
         if state == TrialState.PRUNED and running.intermediate_values:  # as Optuna's own tell has it
             values = [running.intermediate_values[max(running.intermediate_values)]]
         frozen = copy.copy(running)
@@ -95,18 +96,19 @@ class Candidate:
 
 def tell(study: optuna.Study, trial: optuna.Trial, frozen: FrozenTrial) -> None:
     """Give the in-memory study what the record has of a trial that is still running there."""
-    running = trial.storage.get_trial(trial._trial_id)
+    trial_id = _id(trial)
+    running = trial.storage.get_trial(trial_id)
     for step, value in frozen.intermediate_values.items():
         if step not in running.intermediate_values:
             trial.report(value, step)
     for name, value in frozen.system_attrs.items():
         if not name.startswith("optim:") and name not in running.system_attrs:
-            trial.storage.set_trial_system_attr(trial._trial_id, name, value)
+            trial.storage.set_trial_system_attr(trial_id, name, value)
     with no_warnings("Constraints have been set"):  # CMA-ES says for every trial that it uses none
         study.tell(trial, frozen.values if frozen.state == TrialState.COMPLETE else None, state=frozen.state)
 
 
-def resumed(study: optuna.Study, frozen: FrozenTrial, keep: Sequence[str]) -> optuna.Trial:
+def resumed(memory: Memory, frozen: FrozenTrial, keep: Sequence[str]) -> optuna.Trial:
     """A recorded trial as it was while it was running: its parameters, and of its attributes those to `keep`."""
     template = copy.copy(frozen)
     template.state = TrialState.RUNNING
@@ -115,5 +117,12 @@ def resumed(study: optuna.Study, frozen: FrozenTrial, keep: Sequence[str]) -> op
     template.user_attrs = {}
     template.system_attrs = {name: frozen.system_attrs[name] for name in keep}
     template.datetime_complete = None
-    storage = study._storage
-    return optuna.Trial(study, storage.create_new_trial(study._study_id, template_trial=template))
+    study_id = memory.storage.get_study_id_from_name(memory.study.study_name)
+    return optuna.Trial(memory.study, memory.storage.create_new_trial(study_id, template_trial=template))
+
+
+def _id(trial: optuna.Trial) -> int:
+    """A trial's id in its storage."""
+    storage = trial.storage
+    study_id = storage.get_study_id_from_name(trial.study.study_name)
+    return storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)

@@ -55,7 +55,7 @@ class Search:
         self._prunes = not isinstance(self._pruner, optuna.pruners.NopPruner)
         raw = isinstance(self._pruner, optuna.pruners.WilcoxonPruner)
         self._reports = ("raw" if raw else "value") if self._single else ""
-        self._in_step = looks_at_siblings(self._pruner)
+        self._in_step = self._prunes and looks_at_siblings(spec)
         self._memory = Memory(plan, self._pruner)
         self._proposer = Proposer(spec, plan.space, self._memory.study, self._memory.storage)
         self._patience = Patience(spec.study.patience, plan.objective.goals[0].direction)
@@ -120,7 +120,7 @@ class Search:
         for row in rows:
             self._memory.catch_up(row.system_attrs.get(ASKED, 0))
             keep = [name for name in row.system_attrs if not name.startswith(_LATER_ATTRS)]
-            trial = resumed(self._memory.study, row, keep)
+            trial = resumed(self._memory, row, keep)
             candidates.append(Candidate(row.number, row.system_attrs[SLOT], trial, row.params))
             candidates[-1].recorded = row
         return _Batch(number, candidates, {}, list(rows))

@@ -62,17 +62,20 @@ def make_pruner(spec: StudySpec, n_rounds: int) -> optuna.pruners.BasePruner:
     return _construct(kind, named.arguments(), PRUNER, spec.path, n_rounds)  # type: ignore[no-any-return]
 
 
-def looks_at_siblings(pruner: optuna.pruners.BasePruner) -> bool:
+def looks_at_siblings(spec: StudySpec) -> bool:
     """Whether a pruner compares a trial with others that are still running: then a batch goes cell by cell together."""
-    if isinstance(pruner, optuna.pruners.PatientPruner):
-        return pruner._wrapped_pruner is not None and looks_at_siblings(pruner._wrapped_pruner)
+    name, arguments = spec.study.pruner.name, spec.study.pruner.arguments()
+    while name == "PatientPruner" and "wrapped_pruner" in arguments:
+        arguments = arguments["wrapped_pruner"]
+        name = arguments["name"]
     independent = (
         optuna.pruners.NopPruner,
+        optuna.pruners.PatientPruner,  # around nothing
         optuna.pruners.PercentilePruner,  # and its child, MedianPruner: they ask for complete trials only
         optuna.pruners.ThresholdPruner,
         optuna.pruners.WilcoxonPruner,
     )
-    return not isinstance(pruner, independent)
+    return not issubclass(_class_of(name, PRUNER, spec.path), independent)
 
 
 def _class_of(name: Any, role: _Role, path: Path) -> type:

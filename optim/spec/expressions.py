@@ -13,14 +13,13 @@ import difflib
 import math
 import operator
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from optim.errors import cut, shown
+from optim.spec.kinds import NUMBER, TEXT, ExpressionError, Kinds, kinds
 
-Kinds = frozenset[str]  # what a name can stand for
-NUMBER, TEXT = frozenset({"number"}), frozenset({"text"})
-_LENGTH, _DEPTH, _LITERAL, _DIGITS = 1000, 60, 10**18, 15  # of a text, its tree, a whole number in it, round()
+_LENGTH, _DEPTH, _LITERAL = 1000, 60, 10**18  # of a text, its tree, a whole number in it
 
 
 def _round(value: float, digits: int | None = None) -> float:
@@ -43,10 +42,6 @@ _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
 _UNARY: dict[type, Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_}
 
 
-class ExpressionError(ValueError):
-    """The text is no expression of this small language, it names something unknown or can never be evaluated."""
-
-
 class UndefinedError(ArithmeticError):
     """An expression has no value here: the root of a negative number, or a text where this point has a number."""
 
@@ -61,11 +56,6 @@ class Expression(NamedTuple):
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """Value of the expression; KeyError for a missing name, an ArithmeticError where it has no value."""
         return _defined(_evaluate, self.body, values)
-
-
-def kinds_of(values: Iterable[Any]) -> Kinds:
-    """What a name that takes these values stands for: numbers (booleans are such), texts, or both."""
-    return frozenset("text" if isinstance(value, str) else "number" for value in values)
 
 
 def parse(text: str, known: Mapping[str, Kinds] | None = None) -> Expression:
@@ -90,7 +80,7 @@ def parse(text: str, known: Mapping[str, Kinds] | None = None) -> Expression:
         for name in sorted(names):
             if known is not None and name not in known:
                 raise ExpressionError(f"names {shown(name)}, which is unknown{suggestion(name, known)}")
-        if not _kinds(body, dict.fromkeys(names, NUMBER | TEXT) if known is None else known) & NUMBER:
+        if not kinds(body, dict.fromkeys(names, NUMBER | TEXT) if known is None else known) & NUMBER:
             raise ExpressionError("is a text; it must be a number or a condition")
     except ExpressionError as error:
         raise ExpressionError(f"{shown(text)} {error}") from None
@@ -150,64 +140,6 @@ def _check_allowed(node: ast.AST) -> None:
                 f"contains {shown(ast.unparse(node))}; only names, numbers, strings, arithmetic, comparisons, "
                 f"and/or/not and {', '.join(FUNCTIONS)} are allowed"
             )
-
-
-def _kinds(node: ast.expr, known: Mapping[str, Kinds]) -> Kinds:
-    """What a part can be; ExpressionError where an operation can never have a value."""
-    match node:
-        case ast.Name(id=name):
-            return known[name]
-        case ast.Constant(value=value):
-            return kinds_of([value])
-        case ast.BinOp(left=left, right=right):
-            _need_numbers((left, right), "arithmetic on", known)
-        case ast.UnaryOp(operand=operand):
-            _need_numbers((operand,), "arithmetic on", known)
-        case ast.BoolOp(values=parts):
-            _need_numbers(parts, "and/or with", known)
-        case ast.Compare(left=left, ops=ops, comparators=parts):
-            for op, one, other in zip(ops, (left, *parts), parts, strict=False):
-                _check_comparison(op, one, other, known)
-        case ast.IfExp(test=test, body=body, orelse=orelse):
-            _need_numbers((test,), "a condition of", known)
-            return _kinds(body, known) | _kinds(orelse, known)
-        case ast.Call(func=ast.Name(id=function), args=parts):
-            if function == "round" and len(parts) == 2:
-                _check_digits(parts[1])
-            inner = parts[0].elts if len(parts) == 1 and isinstance(parts[0], ast.Tuple | ast.List) else parts
-            if not inner or (inner is not parts and function not in ("min", "max")):
-                raise ExpressionError(f"calls {function} with a list it cannot take")
-            _need_numbers(inner, f"{function} of", known)
-        case _:
-            raise ExpressionError("has a list where a single value must stand: lists belong behind `in`")
-    return NUMBER
-
-
-def _need_numbers(parts: Iterable[ast.expr], what: str, known: Mapping[str, Kinds]) -> None:
-    for part in parts:
-        if not _kinds(part, known) & NUMBER:
-            raise ExpressionError(f"has {what} the text {shown(ast.unparse(part))}, which has no value")
-
-
-def _check_comparison(op: ast.cmpop, one: ast.expr, other: ast.expr, known: Mapping[str, Kinds]) -> None:
-    left = _kinds(one, known)
-    right = TEXT  # `in` looks for a text in a text, or for a value in a list
-    if isinstance(op, ast.In | ast.NotIn) and isinstance(other, ast.Tuple | ast.List):
-        right = frozenset[str]().union(*(_kinds(part, known) for part in other.elts)) or left
-    elif not isinstance(op, ast.In | ast.NotIn):
-        right = _kinds(other, known)
-    elif not _kinds(other, known) & TEXT:
-        raise ExpressionError(f"looks for something in the number {shown(ast.unparse(other))}; write a list: (1, 2)")
-    if not left & right:
-        pair = f"the {min(left)} {shown(ast.unparse(one))} with the {min(right)} {shown(ast.unparse(other))}"
-        raise ExpressionError(f"compares {pair}, which never holds")
-
-
-def _check_digits(node: ast.expr) -> None:
-    number = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
-    value = number.value if isinstance(number, ast.Constant) else None
-    if type(value) is not int or value > _DIGITS:
-        raise ExpressionError(f"rounds to {shown(ast.unparse(node))} digits; give a whole number up to {_DIGITS}")
 
 
 def _defined(function: Callable[..., Any], body: ast.expr, values: Mapping[str, Any]) -> Any:

@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from optim.errors import shown
-from optim.spec.expressions import NUMBER, Expression, Kinds, kinds_of, suggestion
+from optim.spec.expressions import Expression, suggestion
+from optim.spec.kinds import NUMBER, Kinds, kinds_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from optim.errors import SpecError, shown
-from optim.spec.expressions import Expression, ExpressionError, Kinds, kinds_of, parse, suggestion
+from optim.spec.expressions import Expression, parse, suggestion
+from optim.spec.kinds import ExpressionError, Kinds, kinds_of
 from optim.spec.space import Parameter, SearchSpace, Value, as_written
 
 _KEYS = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from optim.tracking.info import Dataset, LiveTrial, MirrorReport, StudyInfo, StudyResult
-from optim.tracking.mirror import Mirror, NullMirror, StudyMirror
+from optim.tracking.mirror import Mirror
 from optim.tracking.settings import MLflowSettings, settings_from
+from optim.tracking.study_mirror import NullMirror, StudyMirror
 from optim.tracking.tracker import NullTracker, Tracker, build_tracker_from_config
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from optim.tracking.info import LONG_TRIAL, LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.settings import MLflowSettings, environment
@@ -36,63 +36,16 @@ _START = (
 )
 
 
-class StudyMirror(Protocol):
-    """What the study loop knows of tracking."""
-
-    @property
-    def problem(self) -> str: ...
-    def running(self, trial: LiveTrial) -> None: ...
-    def finished(self, trials: Sequence[FrozenTrial]) -> None: ...
-    def conclude(self, result: StudyResult | None) -> None: ...
-    def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport: ...
-    def give_up(self) -> MirrorReport: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class NullMirror:
-    """Tracking switched off."""
-
-    problem = ""
-
-    def running(self, trial: LiveTrial) -> None:
-        """Nothing."""
-
-    def finished(self, trials: Sequence[FrozenTrial]) -> None:
-        """Nothing."""
-
-    def conclude(self, result: StudyResult | None) -> None:
-        """Nothing."""
-
-    def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport:
-        """An empty report."""
-        return MirrorReport("", "", 0, "")
-
-    def give_up(self) -> MirrorReport:
-        """An empty report."""
-        return MirrorReport("", "", 0, "", interrupted=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-
 class Mirror:
     """A process that projects what it is told into MLflow while the study runs.
 
     `finished` must be given the whole record, what a resumed study finds in it included: it is what makes up
-    `reports/trials.parquet`, and trials that MLflow already has are not written again. `patience` is how long `close`
-    waits for the next sign of progress, in seconds. As a context manager it is closed whatever happens.
+    `reports/trials.parquet`, and trials that MLflow already has are not written again. `stall_timeout` is how
+    long `close` waits for the next sign of progress, in seconds. As a context manager it is closed whatever happens.
     """
 
-    def __init__(self, info: StudyInfo, settings: MLflowSettings, patience: float = 60.0) -> None:
-        self._patience = patience
+    def __init__(self, info: StudyInfo, settings: MLflowSettings, stall_timeout: float = 60.0) -> None:
+        self._stall_timeout = stall_timeout
         self._told = 0
         self._state: dict[str, Any] = {
             "done": 0,
@@ -190,10 +143,10 @@ class Mirror:
         self.close()
 
     def _wait(self, progress: Callable[[int, int], None] | None) -> None:
-        """Until the process has ended, or told of no progress for `patience` seconds."""
+        """Until the process has ended, or told of no progress for `stall_timeout` seconds."""
         self._progressed = time.monotonic()
         ended = False
-        while not ended and time.monotonic() < self._progressed + self._patience:
+        while not ended and time.monotonic() < self._progressed + self._stall_timeout:
             ended = self._ended.wait(0.1)
             if progress:
                 progress(self._state["done"], self._told)
@@ -219,7 +172,7 @@ class Mirror:
         elif in_time:
             said = self.problem
         else:
-            said = f"MLflow was not up to date after {self._patience:g} seconds without progress."
+            said = f"MLflow was not up to date after {self._stall_timeout:g} seconds without progress."
             said = f"{said} {state['error']}".rstrip()
         missing = max(self._told - state["done"], 0)
         return MirrorReport(state["parent"], state["experiment"], missing, said, interrupted)

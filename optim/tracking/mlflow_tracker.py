@@ -17,7 +17,7 @@ from optim.errors import OptimError, TrackingError
 from optim.spec.secrets import expand, mask
 from optim.spec.uris import absolute_uri
 from optim.tracking.limits import FULL_VALUES, MAX_PARAM, MAX_TAG, Fitted, fit_metrics, fit_text
-from optim.tracking.rows import PARENT_TAG, Point, user_name
+from optim.tracking.rows import PARENT_TAG, MetricPoint, user_name
 from optim.tracking.settings import DEFAULT_EXPERIMENT, DEFAULT_URI, MLflowSettings
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class MLflowTracker:
             now = time.time_ns() // 1_000_000
             fitted = fit_metrics(metrics)
             self._open().add(
-                self._current.run_id, [Point(k, v, now, int(step or 0)) for k, v in fitted.entries.items()]
+                self._current.run_id, [MetricPoint(k, v, now, int(step or 0)) for k, v in fitted.entries.items()]
             )
             odd = {key: text for key, text in fitted.changed.items() if isinstance(text, str)}
             if odd:

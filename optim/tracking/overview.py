@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from optim.tracking.info import StudyInfo, StudyResult
 from optim.tracking.limits import fit_key
 from optim.tracking.links import children_link, compare_link, run_link, shared_view, view_key
-from optim.tracking.rows import Point, milliseconds, trial_row
+from optim.tracking.rows import MetricPoint, milliseconds, trial_row
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -25,11 +25,12 @@ def ranked(info: StudyInfo, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return sorted(candidates, key=lambda trial: (sign * trial.values[0], trial.number))
 
 
-def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> list[Point]:
+def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> list[MetricPoint]:
     """The parent's metrics: counts of trials by state, and the best value so far over the trial numbers."""
     counts = Counter(trial.state.name.lower() for trial in trials)
     points = [
-        Point(f"trials/{state}", float(counts[state]), end, len(trials)) for state in ("complete", "pruned", "fail")
+        MetricPoint(f"trials/{state}", float(counts[state]), end, len(trials))
+        for state in ("complete", "pruned", "fail")
     ]
     best: float | None = None
     for trial in sorted(trials, key=lambda trial: trial.number):
@@ -38,13 +39,13 @@ def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> li
             if best is None or (value < best if info.directions[0] == "minimize" else value > best):
                 best = value
                 moment = milliseconds(trial.datetime_complete or info.start)
-                points.append(Point(f"best/{fit_key(info.objectives[0])}", value, moment, trial.number))
+                points.append(MetricPoint(f"best/{fit_key(info.objectives[0])}", value, moment, trial.number))
     return points
 
 
-def result_points(result: StudyResult | None, end: int, step: int) -> list[Point]:
+def result_points(result: StudyResult | None, end: int, step: int) -> list[MetricPoint]:
     """The result's own metrics."""
-    return [Point(fit_key(name), value, end, step) for name, value in result.metrics.items()] if result else []
+    return [MetricPoint(fit_key(name), value, end, step) for name, value in result.metrics.items()] if result else []
 
 
 def description(

@@ -41,12 +41,12 @@ def main() -> None:
     messages = read_messages(sys.stdin.buffer)
     info, settings = next(messages)[1]
     quiet_http()
-    worker = Worker(info, settings, answers)
+    state = MirrorState(info, settings, answers)
     inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(messages, inbox, worker), daemon=True).start()
-    worker.load()
-    with worker.projection:
-        worker.run(inbox)
+    threading.Thread(target=_receive, args=(messages, inbox, state), daemon=True).start()
+    state.load()
+    with state.projection:
+        state.run(inbox)
 
 
 _QUIET = {
@@ -81,14 +81,14 @@ def quietly(settings: MLflowSettings) -> Iterator[None]:
                 os.environ.pop(name, None)
 
 
-def _receive(messages: Any, inbox: queue.SimpleQueue[tuple[str, Any]], worker: Worker) -> None:
+def _receive(messages: Any, inbox: queue.SimpleQueue[tuple[str, Any]], state: MirrorState) -> None:
     concluded = False
     for message in messages:
         inbox.put(message)
         concluded |= message[0] == "close"
-    if not worker.projection.opened and not concluded:
+    if not state.projection.opened and not concluded:
         os._exit(0)  # the coordinator was killed before anything was written: the next one need not wait for this
-    worker.left = time.monotonic()
+    state.left = time.monotonic()
     inbox.put(("gone", None))
     time.sleep(ORPHAN_SECONDS)
     os._exit(1)
@@ -100,7 +100,7 @@ def _import_mlflow() -> None:
         importlib.import_module("mlflow")
 
 
-class Worker:
+class MirrorState:
     """The state of the mirror process."""
 
     def __init__(self, info: StudyInfo, settings: MLflowSettings, answers: Any) -> None:

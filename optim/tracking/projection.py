@@ -7,20 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from optim.errors import TrackingError
-from optim.tracking import artifacts
 from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
-from optim.tracking.overview import TOP, description, ranked, result_points, study_points, trials_view
-from optim.tracking.rows import (
-    STUDY_TAG,
-    TRIAL_TAG,
-    Child,
-    Point,
-    cell_points,
-    live_row,
-    milliseconds,
-    parent_row,
-    trial_row,
-)
+from optim.tracking.overview import ranked
+from optim.tracking.parent import ParentRun
+from optim.tracking.rows import STUDY_TAG, TRIAL_TAG, Child, cell_points, live_row, trial_row
 from optim.tracking.settings import MLflowSettings
 from optim.tracking.store import RunStore, same, unfinished
 from optim.tracking.turn import Turn
@@ -47,7 +37,6 @@ class Projection:
     ) -> None:
         self.info = info
         self.settings = settings
-        self.parent_id = ""
         self.experiment_id = ""
         self.opened = False  # whether this process may have written something
         self.run_ids: dict[int, str] = {}  # finished trial -> run
@@ -55,9 +44,8 @@ class Projection:
         self._leaving = leaving
         self._turn = Turn(settings, info.study_id)
         self._store: RunStore | None = None
-        self._before: Any = None  # the parent as it was found
+        self._parent = ParentRun(info, progress)
         self._found: dict[int, Any] = {}  # trial -> run, as MLflow had it when it was opened
-        self._files_logged = False
         self._live: dict[int, tuple[Any, int]] = {}  # trial -> run, cells logged
 
     def __enter__(self) -> Self:
@@ -65,6 +53,11 @@ class Projection:
 
     def __exit__(self, *_: object) -> None:
         self._turn.release()
+
+    @property
+    def parent_id(self) -> str:
+        """The study's own run; "" before it is there."""
+        return self._parent.run_id
 
     def open(self) -> RunStore:
         """Connect, wait for the turn, make sure the parent run is there and running, and look up its children."""
@@ -75,7 +68,7 @@ class Projection:
             self._progress()
             self.opened = True
             self.experiment_id = store.experiment_id
-            self._open_parent(store)
+            self._parent.open(store)
             self._look_up(store)
             self._store = store
         return self._store
@@ -98,7 +91,7 @@ class Projection:
                 failures += self._project_chunk(store, due[start : start + size])
                 self._progress()
             if not failures:
-                self._log_files(store)
+                self._parent.log_files(store)
         except Exception:
             self._forget()
             raise
@@ -141,10 +134,10 @@ class Projection:
             self._delete_strangers(store, numbers, exact=exact)
             if not self._leaving():
                 self._count_again(store, numbers, exact=exact)
-            if result is None and self._ended_before(trials):
-                self._end_as_before(store)
+            if result is None and self._parent.ended_before(trials):
+                self._parent.end_as_before(store)
             else:
-                self._finish_parent(store, trials, result)
+                self._parent.finish(store, trials, result, self.run_ids)
         except Exception:
             self._forget()
             raise
@@ -166,43 +159,6 @@ class Projection:
             for number in wrong:
                 self.run_ids.pop(number, None)
             raise TrackingError(f"{len(wrong)} trials are not in MLflow as they were written, such as {min(wrong)}")
-
-    def _ended_before(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether the parent has already come to an end with no fewer trials than now."""
-        before = self._before
-        if before is None or unfinished(before):
-            return False
-        return bool(sum(v for key, v in before.data.metrics.items() if key.startswith("trials/")) >= len(trials))
-
-    def _end_as_before(self, store: RunStore) -> None:
-        """A process that only looked in, and was stopped, leaves a study as it found it."""
-        store.set_tags(self.parent_id, {"status": self._before.data.tags.get("status", "finished")})
-        store.end(self.parent_id, self._before.info.status, self._before.info.end_time)
-
-    def _open_parent(self, store: RunStore) -> None:
-        row = parent_row(self.info)
-        found = store.find({STUDY_TAG: self.info.study_id, "optim.role": "study"})
-        for surplus in found[1:]:
-            store.client.delete_run(surplus.info.run_id)  # its children come under the first one
-        if found:
-            run = found[0]
-            self.parent_id = run.info.run_id
-            self._before = self._before or run
-            store.add(self.parent_id, (), {k: v for k, v in row.params.items() if k not in run.data.params})
-            store.set_tags(self.parent_id, {k: v for k, v in row.tags.items() if k != "mlflow.runName"})
-        else:
-            self.parent_id = store.create(row._replace(overflow={}))
-        store.set_tags(self.parent_id, {"status": "running"})
-        store.client.update_run(self.parent_id, status="RUNNING")
-
-    def _log_files(self, store: RunStore) -> None:
-        """The parent's configuration and data, after the trials: files that fail must not hold trials back."""
-        if not self._files_logged:
-            self._progress()
-            artifacts.log_datasets(store.client, self.parent_id, self.info)
-            artifacts.log_config(store.client, self.parent_id, self.info)
-            store.log_overflow(self.parent_id, parent_row(self.info))
-            self._files_logged = True
 
     def _look_up(self, store: RunStore) -> None:
         """What MLflow has of this study; of two runs of one trial (a call that failed after it had worked) one goes."""
@@ -253,40 +209,6 @@ class Projection:
             if number not in numbers and (exact or unfinished(run)):
                 store.client.delete_run(run.info.run_id)
                 del self._found[number]
-
-    def _finish_parent(self, store: RunStore, trials: Sequence[FrozenTrial], result: StudyResult | None) -> None:
-        client = store.client
-        ends = [t.datetime_complete for t in trials if t.datetime_complete]
-        end = milliseconds(max(ends, default=self.info.start))
-        status = result.status if result else "interrupted"
-        best_id = self.run_ids.get(result.best_number) if result and result.best_number is not None else None
-        top = [self.run_ids[t.number] for t in ranked(self.info, trials)[:TOP] if t.number in self.run_ids]
-        tags = {"status": status, "optim.top_runs": " ".join(top)}
-        if best_id and result:
-            tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
-        tags["mlflow.note.content"] = description(self.info, self.experiment_id, trials, result, best_id, top)[:8000]
-        store.set_tags(self.parent_id, tags | dict(result.tags if result else {}))
-        client.set_experiment_tag(self.experiment_id, *trials_view(self.info, self.parent_id, trials))
-        self._log_new(store, [*study_points(self.info, trials, end), *result_points(result, end, len(trials))])
-        self._progress()
-        artifacts.log_reports(client, self.parent_id, self.info, trials, result)
-        self._progress()
-        if result:
-            artifacts.log_backtests(client, self.parent_id, best_id, result)
-            self._progress()
-        ending = "FINISHED" if status == "finished" else "KILLED"
-        store.end(self.parent_id, ending, end)
-        parents = store.find({STUDY_TAG: self.info.study_id, "optim.role": "study"})
-        if [(run.info.run_id, run.info.status) for run in parents] != [(self.parent_id, ending)]:
-            raise TrackingError(f"MLflow holds {len(parents)} runs of the study itself, not one that is {ending}")
-
-    def _log_new(self, store: RunStore, points: Sequence[Point]) -> None:
-        known = {
-            (m.key, m.step, m.value)
-            for key in {p.key for p in points}
-            for m in store.client.get_metric_history(self.parent_id, key)
-        }
-        store.add(self.parent_id, [p for p in points if (p.key, p.step, p.value) not in known])
 
     def _forget(self) -> None:
         """After a failure nothing about MLflow is taken for granted but what it confirmed."""

@@ -22,7 +22,7 @@ PARENT_TAG = "mlflow.parentRunId"
 _NAME_LIMIT = 250
 
 
-class Point(NamedTuple):
+class MetricPoint(NamedTuple):
     """One value of a metric."""
 
     key: str
@@ -39,7 +39,7 @@ class RunRow(NamedTuple):
     start: int  # ms since the epoch
     end: int | None
     params: dict[str, str]
-    points: tuple[Point, ...]
+    points: tuple[MetricPoint, ...]
     tags: dict[str, str]
     overflow: dict[str, Any]  # what MLflow's limits changed, in full
 
@@ -98,7 +98,7 @@ def trial_row(info: StudyInfo, parent_run_id: str, trial: FrozenTrial) -> RunRow
     odd = {key: value for key, value in changed.items() if key in metrics}
     if odd:  # NaN and infinities, as MLflow's databases cannot keep them
         row.tags["optim.not_finite"] = ", ".join(f"{key}={value}" for key, value in odd.items())[:MAX_TAG]
-    points = tuple(Point(key, value, end, 0) for key, value in metrics.items())
+    points = tuple(MetricPoint(key, value, end, 0) for key, value in metrics.items())
     points += cell_points(info, cells, end)
     overflow = row.overflow | _overflow(metrics={k: v for k, v in changed.items() if k not in odd})
     return row._replace(status=STATUS[trial.state.name], start=start, end=end, points=points, overflow=overflow)
@@ -110,14 +110,14 @@ def live_row(info: StudyInfo, parent_run_id: str, live: LiveTrial, now: int) -> 
     return row._replace(start=milliseconds(live.start), points=cell_points(info, live.values, now))
 
 
-def cell_points(info: StudyInfo, values: Sequence[Any], timestamp: int) -> tuple[Point, ...]:
+def cell_points(info: StudyInfo, values: Sequence[Any], timestamp: int) -> tuple[MetricPoint, ...]:
     """`cell/<objective>` with the cells as steps; a multi-objective cell holds one value per objective."""
     points = []
     for step, cell in enumerate(values):
         per_objective = cell if isinstance(cell, list | tuple) else [cell]
         for objective, value in zip(info.objectives, per_objective, strict=False):
             if value is not None:
-                points.append(Point(f"cell/{fit_key(objective)}", float(value), timestamp, step))
+                points.append(MetricPoint(f"cell/{fit_key(objective)}", float(value), timestamp, step))
     return tuple(points)
 
 

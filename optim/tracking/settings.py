@@ -16,7 +16,6 @@ from optim.spec.uris import absolute_uri
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "Default"
-TESTED_MLFLOW = ("3.17.",)  # the versions whose insides optim uses; any other goes through MLflow's public client
 _SQL = ("sqlite", "postgresql", "mysql", "mssql")
 log = logging.getLogger(__name__)
 

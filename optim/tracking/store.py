@@ -10,8 +10,9 @@ from typing import Any
 
 from optim.errors import TrackingError
 from optim.spec.uris import with_driver
+from optim.tracking import mlflow_private
 from optim.tracking.limits import FULL_VALUES
-from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, Point, RunRow
+from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricPoint, RunRow
 from optim.tracking.settings import MLflowSettings, prepare_environment
 
 HTTP_THREADS = 16  # through MLflow's client
@@ -34,11 +35,11 @@ class RunStore:
         if settings.sqlite_path:
             settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
         if settings.kind == "sql":
-            create_tables(settings.tracking_uri)
+            mlflow_private.create_tables(settings.tracking_uri)
         self.settings = settings
         self.client = MlflowClient(tracking_uri=with_driver(settings.tracking_uri))
         self.experiment = self._experiment()
-        self.bulk = self._bulk()
+        self.bulk: Any = mlflow_private.writer(self.client, settings.kind)
 
     @property
     def experiment_id(self) -> str:
@@ -60,7 +61,7 @@ class RunStore:
     def children(self, study_id: str, progress: Callable[[], None] = lambda: None) -> list[Child]:
         """The active runs of a study's trials."""
         if self.bulk and self.settings.kind == "sql":
-            found: list[Child] = self.bulk.children(self.client._tracking_client.store, self.experiment, study_id)
+            found: list[Child] = self.bulk.children(mlflow_private.store_of(self.client), self.experiment, study_id)
             return found
         runs = self.find({STUDY_TAG: study_id, "optim.role": "trial"}, progress)
         return [
@@ -71,7 +72,7 @@ class RunStore:
     def create(self, row: RunRow) -> str:
         """A new run with everything but its end; its id."""
         if self.bulk and self.settings.kind == "sql":
-            run_id = self.bulk.insert_runs(self.client._tracking_client.store, self.experiment, [row])[0]
+            run_id = self.bulk.insert_runs(mlflow_private.store_of(self.client), self.experiment, [row])[0]
             self.log_overflow(run_id, row)
             return str(run_id)
         tags = dict(row.tags)
@@ -86,7 +87,7 @@ class RunStore:
         if row.overflow:
             self.client.log_dict(run_id, row.overflow, FULL_VALUES)
 
-    def add(self, run_id: str, points: Iterable[Point], params: dict[str, str] | None = None) -> None:
+    def add(self, run_id: str, points: Iterable[MetricPoint], params: dict[str, str] | None = None) -> None:
         """Metrics and parameters in one call."""
         from mlflow.entities import Metric, Param
 
@@ -100,11 +101,7 @@ class RunStore:
 
     def end(self, run_id: str, status: str, end: int | None) -> None:
         """Terminate a run at its true time."""
-        from mlflow.entities import RunStatus
-
-        # set_terminated would also print an advertisement to standard output and fetch the run for it
-        store = self.client._tracking_client.store
-        store.update_run_info(run_id, RunStatus.from_string(status), end, None)
+        mlflow_private.end_run(self.client, run_id, status, end)
 
     def write(self, rows: Sequence[RunRow]) -> list[str | Exception]:
         """Write finished runs; per row its id, or why it could not be written. The database's failures raise."""
@@ -145,7 +142,7 @@ class RunStore:
         if not rows:
             return []
         try:
-            return list(self.bulk.insert_runs(self.client._tracking_client.store, self.experiment, rows))
+            return list(self.bulk.insert_runs(mlflow_private.store_of(self.client), self.experiment, rows))
         except MlflowException as error:
             if error.error_code == "TEMPORARILY_UNAVAILABLE":  # locked, full, gone: no row's fault
                 raise
@@ -153,15 +150,6 @@ class RunStore:
                 return [error]
             middle = len(rows) // 2
             return self._write_bulk(rows[:middle]) + self._write_bulk(rows[middle:])
-
-    def _bulk(self) -> Any:
-        """The module that writes many runs at once, if there is one for this kind of store."""
-        writer: Any = None
-        if self.settings.kind == "sql":
-            from optim.tracking import bulk as writer
-        elif self.settings.kind == "http":
-            from optim.tracking import rest as writer
-        return writer if writer and writer.usable(self.client._tracking_client.store) else None
 
     def _experiment(self) -> Any:
         from mlflow.exceptions import MlflowException
@@ -212,18 +200,3 @@ def _equal(stored: float, value: float) -> bool:
         return math.isnan(stored)
     limit = sys.float_info.max
     return min(max(stored, -limit), limit) == min(max(value, -limit), limit)
-
-
-def create_tables(uri: str) -> None:
-    """Initialise a fresh database under MLflow's own lock: processes that open it together would break each other.
-
-    One plain attempt: MLflow's own tries a database that is down for a minute and a half.
-    """
-    from mlflow.store.db.utils import _all_tables_exist, _safe_initialize_tables, create_sqlalchemy_engine
-
-    engine = create_sqlalchemy_engine(with_driver(uri))
-    try:
-        if not _all_tables_exist(engine):
-            _safe_initialize_tables(engine)
-    finally:
-        engine.dispose()

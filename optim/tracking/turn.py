@@ -23,7 +23,7 @@ from optim.tracking.settings import MLflowSettings
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-PATIENCE = 45.0  # seconds: a mirror without its coordinator is gone sooner (process.ORPHAN_SECONDS)
+TURN_SECONDS = 45.0  # seconds: a mirror without its coordinator is gone sooner (process.ORPHAN_SECONDS)
 _LOOK = 0.2  # seconds between two attempts
 
 
@@ -41,13 +41,13 @@ class Turn:
         self._path = _lock_file(settings, study_id)
         self._connection: Connection | None = None
 
-    def take(self, patience: float = PATIENCE, give_up: Callable[[], bool] = lambda: False) -> None:
+    def take(self, timeout: float = TURN_SECONDS, give_up: Callable[[], bool] = lambda: False) -> None:
         """Wait for the turn unless it is held already.
 
         Raises:
-            BusyError: another process has it for longer than `patience` seconds, or until `give_up`.
+            BusyError: another process has it for longer than `timeout` seconds, or until `give_up`.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while not self._take():
             if give_up() or time.monotonic() > deadline:
                 who = self._path.read_text().strip() if self._path and self._path.exists() else ""

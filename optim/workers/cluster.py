@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import resource_tracker
@@ -18,6 +17,7 @@ import joblib
 
 from optim.errors import SpecError
 from optim.workers.interrupts import interrupts_held_back
+from optim.workers.joblib_private import DaskCalls, abort
 
 _CONNECT_SECONDS = 10
 
@@ -28,7 +28,6 @@ class Dask:
     def __init__(self, address: str | None, n_jobs: int, value: Any):
         try:
             from distributed import Client
-            from joblib._dask import DaskDistributedBackend
         except ImportError:
             raise SpecError(
                 "[parallel] backend = 'dask' needs the package distributed: pip install 'optim[dask]'"
@@ -43,15 +42,7 @@ class Dask:
         except (OSError, TimeoutError) as error:
             raise SpecError(f"[parallel] address = {address!r}: no Dask scheduler answers ({error})") from None
         self._own = address is None
-        self._shared = Shared(value)
-        self._backend = DaskDistributedBackend(client=self._client)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that a task is large: it is sent once
-            # a task, unlike scattered data, is done again when all workers that had its result are gone
-            job = self._client.submit(Shared, value, pure=False)
-        self._client.replicate([job])
-        self._backend.data_futures[id(self._shared)] = job
-        self._backend.start_call()
+        self._calls = DaskCalls(self._client, SharedValue(value))
         cores: dict[str, int] = self._client.ncores()
         self.n_workers = max(1, sum(cores.values()))
         self.free = self.n_workers  # Dask leaves a task behind the one it was put behind, however long that takes
@@ -59,18 +50,7 @@ class Dask:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Start `function(shared, *arguments)`."""
         self.free -= 1
-        call = joblib.delayed(function)(self._shared, *arguments)
-        calls = joblib.parallel.BatchedCalls([call], self._backend.get_nested_backend())
-        future: Future[Any] = Future()
-
-        def take(done: Future[Any]) -> None:
-            try:
-                future.set_result(self._backend.retrieve_result_callback(done.result())[0])
-            except BaseException as error:  # noqa: BLE001 - a lost worker: whoever waits for the result is told
-                future.set_exception(error)
-
-        self._backend.submit(calls, callback=lambda _: None).add_done_callback(take)
-        return future
+        return self._calls.submit(function, *arguments)
 
     def release(self, future: Future[Any], *, kill: bool = False) -> None:
         """Room for the next call."""
@@ -78,8 +58,7 @@ class Dask:
 
     def close(self) -> None:
         """Leave the cluster, whatever it is doing; what has not begun is withdrawn. One started here ends."""
-        self._backend.stop_call()
-        self._backend.abort_everything()
+        self._calls.close()
         if self._own:
             self._client.shutdown()
         self._client.close()
@@ -149,14 +128,14 @@ class Ray:
     def close(self) -> None:
         """Leave the cluster, whatever it is doing; one that was started for this study ends."""
         if self._parallel is not None:
-            self._parallel._aborting = True  # joblib looks at it every 10 ms; there is no public way to end a call
+            abort(self._parallel)
         self._thread.submit(self._forget)
         self._thread.shutdown(wait=True, cancel_futures=False)
         if self._own:
             self._ray.shutdown()
 
 
-class Shared:
+class SharedValue:
     """One object for all calls. Each Dask worker is sent it once and keeps it."""
 
     def __init__(self, value: Any):

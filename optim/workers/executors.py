@@ -1,7 +1,7 @@
 """Where a function call can run: threads, worker processes, (or a cluster: optim.workers.cluster).
 
 Each takes calls while it has something `free` and gives a future for each; `release` takes a finished call's place
-back. A worker process is a loky executor of its own: one that dies or hangs is known by its task and replaced alone.
+back. A worker process is an executor of its own: one that dies or hangs is known by its task and replaced alone.
 It may be given its next call while it works on one, so that it need not wait for the coordinator in between.
 """
 
@@ -16,10 +16,9 @@ from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import joblib
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.process_executor import ShutdownExecutorError
 
 from optim.workers.interrupts import interrupts_held_back
+from optim.workers.joblib_private import WorkerProcess
 
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -76,18 +75,18 @@ class Threads:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-class Worker:
-    """A place for one worker process: its executor, None while it is not started, and how many calls it has."""
+class Slot:
+    """A place for one worker process: None while it is not started, and how many calls it has."""
 
     def __init__(self) -> None:
-        self.executor: Any = None
+        self.process: WorkerProcess | None = None
         self.load = 0
 
     def end(self) -> None:
         """End the process, whatever it is doing; a call after that starts another one."""
-        if self.executor is not None:
-            self.executor.shutdown(kill_workers=True)
-            self.executor = None
+        if self.process is not None:
+            self.process.end()
+            self.process = None
 
 
 class Processes:
@@ -100,32 +99,27 @@ class Processes:
         threads = str(max(1, joblib.cpu_count() // n_jobs))
         self._limits = dict.fromkeys(THREAD_LIMITS, threads)
         self._depth = depth
-        self._workers = [Worker() for _ in range(n_jobs)]
-        self._busy: dict[Future[Any], tuple[Worker, Any]] = {}
+        self._slots = [Slot() for _ in range(n_jobs)]
+        self._busy: dict[Future[Any], tuple[Slot, WorkerProcess]] = {}
 
     @property
     def free(self) -> int:
         """How many calls it would take."""
-        return sum(self._depth - worker.load for worker in self._workers)
+        return sum(self._depth - slot.load for slot in self._slots)
 
     @property
     def idle(self) -> int:
         """How many calls would start at once."""
-        return sum(worker.load == 0 for worker in self._workers)
+        return sum(slot.load == 0 for slot in self._slots)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Start a call on the worker with the least to do, a running one if there is any."""
-        worker = min(self._workers, key=lambda worker: (worker.load, worker.executor is None))
+        slot = min(self._slots, key=lambda slot: (slot.load, slot.process is None))
         with interrupts_held_back():  # inherited by the worker: Ctrl-C reaches the whole process group
-            try:
-                worker.executor = worker.executor or self._start()
-                future: Future[Any] = worker.executor.submit(function, *arguments)
-            except (BrokenExecutor, ShutdownExecutorError):  # it was killed while idle
-                worker.end()
-                worker.executor = self._start()
-                future = worker.executor.submit(function, *arguments)
-        worker.load += 1
-        self._busy[future] = worker, worker.executor
+            slot.process = slot.process or WorkerProcess(_become_worker, (os.getpid(),), self._limits)
+            future = slot.process.submit(function, *arguments)
+        slot.load += 1
+        self._busy[future] = slot, slot.process
         return future
 
     def fill(self, future: Future[Any]) -> None:
@@ -134,30 +128,23 @@ class Processes:
 
     def release(self, future: Future[Any], *, kill: bool = False) -> None:
         """Take the worker back; a dead one, or one to be killed, is replaced when next needed."""
-        worker, executor = self._busy.pop(future)
-        worker.load = sum(other is worker for other, _ in self._busy.values())
-        if executor is worker.executor and (kill or isinstance(future.exception(), BrokenExecutor)):
-            worker.end()
+        slot, process = self._busy.pop(future)
+        slot.load = sum(other is slot for other, _ in self._busy.values())
+        if process is slot.process and (kill or isinstance(future.exception(), BrokenExecutor)):
+            slot.end()
 
     def running(self) -> set[Future[Any]]:
         """The calls that have begun: of each worker the first."""
         first: dict[int, Future[Any]] = {}
-        for future, (worker, _) in self._busy.items():
-            first.setdefault(id(worker), future)
+        for future, (slot, _) in self._busy.items():
+            first.setdefault(id(slot), future)
         return {future for future in first.values() if not future.done()}
-
-    def pids(self) -> list[int]:
-        """The process ids of the running workers."""
-        return [pid for worker in self._workers if worker.executor is not None for pid in worker.executor._processes]
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""
-        for worker in self._workers:
-            worker.end()
-        self._workers, self._busy = [], {}
-
-    def _start(self) -> Any:
-        return ProcessPoolExecutor(1, initializer=_become_worker, initargs=(os.getpid(),), env=self._limits)
+        for slot in self._slots:
+            slot.end()
+        self._slots, self._busy = [], {}
 
 
 def _become_worker(coordinator: int) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 
@@ -26,34 +26,13 @@ from engine.evaluate import Outcome
 from engine.strategies.base import load_strategy
 from optim.workers.cluster import Dask, Ray
 from optim.workers.executors import Executor, Processes, Threads, choose_backend
+from optim.workers.flights import Entry, Flight
+from optim.workers.pace import Pace
 from optim.workers.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
 
-INLINE_SECONDS = 0.005  # less work than this costs more to hand out than to do here
 _CHUNK_SECONDS = 0.01  # cheaper tasks are handed out together: a round trip takes a worker process about 2 ms
-_DEPTH = 2  # what a worker process is given at a time: the next tasks are there before it has ended the first
 _REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
-_COMPILE_SECONDS = 5.0  # a first call may be this slow for compiling alone: it says nothing about the second
-_TRIES = 3  # a worker may die (out of memory, killed): the task is pure, so it is tried again, by itself
-_MOST_TRIES = 50  # a worker that dies before the task has begun proves nothing about it; but some time it must end
-_GRACE_SECONDS = 30.0  # a worker watches the time itself; one that cannot even do that is killed this much later
-
-
-class _Entry(NamedTuple):
-    """A task that waits or runs."""
-
-    tag: Any
-    task: Task
-    limit: float | None  # seconds
-    tries: int = 0  # how often it was lost with its worker
-    blame: int = 0  # how often it was by itself on a worker, and had begun, when that one died
-
-
-class _Flight(NamedTuple):
-    """Entries that run together."""
-
-    entries: tuple[_Entry, ...]
-    started: float
-    sign: str  # the file that says that its work has begun; empty where nothing is to be learned from that
+_DEPTH = 2  # what a worker process is given at a time: the next tasks are there before it has ended the first
 
 
 class Pool:
@@ -70,11 +49,10 @@ class Pool:
         self.backend, self.reason = choose_backend(compiled, backend, self.n_jobs, timeout)
         self._executor = self._make_executor(address)
         # Something compiled costs little once it is compiled: find out here. All else goes to the workers at once.
-        self._unmeasured = 2 if self._tame and self.backend in ("threading", "loky") else 0
-        self._seconds_per_cell = 0.0  # moving average; 0 = not known yet
-        self._queue: list[tuple[int, int, _Entry]] = []  # a heap
+        self._pace = Pace(2 if self._tame and self.backend in ("threading", "loky") else 0)
+        self._queue: list[tuple[int, int, Entry]] = []  # a heap
         self._count = 0
-        self._flights: dict[Future[Any], _Flight] = {}
+        self._flights: dict[Future[Any], Flight] = {}
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()  # of the flights, as they end
         self._failure: UserError | None = None
         self._landed: list[tuple[Any, Result]] = []  # taken from them, not collected yet
@@ -114,8 +92,8 @@ class Pool:
         An idle worker gets a long one at once, so that it works while more is being asked for.
         """
         limit = None if self._timeout is None else max(self._timeout - spent, 0.001)
-        self._push(_Entry(tag, task, limit), order)
-        if self._seconds_per_cell * len(task.cells) >= INLINE_SECONDS and self.backend != "ray":
+        self._push(Entry(tag, task, limit), order)
+        if self._pace.long(len(task.cells)) and self.backend != "ray":
             self._take_done(0.0)
             self._hand_out()
 
@@ -123,11 +101,7 @@ class Pool:
         """Results that have come in, each with its task's tag; an empty list if there is none after `seconds`."""
         if self._stays_here():
             _, _, entry = heapq.heappop(self._queue)
-            self._unmeasured -= 1
-            result = run_task(self._job, entry.task)
-            if result.ended - result.started > _COMPILE_SECONDS:
-                self._unmeasured = 0
-            return [(entry.tag, self._learn(result))]
+            return [(entry.tag, self._pace.learn_here(run_task(self._job, entry.task)))]
         self._hand_out()
         self._take_done(seconds)
         landed, self._landed = self._landed, []
@@ -165,7 +139,7 @@ class Pool:
             results.update(self.collect())
         return [results[tag] for tag in tags]
 
-    def _push(self, entry: _Entry, order: int) -> None:
+    def _push(self, entry: Entry, order: int) -> None:
         heapq.heappush(self._queue, (order, self._count, entry))
         self._count += 1
 
@@ -183,18 +157,11 @@ class Pool:
     def _stays_here(self) -> bool:
         if not self._queue or self._flights:
             return False
-        if self._executor is None or self._unmeasured > 0:
+        if self._executor is None or self._pace.trials > 0:
             return True
-        if not self._tame or self._seconds_per_cell == 0.0 or self._queue[0][2].tries > 0:
+        if not self._tame or self._queue[0][2].tries > 0:
             return False  # one that took its worker down before would be first in the queue
-        return self._seconds_per_cell * sum(len(entry.task.cells) for _, _, entry in self._queue) < INLINE_SECONDS
-
-    def _learn(self, result: Result) -> Result:
-        cost = (result.ended - result.started) / max(len(result.outcomes), 1)
-        known = self._seconds_per_cell
-        slow_start = self._unmeasured > 0 or known == 0.0
-        self._seconds_per_cell = min(cost, 1.0) if slow_start else 0.8 * known + 0.2 * cost
-        return result
+        return self._pace.short(sum(len(entry.task.cells) for _, _, entry in self._queue))
 
     def _hand_out(self) -> None:
         executor = self._executor
@@ -212,7 +179,7 @@ class Pool:
             else:
                 sign = f"{self._on_disk()}.{time.monotonic_ns()}" if lost_before else ""
                 future = executor.submit(run_from_disk, self._on_disk(), work, sign)
-            self._flights[future] = _Flight(entries, time.monotonic(), sign)
+            self._flights[future] = Flight(entries, time.monotonic(), sign)
             if lost_before and isinstance(executor, Processes):
                 executor.fill(future)  # whatever it does to the worker, it does it to nothing else
             future.add_done_callback(self._done.put)
@@ -229,22 +196,18 @@ class Pool:
             return 1
         if self.backend == "ray":
             return waiting
-        if self._timeout is not None or self._seconds_per_cell == 0.0:
+        if self._timeout is not None:
             return 1
         worth = _REMOTE_CHUNK_SECONDS if self.backend == "dask" else _CHUNK_SECONDS
-        fitting = math.ceil(worth / self._seconds_per_cell)
-        return max(1, min(fitting, math.ceil(waiting / (_DEPTH * self.n_jobs))))
+        return max(1, min(self._pace.fitting(worth), math.ceil(waiting / (_DEPTH * self.n_jobs))))
 
     def _overdue(self) -> list[Future[Any]]:
         """Flights whose workers should have ended by themselves long ago."""
         now = time.monotonic()
         return [
             future
-            for future, (entries, started, _) in self._flights.items()
-            if not future.done()
-            and not isinstance(self._executor, Dask | Ray)
-            and entries[0].limit is not None
-            and now - started > entries[0].limit + _GRACE_SECONDS
+            for future, flight in self._flights.items()
+            if not future.done() and not isinstance(self._executor, Dask | Ray) and flight.overdue(now)
         ]
 
     def _land(self, future: Future[Any]) -> None:
@@ -260,29 +223,20 @@ class Pool:
             return
         if error is None and not stuck:
             for entry, result in zip(flight.entries, future.result(), strict=True):
-                self._landed.append((entry.tag, self._learn(result)))
+                self._landed.append((entry.tag, self._pace.learn(result)))
             return
         elapsed = time.monotonic() - flight.started
         guilty = len(flight.entries) == 1
         if isinstance(self._executor, Processes):
             guilty = bool(flight.sign) and Path(flight.sign).exists()
         for entry in flight.entries:
-            entry = entry._replace(tries=entry.tries + 1, blame=entry.blame + guilty)
-            reason = self._given_up(entry, elapsed, len(flight.entries) == 1)
+            entry = entry.lost(guilty=guilty)
+            reason = entry.given_up(elapsed, self._timeout, alone=len(flight.entries) == 1)
             if reason:
                 now = time.time()
                 self._landed.append((entry.tag, Result((Outcome({}, reason),), now - elapsed, now)))
             else:
                 self._push(entry, -1)
-
-    def _given_up(self, entry: _Entry, elapsed: float, alone: bool) -> str:
-        """Why a task whose worker was lost is given up; empty while it may be tried again."""
-        if alone and entry.limit is not None and elapsed >= entry.limit:
-            return f"the trial took longer than trial_timeout = {self._timeout:g} s"
-        if entry.blame >= _TRIES or entry.tries >= _MOST_TRIES:
-            times = entry.blame if entry.blame >= _TRIES else entry.tries
-            return f"its worker died {times} times (out of memory, or killed)"
-        return ""
 
     def _on_disk(self) -> str:
         """The job in a file, written once: every worker maps the same bars instead of receiving a copy per task."""

@@ -21,7 +21,7 @@ from engine.metrics.catalogue import METRICS, RATIO_LIMIT
 from engine.metrics.measure import N_METRICS, as_metrics, drawdowns, measure
 from engine.metrics.tails import alpha_beta, quantiles
 from engine.simulator.orders import EXIT_REASON, N_TRADE, OPEN, PNL
-from engine.simulator.simulate import Run
+from engine.simulator.simulate import Simulation
 
 IBM = Path(__file__).parents[2] / "studies" / "data" / "ibm_1d.csv"
 DAY = 86_400_000_000_000
@@ -116,13 +116,13 @@ def test_equals_pandas_on_trades_drawdowns_and_calendar(result):
     assert m["turnover"] == pytest.approx(value / equity.mean() * 252 / len(equity), rel=1e-9)
 
 
-def run_of(equity: list[float], trades: list[dict[int, float]] = ()) -> Run:  # type: ignore[assignment]
+def run_of(equity: list[float], trades: list[dict[int, float]] = ()) -> Simulation:  # type: ignore[assignment]
     rows = np.zeros((len(trades), N_TRADE))
     for row, trade in zip(rows, trades, strict=True):
         row[[3, 4, 5]] = 100.0, 100.0, 1.0
         for column, value in trade.items():
             row[column] = value
-    return Run(np.array(equity), rows, 1, 0.0, 0.0, 0.0)
+    return Simulation(np.array(equity), rows, 1, 0.0, 0.0, 0.0)
 
 
 def metrics_for(equity: list[float], trades: list[dict[int, float]] = ()) -> dict[str, float]:  # type: ignore[assignment]

@@ -17,7 +17,7 @@ from engine.metrics.measure import metrics_of
 from engine.simulator.account import Account
 from engine.simulator.orders import SIZE
 from engine.simulator.rules import pack_rules
-from engine.simulator.simulate import Run, simulate
+from engine.simulator.simulate import Simulation, simulate
 from engine.simulator.sizing import NO_SCALE
 from engine.strategies.base import load_strategy
 
@@ -35,7 +35,7 @@ def long_flat() -> np.ndarray:
     return strategy.target(BARS, strategy.bind({"fast_window": 10, "slow_window": 40}))
 
 
-def ours(target: np.ndarray, **rules: float) -> Run:
+def ours(target: np.ndarray, **rules: float) -> Simulation:
     return simulate(BARS, target, NO_SCALE, pack_rules(Account(**rules)))
 
 

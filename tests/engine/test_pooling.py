@@ -14,7 +14,7 @@ from engine.metrics.catalogue import METRICS, RATIO_LIMIT
 from engine.metrics.measure import as_metrics, measure
 from engine.metrics.pooling import over_cells
 from engine.simulator.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, N_TRADE, PNL, SIZE
-from engine.simulator.simulate import Run
+from engine.simulator.simulate import Simulation
 
 DAY = 86_400_000_000_000
 PNLS = st.lists(st.integers(-9, 9).map(float), max_size=6)
@@ -26,7 +26,7 @@ def measured(pnls: list[float], returns: list[float] = (0.0, 0.0)) -> dict[str, 
     trades[:, PNL] = pnls
     trades[:, EXIT_BAR] = trades[:, ENTRY_BAR] + np.arange(len(pnls)) % 3 + 1
     equity = 100.0 * np.cumprod(1.0 + np.array(returns))
-    run = Run(equity, trades, 1, 0.0, 0.0, 0.0)
+    run = Simulation(equity, trades, 1, 0.0, 0.0, 0.0)
     return as_metrics(measure(np.arange(len(equity)) * DAY, np.full(len(equity), 50.0), run, 100.0, 252.0, True))
 
 

@@ -32,7 +32,7 @@ from engine.simulator.orders import (
     Books,
 )
 from engine.simulator.rules import pack_rules, unpack_rules
-from engine.simulator.simulate import Run, is_plain, note_turns, play, play_plain, simulate
+from engine.simulator.simulate import Simulation, is_plain, note_turns, play, play_plain, simulate
 from engine.simulator.sizing import volatility_scale
 from tests.naive import Simulator
 
@@ -94,7 +94,7 @@ def accounts(draw: st.DrawFn) -> Account:
     return Account(**rules)
 
 
-def compiled(bars: Bars, target: np.ndarray, account: Account) -> Run:
+def compiled(bars: Bars, target: np.ndarray, account: Account) -> Simulation:
     return simulate(bars, target, volatility_scale(bars.close, account, PERIODS), pack_rules(account))
 
 
@@ -103,7 +103,7 @@ def naive(bars: Bars, target: np.ndarray, account: Account) -> Simulator:
     return Simulator([columns], [target.tolist()], account, PERIODS).run()
 
 
-def check_equal(run: Run, expected: Simulator, account: Account) -> None:
+def check_equal(run: Simulation, expected: Simulator, account: Account) -> None:
     assert close(run.equity, expected.equity, account.initial_cash)
     assert len(run.trades) == len(expected.trades)
     for row, trade in zip(run.trades, expected.trades, strict=True):

@@ -16,7 +16,7 @@ from optim.cli.parser import main
 from tests import servers
 from tests.optim.studies import ROOT, essence, load, run_here, write_study
 from tests.survival.test_coordinator import alive, gated_study, pids, recorded
-from tests.survival.test_workers import ALWAYS, HANGS, ONCE, run_mine
+from tests.survival.test_workers import ALWAYS, HANGS, ONCE, run_mine, ways  # noqa: F401 - a fixture
 from tests.tracking.builders import poll
 
 TPE = {"n_trials": 12, "sampler": {"name": "TPESampler", "n_startup_trials": 4}}
@@ -67,6 +67,7 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.real("dask")
+@pytest.mark.usefixtures("ways")
 def test_dask_workers_give_the_same_trials(dask: str, tmp_path: Path) -> None:
     same_trials("dask", dask, tmp_path)
 

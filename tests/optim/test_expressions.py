@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optim.spec.expressions import NUMBER, TEXT, ExpressionError, parse, violation
+from optim.spec.expressions import parse, violation
+from optim.spec.kinds import NUMBER, TEXT, ExpressionError
 
 NUMBERS = st.floats(-1e6, 1e6)
 

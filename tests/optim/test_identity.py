@@ -13,7 +13,8 @@ import pytest
 from engine.strategies.source import code_hashes, meaning_hash
 from optim.errors import CodeChangedError
 from optim.problem.plan import Plan, make_plan
-from optim.record.record import differences, open_record
+from optim.record.differences import differences
+from optim.record.record import open_record
 from optim.search.search import make_pool
 from optim.spec.study import load_spec, with_start
 from tests.optim.studies import ROOT, SPACE, command, essence, load, run_here, write_study

@@ -10,8 +10,9 @@ import optuna
 import pytest
 
 from optim.errors import RecordError
+from optim.record import optuna_private
 from optim.record.guard import sole_writer
-from optim.record.journal import GroupingStorage
+from optim.record.optuna_private import GroupingStorage
 from optim.record.record import load_record, open_record, study_names
 from tests.optim.studies import essence, load, run_here, write_study
 
@@ -55,12 +56,13 @@ def test_nothing_is_written_behind_a_torn_line_of_another_process(tmp_path: Path
     path = tmp_path / "optuna.journal"
     storage = GroupingStorage(str(path))
     study = optuna.create_study(storage=storage, study_name="s")
-    storage.add_trials(study._study_id, [optuna.trial.create_trial(value=1.0)])
+    study_id = storage.get_study_id_from_name("s")
+    storage.add_trials(study_id, [optuna.trial.create_trial(value=1.0)])
     with path.open("ab") as handle:
         handle.write(b'{"op_code":4,"worker_id"')
     before = path.read_bytes()
     with pytest.raises(ValueError, match="torn line"):
-        storage.add_trials(study._study_id, [optuna.trial.create_trial(value=2.0)])
+        storage.add_trials(study_id, [optuna.trial.create_trial(value=2.0)])
     assert path.read_bytes() == before
     assert len(study.trials) == 1
 
@@ -132,14 +134,22 @@ def test_loading_creates_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_group_is_what_optuna_writes_one_by_one(tmp_path: Path) -> None:
+WAYS = pytest.mark.parametrize("known", [("",), ()], ids=["private", "public"])  # of optuna_private.KNOWN: any, none
+
+
+@WAYS
+def test_a_group_is_what_optuna_writes_one_by_one(
+    known: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, trials = run_here(write_study(tmp_path))
+    monkeypatch.setattr(optuna_private, "KNOWN", known)
     for name in ("grouped", "plain"):
         storage = GroupingStorage(str(tmp_path / name))
         study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
         for part in (trials[:10], trials[10:]):
             part = [copy.deepcopy(trial) for trial in part]
-            storage.add_trials(study._study_id, part) if name == "grouped" else study.add_trials(part)
+            storage.add_trials(0, part) if name == "grouped" else study.add_trials(part)
+            assert storage.intact()
         study.set_user_attr("after", 1)  # the positions in the file are still right
         assert essence(study.trials) == essence(trials)
         backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
@@ -151,12 +161,20 @@ def test_a_group_is_what_optuna_writes_one_by_one(tmp_path: Path) -> None:
     assert grouped == plain
 
 
-def test_a_group_sees_what_another_process_wrote(tmp_path: Path) -> None:
+@WAYS
+def test_a_group_sees_what_another_process_wrote(
+    known: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_private, "KNOWN", known)
     path = str(tmp_path / "journal")
     ours = GroupingStorage(path)
     study = optuna.create_study(storage=ours, study_name="s")
     other = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     optuna.load_study(study_name="s", storage=other).add_trial(optuna.trial.create_trial(value=1.0))
-    ours.add_trials(study._study_id, [optuna.trial.create_trial(value=2.0)])
+    ours.add_trials(0, [optuna.trial.create_trial(value=2.0)])
     assert [t.value for t in study.trials] == [1.0, 2.0]
     assert [t.value for t in optuna.load_study(study_name="s", storage=other).trials] == [1.0, 2.0]
+    lines = Path(path).read_bytes().splitlines(keepends=True)
+    assert ours.intact()
+    Path(path).write_bytes(b"".join(lines[:-1]))
+    assert not ours.intact()

@@ -55,7 +55,7 @@ def test_the_reference_has_all_it_should(reference: Reference) -> None:
 def test_workers_change_nothing(
     backend: str, n_jobs: int, reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)  # nothing stays in the coordinator, however cheap
+    monkeypatch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)  # nothing stays in the coordinator, however cheap
     _, trials = run_here(write_study(tmp_path, study=TPE, parallel={"backend": backend, "n_jobs": n_jobs}))
     assert essence(trials) == reference
 
@@ -92,7 +92,7 @@ def test_asking_ahead_is_a_property_of_the_study(
     _, expected = run_here(write_study(whole, study=study, parallel={**parallel, "backend": "sequential"}))
     path = write_study(tmp_path_factory.mktemp("parts"), study=study, parallel=parallel)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
+        patch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
         for stop_after in stops:
             run_here(path, stop_after)
         _, trials = run_here(path)

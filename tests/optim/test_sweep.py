@@ -65,7 +65,7 @@ def test_workers_and_interruptions_change_nothing(
         )
         if folder == "parts":
             assert run_here(path, stop_after=2)[0] == "interrupted"
-            monkeypatch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
+            monkeypatch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
         reason, trials = run_here(path)
         assert reason == "budget spent"
         rows.append([(*row[:6], row[7]) for row in essence(trials)])

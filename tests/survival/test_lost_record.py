@@ -15,7 +15,7 @@ from optim.cli.parser import main
 from optim.errors import RecordError
 from optim.problem.plan import make_plan
 from optim.record.guard import sole_writer
-from optim.record.record import load_record, open_record
+from optim.record.record import load_record, open_record, open_storage
 from optim.search.events import Listener
 from optim.search.loop import Search
 from optim.search.search import make_pool
@@ -162,7 +162,7 @@ def test_a_rescued_study_of_several_objectives_keeps_its_directions_and_names(tm
     storage = str(tmp_path / "a.journal")
     record = open_record(storage, "s", ["maximize", "minimize"], {"a": 1}, {}, ["one", "two"])
     record.append([optuna.trial.create_trial(values=[1.0, 2.0])])
-    said = str(rescue(keep(record.study, Path(storage)), record.trials()))
+    said = str(rescue(keep(record.study, open_storage(storage), Path(storage)), record.trials()))
     assert "a.rescue.journal" in said
     again = load_record(str(tmp_path / "a.rescue.journal"), "s")
     assert again is not None

@@ -159,11 +159,11 @@ def test_an_exception_in_the_coordinator_is_an_interruption(database: Path) -> N
     assert (found["parents"], found["children"]) == (["KILLED"], 10)
 
 
-def test_patience_counts_from_the_last_sign_of_progress(database: Path) -> None:
-    """More trials than could be written within the patience; all of them are, for there is progress all the time."""
+def test_the_stall_timeout_counts_from_the_last_sign_of_progress(database: Path) -> None:
+    """More trials than could be written within it; all of them are, for there is progress all the time."""
     settings = MLflowSettings(f"sqlite:///{database}", "patient")
     trials = make_trials(3000)
-    mirror = Mirror(study_info(), settings, patience=20.0)
+    mirror = Mirror(study_info(), settings, stall_timeout=20.0)
     mirror.finished(trials)
     report = mirror.close(RESULT)
     assert report.complete, report.error
@@ -176,7 +176,7 @@ def count_of(settings: MLflowSettings) -> int:
 
 def test_a_mirror_that_stands_still_is_given_up(database: Path) -> None:
     settings = MLflowSettings(f"sqlite:///{database}", "still")
-    mirror = Mirror(study_info(), settings, patience=1.0)
+    mirror = Mirror(study_info(), settings, stall_timeout=1.0)
     assert mirror.wait_until_open()
     with stopped(mirror):
         mirror.finished(make_trials(20_000))  # more than a pipe holds

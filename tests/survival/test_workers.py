@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from engine.data.cells import Cell
 from engine.data.load import load_bars
 from engine.simulator.account import Account
+from optim.workers import joblib_private
 from optim.workers.executors import Processes
 from optim.workers.pool import Pool
 from optim.workers.tasks import Job, Task, run_task
@@ -79,6 +81,17 @@ def mine(df, params):
     found = [name for name in ("optuna", "mlflow", "rich", "matplotlib") if name in sys.modules]
     raise ValueError(f"{os.getpid()} {found} {os.environ['OMP_NUM_THREADS']} {signal.getsignal(signal.SIGINT)!r}")
 """
+
+
+@pytest.fixture(params=[("",), ()], ids=["private", "public"])
+def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With any version of joblib its insides are used; with none they are."""
+    monkeypatch.setattr(joblib_private, "KNOWN", request.param)
+
+
+def workers() -> list[int]:
+    """The process ids of this process' workers."""
+    return [int(str(child.pid)) for child in multiprocessing.active_children()]
 
 
 def run_mine(folder: Path, strategy: str, **parallel: Any) -> list[FrozenTrial]:
@@ -174,6 +187,7 @@ def test_every_thread_of_a_process_has_its_own_trial_limit() -> None:
     assert (done.returncode, done.stdout) == (1, "told\n"), done.stderr
 
 
+@pytest.mark.usefixtures("ways")
 def test_workers_know_neither_optuna_nor_mlflow_and_have_one_thread_and_no_ctrl_c(tmp_path: Path) -> None:
     errors = {trial.user_attrs["error"].partition("ValueError: ")[2] for trial in run_mine(tmp_path, INTROSPECTIVE)}
     threads = str(max(1, (os.cpu_count() or 1) // 2))
@@ -195,11 +209,11 @@ def test_bars_reach_a_worker_once_as_a_memory_map(tmp_path: Path, monkeypatch: p
         return submit(self, function, *arguments)
 
     monkeypatch.setattr(Processes, "submit", seen)
-    monkeypatch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
+    monkeypatch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
     with Pool(job, n_jobs=2, backend="loky") as pool:
         results = pool.run(tasks)
         assert pool._folder is not None
-        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in pool._executor.pids()]  # type: ignore[union-attr]
+        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in workers()]
         assert all(str(pool._folder) in table for table in maps)
         folder = pool._folder
     import pickle
@@ -223,7 +237,7 @@ def test_a_killer_of_workers_makes_no_trial_fail(tmp_path: Path) -> None:
         while len(results) < len(tasks):
             for number, result in pool.collect():
                 results[number] = result.outcomes
-            starting = set(pool._executor.pids()) - killed - set(pids(tmp_path))  # type: ignore[union-attr]
+            starting = set(workers()) - killed - set(pids(tmp_path))
             if starting and len(killed) < 12:
                 pid = starting.pop()
                 os.kill(pid, signal.SIGKILL)
@@ -232,13 +246,14 @@ def test_a_killer_of_workers_makes_no_trial_fail(tmp_path: Path) -> None:
     assert len(killed) == 12
 
 
+@pytest.mark.usefixtures("ways")
 def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(tmp_path: Path) -> None:
     job = Job("ma_crossover", str(tmp_path), (load_bars(IBM),), 252.0)
     tasks = [Task({"fast_window": 5, "slow_window": slow}, Account(), (Cell(0, 0, 3000),)) for slow in range(20, 120)]
     expected = [run_task(job, task).outcomes for task in tasks]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
-        patch.setattr("optim.workers.pool._TRIES", 1000)
+        patch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
+        patch.setattr("optim.workers.flights.TRIES", 1000)
         with Pool(job, n_jobs=2, backend="loky") as pool:
             results: dict[int, Any] = {}
             for number, task in enumerate(tasks):
@@ -247,9 +262,9 @@ def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(tmp_path: P
             while len(results) < len(tasks):
                 for number, result in pool.collect():
                     results[number] = result.outcomes
-                workers = pool._executor.pids()  # type: ignore[union-attr]
-                if kills < 3 and workers and len(results) > 20 * kills:
-                    os.kill(workers[kills % len(workers)], signal.SIGKILL)
+                running = workers()
+                if kills < 3 and running and len(results) > 20 * kills:
+                    os.kill(running[kills % len(running)], signal.SIGKILL)
                     kills += 1
     assert [results[i] for i in range(len(tasks))] == expected
     assert kills == 3

@@ -17,7 +17,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with MLflow's tables; creating them takes seconds, copying them nothing."""
-    from optim.tracking.store import create_tables
+    from optim.tracking.mlflow_private import create_tables
 
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
     create_tables(f"sqlite:///{path}")
@@ -57,7 +57,7 @@ def auth_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """A PostgreSQL server whose database `mlflow` has MLflow's tables."""
-    from optim.tracking.store import create_tables
+    from optim.tracking.mlflow_private import create_tables
 
     with servers.postgres_cluster() as uri:
         servers.create_database(uri, "mlflow")

@@ -15,8 +15,9 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from optim.spec.uris import with_driver
-from optim.tracking import MLflowSettings, StudyInfo, bulk, rest
-from optim.tracking.rows import Point, RunRow, trial_row
+from optim.tracking import MLflowSettings, StudyInfo, mlflow_private
+from optim.tracking.mlflow_private import bulk, rest
+from optim.tracking.rows import MetricPoint, RunRow, trial_row
 from optim.tracking.store import RunStore
 from tests import servers
 from tests.tracking.builders import make_trial, make_trials, study_info
@@ -33,19 +34,25 @@ def rows() -> list[RunRow]:
     cells = make_trial(21, cell_values=[[1.0, 2.0], [0.5, math.nan]])
     fabricated = [trial_row(info, "parent", trial) for trial in [*make_trials(20), odd]]
     fabricated.append(trial_row(multi, "parent", cells))
-    same_step = (Point("m", 1.0, 5, 0), Point("m", 3.0, 5, 0), Point("m", 2.0, 5, 0), Point("m", 9.0, 4, 0))
-    later_step = (Point("n", 1.0, 5, 2), Point("n", 3.0, 9, 1), Point("n", 1.0, 5, 2))
+    same_step = (
+        MetricPoint("m", 1.0, 5, 0),
+        MetricPoint("m", 3.0, 5, 0),
+        MetricPoint("m", 2.0, 5, 0),
+        MetricPoint("m", 9.0, 4, 0),
+    )
+    later_step = (MetricPoint("n", 1.0, 5, 2), MetricPoint("n", 3.0, 9, 1), MetricPoint("n", 1.0, 5, 2))
     tags = fabricated[0].tags | {"mlflow.runName": "twice", "optim.trial": "22"}
     fabricated.append(fabricated[0]._replace(name="twice", tags=tags, points=same_step + later_step))
     return [row._replace(overflow={}) for row in fabricated]
 
 
 def written(uri: str, how: str, rows: Sequence[RunRow]) -> RunStore:
-    store = RunStore(MLflowSettings(uri, "conformance", "/tmp/conformance"))
-    assert store.bulk is bulk
-    if how == "public":
-        store.bulk = None
-    assert not [outcome for outcome in store.write(rows) if isinstance(outcome, Exception)]
+    with pytest.MonkeyPatch.context() as patch:
+        if how == "public":
+            patch.setattr(mlflow_private, "KNOWN", ())
+        store = RunStore(MLflowSettings(uri, "conformance", "/tmp/conformance"))
+        assert store.bulk is (None if how == "public" else bulk)
+        assert not [outcome for outcome in store.write(rows) if isinstance(outcome, Exception)]
     return store
 
 
@@ -141,15 +148,18 @@ def test_postgresql_rows_and_answers_are_those_of_the_public_api(postgres: str) 
 def test_over_http_the_answers_are_those_of_the_public_api(server: str) -> None:
     fabricated = rows()
     params = {f"p{number}": str(number) for number in range(250)}
-    points = tuple(Point("many", float(step), 7, step) for step in range(1900))
+    points = tuple(MetricPoint("many", float(step), 7, step) for step in range(1900))
     large = fabricated[0]._replace(name="large", params=params, points=points)
     large = large._replace(tags=large.tags | {"mlflow.runName": "large"})
     bare = large._replace(name="bare", params={}, points=(), tags={"mlflow.runName": "bare"})
-    stores = {how: RunStore(MLflowSettings(server, f"conformance_{how}")) for how in ("public", "rest")}
-    assert stores["rest"].bulk is rest
-    stores["public"].bulk = None
-    for store in stores.values():
-        assert not [out for out in store.write([*fabricated, large, bare]) if isinstance(out, Exception)]
+    stores = {}
+    for how, module in (("public", None), ("rest", rest)):
+        with pytest.MonkeyPatch.context() as patch:
+            if how == "public":
+                patch.setattr(mlflow_private, "KNOWN", ())
+            stores[how] = store = RunStore(MLflowSettings(server, f"conformance_{how}"))
+            assert store.bulk is module
+            assert not [out for out in store.write([*fabricated, large, bare]) if isinstance(out, Exception)]
     assert answers(stores["rest"]) == answers(stores["public"])
 
 
@@ -177,15 +187,15 @@ def test_a_special_login_or_setting_uses_the_public_client(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = MlflowClient(tracking_uri="http://127.0.0.1:1")
-    assert rest.usable(client._tracking_client.store)
+    assert mlflow_private.writer(client, "http") is rest
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert not rest.usable(client._tracking_client.store)
+    assert mlflow_private.writer(client, "http") is None
 
 
 def test_untested_versions_use_the_public_client(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow, "__version__", "3.99.0")
-    assert not rest.usable(MlflowClient(tracking_uri="http://127.0.0.1:1")._tracking_client.store)
+    assert mlflow_private.writer(MlflowClient(tracking_uri="http://127.0.0.1:1"), "http") is None
     store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
     assert store.bulk is None
     assert len(store.write(rows()[:3])) == 3

@@ -95,7 +95,7 @@ def test_a_server_that_does_not_answer_holds_nothing_up(server: str) -> None:
     with faulty(server) as proxy:
         settings = MLflowSettings(proxy.url, "stuck")
         proxy.gate.clear()
-        mirror = Mirror(study_info(), settings, patience=1.0)
+        mirror = Mirror(study_info(), settings, stall_timeout=1.0)
         mirror.finished(TRIALS)  # returns although every request hangs
         assert proxy.waiting.wait(60)
         report = mirror.close(RESULT)  # returns too
@@ -109,7 +109,7 @@ def test_a_server_that_takes_five_seconds_a_call_slows_nothing(server: str) -> N
     with faulty(server) as proxy:
         settings = MLflowSettings(proxy.url, "slow")
         proxy.delay = 5.0
-        mirror = Mirror(study_info(), settings, patience=1.0)
+        mirror = Mirror(study_info(), settings, stall_timeout=1.0)
         mirror.finished(TRIALS)
         assert not proxy.answered.is_set()  # the study has told everything before the first call has come back
         assert proxy.answered.wait(60)
@@ -210,7 +210,7 @@ def locked(database: Path) -> Iterator[None]:
 def test_database_locked_by_another_process(database: Path) -> None:
     settings = MLflowSettings(f"sqlite:///{database}", "locked")
     with locked(database):
-        mirror = Mirror(study_info(), settings, patience=10.0)
+        mirror = Mirror(study_info(), settings, stall_timeout=10.0)
         mirror.finished(TRIALS)
         report = mirror.close(RESULT)
     assert report.missing == len(TRIALS)

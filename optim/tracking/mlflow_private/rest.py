@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import mlflow
 import requests
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.store.tracking.rest_store import RestStore
@@ -26,8 +25,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from optim.tracking.rows import Point, RunRow
-from optim.tracking.settings import TESTED_MLFLOW
+from optim.tracking.rows import MetricPoint, RunRow
 
 CONNECTIONS = 4  # more only make the workers of a server wait for each other and for its database
 _MAX_PARAMS, _MAX_POINTS = 100, 900  # of one log-batch call
@@ -38,7 +36,7 @@ Call = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 def usable(store: Any) -> bool:
     """Whether `store` is a server that can be called without MLflow's client: no special login, redirects allowed."""
-    if type(store) is not RestStore or not mlflow.__version__.startswith(TESTED_MLFLOW):
+    if type(store) is not RestStore:
         return False
     if os.environ.get("MLFLOW_ALLOW_HTTP_REDIRECTS", "true").lower() not in ("true", "1"):
         return False
@@ -80,7 +78,7 @@ def _insert(call: Call, experiment_id: str, row: RunRow) -> str:
     return run_id
 
 
-def _batches(row: RunRow) -> Iterator[tuple[Sequence[tuple[str, str]], Sequence[Point]]]:
+def _batches(row: RunRow) -> Iterator[tuple[Sequence[tuple[str, str]], Sequence[MetricPoint]]]:
     """Parameters and points in as few calls as MLflow's limits allow."""
     params = list(row.params.items())
     for number in range(max(math.ceil(len(params) / _MAX_PARAMS), math.ceil(len(row.points) / _MAX_POINTS))):
@@ -91,7 +89,7 @@ def _entries(items: Any) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in items]
 
 
-def _metric(point: Point) -> dict[str, Any]:
+def _metric(point: MetricPoint) -> dict[str, Any]:
     """JSON has no NaN and no infinity: protobuf's names for them."""
     value: float | str = float(point.value)
     if not math.isfinite(point.value):

@@ -13,20 +13,18 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import mlflow
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import aliased
 
-from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, Point, RunRow
-from optim.tracking.settings import TESTED_MLFLOW
+from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricPoint, RunRow
 
 
 def usable(store: Any) -> bool:
-    """Whether `store` is a database and this MLflow is one the bulk path is tested with."""
-    return type(store) is SqlAlchemyStore and mlflow.__version__.startswith(TESTED_MLFLOW)
+    """Whether `store` is a database."""
+    return type(store) is SqlAlchemyStore
 
 
 def insert_runs(store: SqlAlchemyStore, experiment: Any, rows: Sequence[RunRow]) -> list[str]:
@@ -112,7 +110,7 @@ def _run(run_id: str, experiment: Any, row: RunRow) -> dict[str, Any]:
     }
 
 
-def _metric(run_id: str, point: Point) -> dict[str, Any]:
+def _metric(run_id: str, point: MetricPoint) -> dict[str, Any]:
     """A database keeps NaN as a flagged 0 and infinity as the largest float (SqlAlchemyStore.sanitize_metric_value)."""
     value, is_nan = point.value, math.isnan(point.value)
     if is_nan:

@@ -1,0 +1,1 @@
+"""What a backtest leaves on disk: plots, a text report, JSON summaries, the trades."""

@@ -1,0 +1,130 @@
+"""What optim uses of Optuna that Optuna does not promise to keep: the inside of its journal. All of it is here.
+
+Optuna locks, opens, writes, flushes and reads back for every trial; a flush alone takes longer than a cheap trial.
+Here many trials are written under one lock and one flush. The format is untouched: dashboards and other processes read
+and append to the same file. With a version of Optuna that is not among `KNOWN` the trials are added one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import FrozenTrial
+
+from optim.record.journal import STALE_LOCK_SECONDS, append_lock, whole_tail
+
+KNOWN = ("5.0.",)  # the versions of Optuna whose insides are those used here
+
+
+class GroupingStorage(JournalStorage):
+    """A journal storage with `add_trials`."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._journal = GroupingJournal(path)
+        super().__init__(self._journal)
+        self._last = whole_tail(path)  # bytes that stay where they are: entries only follow them
+
+    def add_trials(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
+        """Append finished trials, an entry each; they are on the disk when this returns.
+
+        The storage may keep the very objects: they must not change any more. A process killed inside leaves whole
+        entries and at most one torn last line.
+        """
+        if optuna.__version__.startswith(KNOWN):
+            self._last = self._add_together(study_id, trials) or self._last
+        else:
+            study = optuna.load_study(study_name=self.get_study_name_from_id(study_id), storage=self)
+            study.add_trials(trials)
+            self._last = whole_tail(self._path)
+
+    def intact(self) -> bool:
+        """Whether what was read and written still stands in the file; False when it was cut or written anew."""
+        start, expected = self._last
+        try:
+            with open(self._path, "rb") as handle:
+                handle.seek(start)
+                return handle.read(len(expected)) == expected
+        except OSError:
+            return False
+
+    def _add_together(self, study_id: int, trials: Sequence[FrozenTrial]) -> tuple[int, bytes] | None:
+        """`add_trials` without reading back what was written; where the last entry stands, and its bytes.
+
+        Uses JournalStorage's `_thread_lock`, `_sync_with_backend` and `_replay_result`, and FrozenTrial's `_validate`
+        and `_trial_id`.
+        """
+        with self._thread_lock, append_lock(self._path):
+            self._sync_with_backend()  # what others have written; from here on nobody else does
+            replay = self._replay_result
+            texts: dict[int, str] = {}
+            head = {"op_code": JournalOperation.CREATE_TRIAL, "worker_id": replay.worker_id, "study_id": study_id}
+            for trial in trials:
+                trial._validate()
+            last = self._journal.append([{**head, **_entry(trial, texts)} for trial in trials], replay.log_number_read)
+            numbers = replay._study_id_to_trial_ids[study_id]
+            for trial in trials:
+                trial.number, trial._trial_id = len(numbers), len(replay._trials)
+                numbers.append(trial._trial_id)
+                replay._trials[trial._trial_id] = trial
+                replay._trial_id_to_study_id[trial._trial_id] = study_id
+            replay.log_number_read += len(trials)
+        return last
+
+
+class GroupingJournal(JournalFileBackend):
+    """The file behind a GroupingStorage."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, JournalFileSymlinkLock(path, grace_period=STALE_LOCK_SECONDS))
+
+    def append(self, entries: Sequence[dict[str, Any]], after: int) -> tuple[int, bytes] | None:
+        """Append entries behind the first `after` ones, which are all there are; the lock must be held.
+
+        Where the last one stands, and its bytes. ValueError when something else stands there, a torn line that another
+        process left: Optuna could not read past. Uses JournalFileBackend's `_file_path` and `_log_number_offset`.
+        """
+        encode = json.JSONEncoder(separators=(",", ":")).encode
+        lines = [encode(entry).encode() + b"\n" for entry in entries]
+        with open(self._file_path, "r+b") as handle:  # "ab" would make a new file of one that was deleted
+            if handle.seek(0, os.SEEK_END) != self._log_number_offset[after]:
+                raise ValueError("another process has left a torn line at the end of the journal")
+            handle.writelines(lines)
+            handle.flush()
+            os.fsync(handle.fileno())
+        for number, line in enumerate(lines, start=after):
+            self._log_number_offset[number + 1] = self._log_number_offset[number] + len(line)
+        return (self._log_number_offset[after + len(lines) - 1], lines[-1]) if lines else None
+
+
+def _entry(trial: FrozenTrial, texts: dict[int, str]) -> dict[str, Any]:
+    """A trial as Optuna's `create_new_trial` writes it. `texts`: distributions already encoded, by their ids."""
+    for distribution in trial.distributions.values():
+        if id(distribution) not in texts:
+            texts[id(distribution)] = distribution_to_json(distribution)
+    single = trial.values is None or len(trial.values) == 1
+    return {
+        "datetime_start": _utc(trial.datetime_start),
+        "state": trial.state,
+        "value": trial.value if single else None,
+        "values": None if single else trial.values,
+        "datetime_complete": _utc(trial.datetime_complete),
+        "distributions": {name: texts[id(distribution)] for name, distribution in trial.distributions.items()},
+        "params": {name: trial.distributions[name].to_internal_repr(value) for name, value in trial.params.items()},
+        "user_attrs": trial.user_attrs,
+        "system_attrs": trial.system_attrs,
+        "intermediate_values": trial.intermediate_values,
+    }
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="microseconds")
