@@ -146,10 +146,6 @@ class Processes:
             first.setdefault(id(worker), future)
         return {future for future in first.values() if not future.done()}
 
-    def pids(self) -> list[int]:
-        """The process ids of the running workers."""
-        return [pid for worker in self._workers if worker.executor is not None for pid in worker.executor._processes]
-
     def close(self) -> None:
         """End all workers, whatever they are doing."""
         for worker in self._workers:

@@ -255,7 +255,7 @@ def test_the_cookie_is_for_the_browser_alone(page: Page, printed: dict[str, str]
 def test_with_write_a_study_of_any_name_can_be_deleted(tmp_path: Path) -> None:
     storage = str(tmp_path / "it's.journal")
     record = open_record(storage, 'it\'s "mine"', ["maximize"], {}, {}, ["x"])
-    study = Shown('it\'s "mine"', record.study_id, record.study._study_id, storage, None)
+    study = Shown('it\'s "mine"', record.study_id, 0, storage, None)
     with open_dashboards(study, write=True) as (_, links):
         parts = urlsplit(links[0].url)
         cookie = f"optim_{parts.port}={parts.query.removeprefix('token=')}"

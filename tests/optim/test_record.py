@@ -55,12 +55,12 @@ def test_nothing_is_written_behind_a_torn_line_of_another_process(tmp_path: Path
     path = tmp_path / "optuna.journal"
     storage = GroupingStorage(str(path))
     study = optuna.create_study(storage=storage, study_name="s")
-    storage.add_trials(study._study_id, [optuna.trial.create_trial(value=1.0)])
+    storage.add_trials(storage.get_study_id_from_name("s"), [optuna.trial.create_trial(value=1.0)])
     with path.open("ab") as handle:
         handle.write(b'{"op_code":4,"worker_id"')
     before = path.read_bytes()
     with pytest.raises(ValueError, match="torn line"):
-        storage.add_trials(study._study_id, [optuna.trial.create_trial(value=2.0)])
+        storage.add_trials(storage.get_study_id_from_name("s"), [optuna.trial.create_trial(value=2.0)])
     assert path.read_bytes() == before
     assert len(study.trials) == 1
 
@@ -139,7 +139,9 @@ def test_a_group_is_what_optuna_writes_one_by_one(tmp_path: Path) -> None:
         study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
         for part in (trials[:10], trials[10:]):
             part = [copy.deepcopy(trial) for trial in part]
-            storage.add_trials(study._study_id, part) if name == "grouped" else study.add_trials(part)
+            storage.add_trials(storage.get_study_id_from_name("s"), part) if name == "grouped" else study.add_trials(
+                part
+            )
         study.set_user_attr("after", 1)  # the positions in the file are still right
         assert essence(study.trials) == essence(trials)
         backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
@@ -157,6 +159,6 @@ def test_a_group_sees_what_another_process_wrote(tmp_path: Path) -> None:
     study = optuna.create_study(storage=ours, study_name="s")
     other = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     optuna.load_study(study_name="s", storage=other).add_trial(optuna.trial.create_trial(value=1.0))
-    ours.add_trials(study._study_id, [optuna.trial.create_trial(value=2.0)])
+    ours.add_trials(ours.get_study_id_from_name("s"), [optuna.trial.create_trial(value=2.0)])
     assert [t.value for t in study.trials] == [1.0, 2.0]
     assert [t.value for t in optuna.load_study(study_name="s", storage=other).trials] == [1.0, 2.0]

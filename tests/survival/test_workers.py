@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,16 @@ from engine.simulator.account import Account
 from optim.workers.executors import Processes
 from optim.workers.pool import Pool
 from optim.workers.tasks import Job, Task, run_task
-from tests.optim.studies import IBM, essence, run_here, write_study
-from tests.survival.test_coordinator import TPE, alive, pids
+from tests.optim.studies import IBM, ROOT, essence, run_here, write_study
+from tests.survival.test_coordinator import TPE, pids
+from tests.waiting import alive, children, until
 
 HEAD = """
 import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -62,13 +66,12 @@ HANGS = """
 def mine(df, params):
     if params["x"] == 3:
         (HERE / f"pid-{os.getpid()}").touch()
-        while True:
+        end = time.monotonic() + 300
+        while time.monotonic() < end:
             pass
     return signal_of(df, params)
 """
 SLOW = """
-import time
-
 def slow(df, params):
     (HERE / f"pid-{os.getpid()}").touch()
     time.sleep(0.02)
@@ -154,23 +157,32 @@ def test_a_trial_that_hangs_is_ended_with_its_worker(tmp_path: Path, peaceful: l
 
 
 LIMITED = """
-import sys, threading, time
-from optim.workers import tasks
-def job(seconds):
-    with tasks._limited(seconds):
-        time.sleep(600)
-threading.Thread(target=job, args=(0.5,), daemon=True).start()
-while not tasks._ends:
-    time.sleep(0.01)
-with tasks._limited(500.0):  # another thread's, longer limit must not replace the first one's
-    pass
+import sys, threading
+from pathlib import Path
+from engine.data.cells import Cell
+from engine.data.load import load_bars
+from engine.simulator.account import Account
+from optim.workers.tasks import Job, Task, run_all
+from tests.waiting import until
+folder = Path(sys.argv[1])
+job = Job("mine.py:mine", str(folder), (load_bars(sys.argv[2]),), 252.0)
+def run(x, seconds):
+    run_all(job, [(Task({"x": x}, Account(), (Cell(0, 0, 3000),)), seconds)])
+run(4, 500.0)
+threading.Thread(target=run, args=(3, 2.0), daemon=True).start()
+until(lambda: list(folder.glob("pid-*")), "the first trial did not begin")
+run(4, 500.0)  # another thread's, longer limit must not replace the first one's
 print("told", flush=True)
-job(500.0)
+run(3, 500.0)
 """
 
 
-def test_every_thread_of_a_process_has_its_own_trial_limit() -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=120, check=False)
+def test_every_thread_of_a_process_has_its_own_trial_limit(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HEAD + HANGS)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path), str(IBM)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "told\n"), done.stderr
 
 
@@ -181,6 +193,11 @@ def test_workers_know_neither_optuna_nor_mlflow_and_have_one_thread_and_no_ctrl_
         pid, _, rest = error.partition(" ")
         assert int(pid) != os.getpid()
         assert rest == f"[] {threads} <Handlers.SIG_IGN: 1>"
+
+
+def workers() -> set[int]:
+    """The worker processes of this one."""
+    return children(os.getpid(), "LokyProcess")
 
 
 def test_bars_reach_a_worker_once_as_a_memory_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,17 +213,32 @@ def test_bars_reach_a_worker_once_as_a_memory_map(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Processes, "submit", seen)
     monkeypatch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with Pool(job, n_jobs=2, backend="loky") as pool:
         results = pool.run(tasks)
-        assert pool._folder is not None
-        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in pool._executor.pids()]  # type: ignore[union-attr]
-        assert all(str(pool._folder) in table for table in maps)
-        folder = pool._folder
-    import pickle
-
+        (folder,) = tmp_path.glob("optim-*")
+        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in workers()]
+        assert len(maps) == 2
+        assert all(str(folder) in table for table in maps)
     assert max(len(pickle.dumps(arguments)) for arguments in sent) < bars.close.nbytes / 4
     assert [r.outcomes for r in results] == [run_task(job, task).outcomes for task in tasks]
     assert not folder.exists()
+
+
+def disturbed(job: Job, tasks: list[Task], disturb: Callable[[int], None]) -> list[Any]:
+    """The outcomes of the tasks; `disturb` is told again and again how many have come in so far."""
+    results: dict[int, Any] = {}
+    with Pool(job, n_jobs=2, backend="loky") as pool:
+        for number, task in enumerate(tasks):
+            pool.submit(number, task)
+
+        def ended() -> bool:
+            results.update({number: result.outcomes for number, result in pool.collect()})
+            disturb(len(results))
+            return len(results) == len(tasks)
+
+        until(ended, "tasks are missing", 120)
+    return [results[number] for number in range(len(tasks))]
 
 
 def test_a_killer_of_workers_makes_no_trial_fail(tmp_path: Path) -> None:
@@ -214,42 +246,32 @@ def test_a_killer_of_workers_makes_no_trial_fail(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(HEAD + SLOW)
     job = Job("slow.py:slow", str(tmp_path), (load_bars(IBM),), 252.0)
     tasks = [Task({"x": x}, Account(), (Cell(0, 0, 3000),)) for x in range(5, 17)]
-    expected = [run_task(job, task).outcomes for task in tasks]
-    with Pool(job, n_jobs=2, backend="loky") as pool:
-        results: dict[int, Any] = {}
-        for number, task in enumerate(tasks):
-            pool.submit(number, task)
-        killed: set[int] = set()
-        while len(results) < len(tasks):
-            for number, result in pool.collect():
-                results[number] = result.outcomes
-            starting = set(pool._executor.pids()) - killed - set(pids(tmp_path))  # type: ignore[union-attr]
-            if starting and len(killed) < 12:
-                pid = starting.pop()
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-    assert [results[i] for i in range(len(tasks))] == expected
+    killed: set[int] = set()
+
+    def disturb(_: int) -> None:
+        starting = workers() - killed - set(pids(tmp_path))
+        if starting and len(killed) < 12:
+            pid = starting.pop()
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+
+    assert disturbed(job, tasks, disturb) == [run_task(job, task).outcomes for task in tasks]
     assert len(killed) == 12
 
 
-def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(tmp_path: Path) -> None:
+def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = Job("ma_crossover", str(tmp_path), (load_bars(IBM),), 252.0)
     tasks = [Task({"fast_window": 5, "slow_window": slow}, Account(), (Cell(0, 0, 3000),)) for slow in range(20, 120)]
-    expected = [run_task(job, task).outcomes for task in tasks]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
-        patch.setattr("optim.workers.pool._TRIES", 1000)
-        with Pool(job, n_jobs=2, backend="loky") as pool:
-            results: dict[int, Any] = {}
-            for number, task in enumerate(tasks):
-                pool.submit(number, task)
-            kills = 0
-            while len(results) < len(tasks):
-                for number, result in pool.collect():
-                    results[number] = result.outcomes
-                workers = pool._executor.pids()  # type: ignore[union-attr]
-                if kills < 3 and workers and len(results) > 20 * kills:
-                    os.kill(workers[kills % len(workers)], signal.SIGKILL)
-                    kills += 1
-    assert [results[i] for i in range(len(tasks))] == expected
-    assert kills == 3
+    monkeypatch.setattr("optim.workers.pool.INLINE_SECONDS", 0.0)
+    killed: list[int] = []
+
+    def disturb(done: int) -> None:
+        there = sorted(workers() - set(killed))
+        if len(killed) < 3 and there and done > 20 * len(killed):
+            killed.append(there[len(killed) % len(there)])
+            os.kill(killed[-1], signal.SIGKILL)
+
+    assert disturbed(job, tasks, disturb) == [run_task(job, task).outcomes for task in tasks]
+    assert len(killed) == 3

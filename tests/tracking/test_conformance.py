@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.store.tracking.rest_store import RestStore
+from mlflow.utils.credentials import get_default_host_creds
 
 from optim.spec.uris import with_driver
 from optim.tracking import MLflowSettings, StudyInfo, bulk, rest
@@ -164,6 +167,11 @@ def test_a_refused_row_does_not_take_the_others_with_it(database: Path) -> None:
     assert len(store.find({"market": "IBM"})) == 5
 
 
+def server_store() -> RestStore:
+    """MLflow's own way to a server."""
+    return RestStore(functools.partial(get_default_host_creds, "http://127.0.0.1:1"))
+
+
 @pytest.mark.parametrize(
     "variables",
     [
@@ -176,16 +184,15 @@ def test_a_refused_row_does_not_take_the_others_with_it(database: Path) -> None:
 def test_a_special_login_or_setting_uses_the_public_client(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = MlflowClient(tracking_uri="http://127.0.0.1:1")
-    assert rest.usable(client._tracking_client.store)
+    assert rest.usable(server_store())
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert not rest.usable(client._tracking_client.store)
+    assert not rest.usable(server_store())
 
 
 def test_untested_versions_use_the_public_client(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow, "__version__", "3.99.0")
-    assert not rest.usable(MlflowClient(tracking_uri="http://127.0.0.1:1")._tracking_client.store)
+    assert not rest.usable(server_store())
     store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
     assert store.bulk is None
     assert len(store.write(rows()[:3])) == 3

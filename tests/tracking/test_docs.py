@@ -20,6 +20,7 @@ from optim.tracking import MLflowTracker, build_tracker_from_config
 from tests import servers
 from tests.conftest import postgresql_bin
 from tests.snippets import ROOT, Page
+from tests.waiting import until
 
 PAGE = Page("docs/tracking.md")
 
@@ -102,7 +103,7 @@ def test_mlflow_ui_command_serves(tmp_path: Path, empty_database: Path) -> None:
     command[0] = str(Path(sys.executable).with_name("mlflow"))
     env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with servers.process([*command, "-w", "1"], tmp_path / "log", cwd=tmp_path, env=env):
-        servers.poll(lambda: servers.answers(f"http://127.0.0.1:{port}/health"), "mlflow ui did not answer")
+        until(lambda: servers.answers(f"http://127.0.0.1:{port}/health"), "mlflow ui did not answer")
 
 
 def test_sqlite_backup(tmp_path: Path, empty_database: Path) -> None:
