@@ -19,7 +19,7 @@ import sqlalchemy
 
 from optim.spec.uris import with_driver
 from tests.conftest import postgresql_bin
-from tests.tracking.builders import poll
+from tests.waiting import until
 
 PASSWORD = "s3cr3t-Pa55word"
 
@@ -81,7 +81,7 @@ def mlflow_server(folder: Path, *options: str, store: str = "", port: int = 0, *
             assert server.poll() is None, log.read_text()
             return answers(f"{url}/health")
 
-        poll(ready, f"the server did not start; see {log}")
+        until(ready, f"the server did not start; see {log}")
         yield url
 
 
@@ -106,7 +106,7 @@ def postgres_cluster() -> Iterator[str]:
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=50"]
         with process(command, folder / "log", signal.SIGINT, **options):  # do not wait for its clients
             ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
-            poll(lambda: subprocess.run(ready, check=False).returncode == 0 or None, "PostgreSQL did not start")
+            until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL did not start")
             yield f"postgresql://optim:{PASSWORD}@127.0.0.1:{port}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -130,7 +130,7 @@ def mariadb_server() -> Iterator[str]:
         command += [f"--init-file={folder}/init.sql", "--innodb-buffer-pool-size=32M"]
         server = f"mysql+pymysql://optim:{PASSWORD}@127.0.0.1:{port}"
         with process(command, folder / "log"):
-            poll(lambda: _accepts(f"{server}/mysql"), f"MariaDB did not start; see {folder / 'log'}")
+            until(lambda: _accepts(f"{server}/mysql"), f"MariaDB did not start; see {folder / 'log'}")
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -206,7 +206,7 @@ def nginx_proxy(folder: Path, upstream: str) -> Iterator[str]:
     (folder / "nginx.conf").write_text(config)
     command = [shutil.which("nginx") or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     with process(command, folder / "nginx.log"):
-        poll(lambda: answers(f"http://127.0.0.1:{port}/mlflow/health"), "nginx did not start")
+        until(lambda: answers(f"http://127.0.0.1:{port}/mlflow/health"), "nginx did not start")
         yield f"http://127.0.0.1:{port}/mlflow"
 
 
@@ -217,5 +217,5 @@ def s3_server(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with process(command, folder / "s3.log"):
         url = f"http://127.0.0.1:{port}"
-        poll(lambda: answers(url), "moto did not start")
+        until(lambda: answers(url), "moto did not start")
         yield url

@@ -10,7 +10,6 @@ import numpy as np
 from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import inner, kernel
 from engine.compiled.sums import ROOM, squares_around, sum_returns
-from engine.data.bars import Bars
 from engine.metrics import catalogue
 from engine.metrics.catalogue import METRICS
 from engine.metrics.tails import Tail, alpha_beta, compounded, quantiles, ulcer_index
@@ -27,13 +26,8 @@ bounded = inner(catalogue.bounded)
 STRIDE = 16  # bars looked at together while under water: one question, seldom answered otherwise than before
 
 
-def metrics_of(bars: Bars, run: Simulation, initial_cash: float, periods_per_year: float) -> dict[str, float]:
-    """Every metric of engine.metrics.catalogue.METRICS; what is undefined, or beyond a float, is NaN."""
-    return as_metrics(measure(bars.timestamp, bars.close, run, initial_cash, periods_per_year, True))
-
-
 def as_metrics(values: Array) -> dict[str, float]:
-    """Name the metrics of `measure`."""
+    """Name the metrics of `measure`; what is undefined, or beyond a float, is NaN."""
     return dict(zip(METRICS, values.tolist(), strict=True))
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from engine.data.load import load_bars, to_frame
-from engine.metrics.measure import metrics_of
+from engine.metrics.measure import as_metrics, measure
 from engine.simulator.account import Account
 from engine.simulator.orders import SIZE
 from engine.simulator.rules import pack_rules
@@ -65,7 +65,8 @@ def test_vectorbt_has_the_same_equity(costs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_allclose(run.equity, portfolio.value().to_numpy(), rtol=1e-9)
-        assert metrics_of(BARS, run, 10_000.0, 252.0)["win_rate"] == pytest.approx(portfolio.trades.closed.win_rate())
+        metrics = as_metrics(measure(BARS.timestamp, BARS.close, run, 10_000.0, 252.0, True))
+        assert metrics["win_rate"] == pytest.approx(portfolio.trades.closed.win_rate())
 
 
 def test_vectorbt_has_the_same_equity_when_short_without_fees():

@@ -16,7 +16,7 @@ from engine.compiled.arrays import Array
 from engine.compiled.jit import kernel
 from engine.data.bars import Bars, make_bars
 from engine.evaluate import run_portfolio
-from engine.metrics.measure import metrics_of
+from engine.metrics.measure import as_metrics, measure
 from engine.simulator.account import Account
 from engine.simulator.orders import (
     CASH,
@@ -282,7 +282,7 @@ def test_ruin_is_terrible_and_finite():
     run = compiled(bars, -np.ones(6), Account())
     assert list(run.equity) == [10_000, 10_000, 5_000, 0, 0, 0]
     assert EXIT_REASONS[int(run.trades[-1, EXIT_REASON])] == "ruin"
-    metrics = metrics_of(bars, run, 10_000, PERIODS)
+    metrics = as_metrics(measure(bars.timestamp, bars.close, run, 10_000, PERIODS, True))
     for name in ("total_return", "cagr", "max_drawdown"):
         assert metrics[name] == -1.0
     assert math.isfinite(metrics["sharpe_ratio"])

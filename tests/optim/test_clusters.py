@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from optim.cli.parser import main
 from tests import servers
 from tests.optim.studies import ROOT, essence, load, run_here, write_study
-from tests.survival.test_coordinator import alive, gated_study, pids, recorded
+from tests.survival.test_coordinator import gated_study, pids, recorded
 from tests.survival.test_workers import ALWAYS, HANGS, ONCE, run_mine, ways  # noqa: F401 - a fixture
-from tests.tracking.builders import poll
+from tests.waiting import alive, until
 
 TPE = {"n_trials": 12, "sampler": {"name": "TPESampler", "n_startup_trials": 4}}
 NO_MLFLOW = """
@@ -47,7 +47,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for number, line in enumerate([command, worker, worker]):
             stack.enter_context(servers.process(line, folder / f"log{number}", env=environment, cwd=folder))
         log = folder / "log0"
-        poll(lambda: log.read_text().count("Register worker") >= 2 or None, "the workers did not register")
+        until(lambda: log.read_text().count("Register worker") >= 2, "the workers did not register")
         yield address
 
 
@@ -62,7 +62,7 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     line = [program, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}", *options]
     log = folder / "log"
     with servers.process(line, log, env={**ENVIRONMENT, **quiet}, cwd=folder):
-        poll(lambda: "Ray runtime started" in log.read_text() or None, "Ray did not start")
+        until(lambda: "Ray runtime started" in log.read_text(), "Ray did not start")
         yield f"127.0.0.1:{port}"
 
 
@@ -130,11 +130,11 @@ def test_an_interrupted_study_leaves_its_cluster_at_once_and_keeps_what_has_ende
     log = tmp_path / "log"
     with servers.process([sys.executable, "-m", "optim", "run", str(path)], log, cwd=ROOT, env=ENVIRONMENT) as run:
         journal = tmp_path / "optuna.journal"
-        poll(lambda: (journal.exists() and len(recorded(tmp_path)) >= 4) or None, "no trial came into the record")
-        poll(lambda: (tmp_path / "waiting").exists() or None, "no trial reached the gate")
+        until(lambda: journal.exists() and len(recorded(tmp_path)) >= 4, "no trial came into the record")
+        until(lambda: (tmp_path / "waiting").exists(), "no trial reached the gate")
         os.killpg(run.pid, signal.SIGINT)
         code = run.wait(60)  # the gate stays closed: who waits for the trials that run would wait for ever
-        poll(lambda: not any(map(alive, pids(tmp_path))) or None, "a worker outlived its coordinator")
+        until(lambda: not any(map(alive, pids(tmp_path))), "a worker outlived its coordinator")
     assert code == 130, log.read_text()
     assert "Traceback" not in log.read_text()
     assert [t.params["x"] for t in load(tmp_path)] == [1, 2, 3, 4]
@@ -144,7 +144,5 @@ def test_an_interrupted_study_leaves_its_cluster_at_once_and_keeps_what_has_ende
 def test_a_scheduler_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     address = f"tcp://127.0.0.1:{servers.free_port()}"
     path = write_study(tmp_path, parallel={"backend": "dask", "address": address})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optim.workers.cluster._CONNECT_SECONDS", 1)
-        assert main(["run", str(path)]) == 2
+    assert main(["run", str(path)]) == 2
     assert f"[parallel] address = '{address}': no Dask scheduler answers" in capsys.readouterr().err

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution
+from optuna.trial import create_trial
 
 from optim.errors import SpecError
 from optim.spec.space import Parameter, SearchSpace
@@ -27,11 +29,20 @@ def parameters(draw: st.DrawFn) -> Parameter:
     return Parameter("p", "float", float(low), float(low + (high - low) // (step or 1) * (step or 1)), float(step), log)
 
 
+def accepted(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether Optuna takes a trial with this value."""
+    try:
+        create_trial(value=0.0, params={"p": value}, distributions={"p": distribution})
+    except ValueError:
+        return False
+    return True
+
+
 @given(parameters(), units)
 def test_every_place_is_a_value_optuna_accepts(parameter: Parameter, unit: float) -> None:
     value = parameter.at(unit)
     distribution = parameter.distribution()
-    assert distribution._contains(distribution.to_internal_repr(value))
+    assert accepted(distribution, value)
     assert 0.0 <= parameter.unit(value) <= 1.0
 
 
@@ -43,7 +54,7 @@ def test_the_grid_is_what_optuna_counts(parameter: Parameter) -> None:
     values = [parameter.nth(i) for i in range(int(size))]
     assert len(set(values)) == size
     distribution = parameter.distribution()
-    assert all(distribution._contains(distribution.to_internal_repr(value)) for value in values)
+    assert all(accepted(distribution, value) for value in values)
     assert distribution.single() == (size == 1)
 
 
@@ -146,4 +157,4 @@ def test_a_stepped_float_takes_the_numbers_as_they_are_written(low, high, step, 
     assert [parameter.snap(low + i * step) for i in range(len(values))] == values
     distribution = parameter.distribution()  # Optuna does not warn, and leaves nothing out
     assert (distribution.low, distribution.high) == (values[0], values[-1])
-    assert all(distribution._contains(value) for value in values)
+    assert all(accepted(distribution, value) for value in values)

@@ -249,9 +249,8 @@ def test_a_duplicate_is_neither_backtested_nor_counted_again(sampler: str, tmp_p
 def test_a_long_trial_is_shown_in_its_first_cell(tmp_path: Path) -> None:
     """The strategy waits for a file that is written when the trial has been shown."""
     gate = tmp_path / "shown"
-    text = f"import pathlib\n{PURE_PYTHON}".replace(
-        "    fast =", f"    while not pathlib.Path({str(gate)!r}).exists():\n        pass\n    fast =", 1
-    )
+    waits = f"    until(pathlib.Path({str(gate)!r}).exists, 'the trial was never shown')\n    fast ="
+    text = f"import pathlib\nfrom tests.waiting import until\n{PURE_PYTHON}".replace("    fast =", waits, 1)
     (tmp_path / "mine.py").write_text(text)
     path = write_study(
         tmp_path,

@@ -22,8 +22,9 @@ from mlflow import MlflowClient
 from optim.spec.uris import with_driver
 from optim.tracking import Mirror, MLflowSettings
 from tests.optim.studies import ROOT
-from tests.tracking.builders import make_trials, poll, study_info
+from tests.tracking.builders import make_trials, study_info
 from tests.tracking.mlflow_side import RESULT
+from tests.waiting import until
 
 EXPERIMENT = "killed"
 
@@ -34,7 +35,7 @@ def coordinate(uri: str, trials: int) -> None:
         record = make_trials(trials)
         for start in range(0, trials, 50):
             mirror.finished(record[start : start + 50])
-            mirror._ended.wait(0.05)
+            time.sleep(0.05)  # what its backtests take
         mirror.conclude(RESULT)
         report = mirror.close(RESULT)
     print(json.dumps(report._asdict()), flush=True)
@@ -73,7 +74,7 @@ def main(uri: str, trials: int, kills: int, seed: int, longest: float) -> dict[s
         coordinator.send_signal(signal.SIGKILL)
         coordinator.communicate()
     said = start(uri, trials).communicate()[0]
-    poll(lambda: set(mirrors(uri)) <= {os.getpid()} or None, "a mirror went on for ever", 120)
+    until(lambda: set(mirrors(uri)) <= {os.getpid()}, "a mirror went on for ever", 120)
     return {"killed": killed, "report": json.loads(said), **count(uri)}
 
 

@@ -22,19 +22,22 @@ from optim.record.record import open_record
 from optim.spec.study import load_spec
 from tests import servers
 from tests.optim.studies import ROOT, essence, load, run_here, write_study
-from tests.tracking.builders import poll
+from tests.waiting import alive, until
 
 TPE = {"sampler": {"name": "TPESampler"}}
 GATED = """
 import os
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
 def gated(df, params):
     (HERE / f"pid-{os.getpid()}").touch()
+    end = time.monotonic() + 300
     while params["x"] > 4 and not (HERE / "gate").exists():
         (HERE / "waiting").touch()
+        assert time.monotonic() < end, "the gate was never opened"
     return (df["close"] > df["close"].rolling(params["x"]).mean()).astype(float)
 """
 
@@ -113,28 +116,21 @@ def pids(folder: Path) -> list[int]:
     return [int(path.name.removeprefix("pid-")) for path in folder.glob("pid-*")]
 
 
-def alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("how", ["SIGINT to the group", "SIGTERM", "SIGKILL"])
 def test_an_ended_coordinator_keeps_finished_trials_and_leaves_no_worker(how: str, tmp_path: Path) -> None:
     path = gated_study(tmp_path)
     log = tmp_path / "log"
     with servers.process([sys.executable, "-m", "optim", "run", str(path)], log, cwd=ROOT) as run:
         journal = tmp_path / "optuna.journal"
-        poll(lambda: (journal.exists() and len(recorded(tmp_path)) >= 4) or None, "no trial came into the record")
-        poll(lambda: len(pids(tmp_path)) == 2 or None, "the workers did not start")
+        until(lambda: journal.exists() and len(recorded(tmp_path)) >= 4, "no trial came into the record")
+        until(lambda: len(pids(tmp_path)) == 2, "the workers did not start")
         assert all(map(alive, pids(tmp_path)))
         if "group" in how:
             os.killpg(run.pid, signal.SIGINT)
         else:
             os.kill(run.pid, getattr(signal, how))
         code = run.wait(60)
-        poll(lambda: not any(map(alive, pids(tmp_path))) or None, "a worker outlived its coordinator")
+        until(lambda: not any(map(alive, pids(tmp_path))), "a worker outlived its coordinator")
     assert code == (-signal.SIGKILL if how == "SIGKILL" else 130), log.read_text()
     assert "Traceback" not in log.read_text()
     assert [t.params["x"] for t in load(tmp_path)] == [1, 2, 3, 4]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,9 @@ from optim.tracking.turn import Turn
 from tests import servers
 from tests.optim.studies import ROOT, command, write_study
 from tests.survival.mirror_loop import count
-from tests.survival.test_coordinator import alive
-from tests.tracking.builders import make_trials, poll, study_info
+from tests.tracking.builders import make_trials, study_info
 from tests.tracking.mlflow_side import RESULT, all_runs, assert_exact, open_client
+from tests.waiting import alive, mirrors, until
 
 TRIALS = make_trials(40)
 
@@ -54,14 +54,14 @@ def test_the_same_on_postgresql(postgres: str) -> None:
 
 
 @contextmanager
-def stopped(mirror: Mirror) -> Iterator[None]:
-    """The mirror process stands still inside."""
-    os.kill(mirror._process.pid, signal.SIGSTOP)
+def stopped(pid: int) -> Iterator[None]:
+    """The process stands still inside."""
+    os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        if mirror._process.poll() is None:
-            os.kill(mirror._process.pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_second_writer_waits_for_the_first(database: Path) -> None:
@@ -96,9 +96,9 @@ def test_ctrl_c_while_a_mirror_stands_still_ends_the_run(tmp_path: Path) -> None
     path = write_study(tmp_path, tracking={"enabled": True})
     log = tmp_path / "log"
     with servers.process([sys.executable, "-m", "optim", "run", str(path)], log, cwd=ROOT) as run:
-        mirror = poll(lambda: mirror_of(run.pid), "the mirror did not start")
+        (mirror,) = until(lambda: mirrors(run.pid), "the mirror did not start")
         os.kill(mirror, signal.SIGSTOP)
-        poll(lambda: "Top trials" in log.read_text() or None, "the search did not end")
+        until(lambda: "Top trials" in log.read_text(), "the search did not end")
         os.kill(run.pid, signal.SIGINT)
         code = run.wait(30)
         assert code == 130, log.read_text()
@@ -108,14 +108,6 @@ def test_ctrl_c_while_a_mirror_stands_still_ends_the_run(tmp_path: Path) -> None
     assert "Traceback" not in text
     assert command("sync", path).returncode == 0
     assert parent(tmp_path) == ("FINISHED", "finished")
-
-
-def mirror_of(pid: int) -> int | None:
-    """The mirror process among a coordinator's children."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        if b"optim.tracking.process" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return int(child)
-    return None
 
 
 def parent(folder: Path) -> tuple[str, str]:
@@ -139,9 +131,9 @@ def test_a_reader_that_goes_away_and_a_killed_look_leave_a_finished_study_finish
     assert parent(tmp_path) == ("FINISHED", "finished")
     settings = MLflowSettings(f"sqlite:///{tmp_path}/mlflow.db", "ma_crossover_optimization")
     with subprocess.Popen(run, cwd=ROOT, stdout=subprocess.DEVNULL) as killed:
-        poll(lambda: parent(tmp_path)[0] == "RUNNING" or None, "the mirror never looked")
+        until(lambda: parent(tmp_path)[0] == "RUNNING", "the mirror never looked")
         killed.kill()
-    poll(lambda: parent(tmp_path) == ("FINISHED", "finished") or None, "the study is not finished any more")
+    until(lambda: parent(tmp_path) == ("FINISHED", "finished"), "the study is not finished any more")
     assert len(all_runs(settings)) == 25
 
 
@@ -167,23 +159,20 @@ def test_the_stall_timeout_counts_from_the_last_sign_of_progress(database: Path)
     mirror.finished(trials)
     report = mirror.close(RESULT)
     assert report.complete, report.error
-    assert count_of(settings) == 3001
-
-
-def count_of(settings: MLflowSettings) -> int:
-    return len(all_runs(settings))
+    assert len(all_runs(settings)) == 3001
 
 
 def test_a_mirror_that_stands_still_is_given_up(database: Path) -> None:
     settings = MLflowSettings(f"sqlite:///{database}", "still")
     mirror = Mirror(study_info(), settings, stall_timeout=1.0)
-    assert mirror.wait_until_open()
-    with stopped(mirror):
+    (pid,) = mirrors(os.getpid())
+    until(lambda: len(all_runs(settings)) == 1, "the study's run never came")
+    with stopped(pid):
         mirror.finished(make_trials(20_000))  # more than a pipe holds
         report = mirror.close(RESULT)
     assert report.missing == 20_000
     assert "without progress" in report.error
-    assert not alive(mirror._process.pid)
+    assert not alive(pid)
 
 
 def test_a_run_that_was_deleted_comes_back_under_its_id_and_surplus_parents_go(database: Path) -> None:

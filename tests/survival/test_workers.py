@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,16 @@ from optim.workers import joblib_private
 from optim.workers.executors import Processes
 from optim.workers.pool import Pool
 from optim.workers.tasks import Job, Task, run_task
-from tests.optim.studies import IBM, essence, run_here, write_study
-from tests.survival.test_coordinator import TPE, alive, pids
+from tests.optim.studies import IBM, ROOT, essence, run_here, write_study
+from tests.survival.test_coordinator import TPE, pids
+from tests.waiting import alive, until
 
 HEAD = """
 import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -64,13 +68,12 @@ HANGS = """
 def mine(df, params):
     if params["x"] == 3:
         (HERE / f"pid-{os.getpid()}").touch()
-        while True:
+        end = time.monotonic() + 300
+        while time.monotonic() < end:
             pass
     return signal_of(df, params)
 """
 SLOW = """
-import time
-
 def slow(df, params):
     (HERE / f"pid-{os.getpid()}").touch()
     time.sleep(0.02)
@@ -89,9 +92,9 @@ def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(joblib_private, "KNOWN", request.param)
 
 
-def workers() -> list[int]:
+def workers() -> set[int]:
     """The process ids of this process' workers."""
-    return [int(str(child.pid)) for child in multiprocessing.active_children()]
+    return {int(str(child.pid)) for child in multiprocessing.active_children()}
 
 
 def run_mine(folder: Path, strategy: str, **parallel: Any) -> list[FrozenTrial]:
@@ -167,23 +170,32 @@ def test_a_trial_that_hangs_is_ended_with_its_worker(tmp_path: Path, peaceful: l
 
 
 LIMITED = """
-import sys, threading, time
-from optim.workers import tasks
-def job(seconds):
-    with tasks._limited(seconds):
-        time.sleep(600)
-threading.Thread(target=job, args=(0.5,), daemon=True).start()
-while not tasks._ends:
-    time.sleep(0.01)
-with tasks._limited(500.0):  # another thread's, longer limit must not replace the first one's
-    pass
+import sys, threading
+from pathlib import Path
+from engine.data.cells import Cell
+from engine.data.load import load_bars
+from engine.simulator.account import Account
+from optim.workers.tasks import Job, Task, run_all
+from tests.waiting import until
+folder = Path(sys.argv[1])
+job = Job("mine.py:mine", str(folder), (load_bars(sys.argv[2]),), 252.0)
+def run(x, seconds):
+    run_all(job, [(Task({"x": x}, Account(), (Cell(0, 0, 3000),)), seconds)])
+run(4, 500.0)
+threading.Thread(target=run, args=(3, 2.0), daemon=True).start()
+until(lambda: list(folder.glob("pid-*")), "the first trial did not begin")
+run(4, 500.0)  # another thread's, longer limit must not replace the first one's
 print("told", flush=True)
-job(500.0)
+run(3, 500.0)
 """
 
 
-def test_every_thread_of_a_process_has_its_own_trial_limit() -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=120, check=False)
+def test_every_thread_of_a_process_has_its_own_trial_limit(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HEAD + HANGS)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path), str(IBM)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "told\n"), done.stderr
 
 
@@ -210,17 +222,32 @@ def test_bars_reach_a_worker_once_as_a_memory_map(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Processes, "submit", seen)
     monkeypatch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with Pool(job, n_jobs=2, backend="loky") as pool:
         results = pool.run(tasks)
-        assert pool._folder is not None
+        (folder,) = tmp_path.glob("optim-*")
         maps = [Path(f"/proc/{pid}/maps").read_text() for pid in workers()]
-        assert all(str(pool._folder) in table for table in maps)
-        folder = pool._folder
-    import pickle
-
+        assert len(maps) == 2
+        assert all(str(folder) in table for table in maps)
     assert max(len(pickle.dumps(arguments)) for arguments in sent) < bars.close.nbytes / 4
     assert [r.outcomes for r in results] == [run_task(job, task).outcomes for task in tasks]
     assert not folder.exists()
+
+
+def disturbed(job: Job, tasks: list[Task], disturb: Callable[[int], None]) -> list[Any]:
+    """The outcomes of the tasks; `disturb` is told again and again how many have come in so far."""
+    results: dict[int, Any] = {}
+    with Pool(job, n_jobs=2, backend="loky") as pool:
+        for number, task in enumerate(tasks):
+            pool.submit(number, task)
+
+        def ended() -> bool:
+            results.update({number: result.outcomes for number, result in pool.collect()})
+            disturb(len(results))
+            return len(results) == len(tasks)
+
+        until(ended, "tasks are missing", 120)
+    return [results[number] for number in range(len(tasks))]
 
 
 def test_a_killer_of_workers_makes_no_trial_fail(tmp_path: Path) -> None:
@@ -228,43 +255,33 @@ def test_a_killer_of_workers_makes_no_trial_fail(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(HEAD + SLOW)
     job = Job("slow.py:slow", str(tmp_path), (load_bars(IBM),), 252.0)
     tasks = [Task({"x": x}, Account(), (Cell(0, 0, 3000),)) for x in range(5, 17)]
-    expected = [run_task(job, task).outcomes for task in tasks]
-    with Pool(job, n_jobs=2, backend="loky") as pool:
-        results: dict[int, Any] = {}
-        for number, task in enumerate(tasks):
-            pool.submit(number, task)
-        killed: set[int] = set()
-        while len(results) < len(tasks):
-            for number, result in pool.collect():
-                results[number] = result.outcomes
-            starting = set(workers()) - killed - set(pids(tmp_path))
-            if starting and len(killed) < 12:
-                pid = starting.pop()
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-    assert [results[i] for i in range(len(tasks))] == expected
+    killed: set[int] = set()
+
+    def disturb(_: int) -> None:
+        starting = workers() - killed - set(pids(tmp_path))
+        if starting and len(killed) < 12:
+            pid = starting.pop()
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+
+    assert disturbed(job, tasks, disturb) == [run_task(job, task).outcomes for task in tasks]
     assert len(killed) == 12
 
 
 @pytest.mark.usefixtures("ways")
-def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(tmp_path: Path) -> None:
+def test_killing_idle_and_busy_workers_at_any_time_changes_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = Job("ma_crossover", str(tmp_path), (load_bars(IBM),), 252.0)
     tasks = [Task({"fast_window": 5, "slow_window": slow}, Account(), (Cell(0, 0, 3000),)) for slow in range(20, 120)]
-    expected = [run_task(job, task).outcomes for task in tasks]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
-        patch.setattr("optim.workers.flights.TRIES", 1000)
-        with Pool(job, n_jobs=2, backend="loky") as pool:
-            results: dict[int, Any] = {}
-            for number, task in enumerate(tasks):
-                pool.submit(number, task)
-            kills = 0
-            while len(results) < len(tasks):
-                for number, result in pool.collect():
-                    results[number] = result.outcomes
-                running = workers()
-                if kills < 3 and running and len(results) > 20 * kills:
-                    os.kill(running[kills % len(running)], signal.SIGKILL)
-                    kills += 1
-    assert [results[i] for i in range(len(tasks))] == expected
-    assert kills == 3
+    monkeypatch.setattr("optim.workers.pace.INLINE_SECONDS", 0.0)
+    killed: list[int] = []
+
+    def disturb(done: int) -> None:
+        there = sorted(workers() - set(killed))
+        if len(killed) < 3 and there and done > 20 * len(killed):
+            killed.append(there[len(killed) % len(there)])
+            os.kill(killed[-1], signal.SIGKILL)
+
+    assert disturbed(job, tasks, disturb) == [run_task(job, task).outcomes for task in tasks]
+    assert len(killed) == 3

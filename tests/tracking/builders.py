@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -74,12 +72,3 @@ def make_trials(count: int) -> list[FrozenTrial]:
     """Mostly complete, some pruned, some failed."""
     states = {3: TrialState.PRUNED, 5: TrialState.FAIL}
     return [make_trial(number, states.get(number % 10, TrialState.COMPLETE)) for number in range(count)]
-
-
-def poll(probe: Callable[[], T | None], failure: str, seconds: float = 60) -> T:
-    """What `probe` returns, as soon as it is something."""
-    deadline = time.monotonic() + seconds
-    while (found := probe()) is None:
-        assert time.monotonic() < deadline, failure
-        time.sleep(0.05)
-    return found

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 
 from optim.spec.uris import with_driver
 from optim.tracking import MLflowSettings, StudyResult
-from tests.tracking.builders import poll
+from tests.waiting import until
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 
@@ -23,9 +23,12 @@ def open_client(settings: MLflowSettings) -> MlflowClient:
 
 
 def all_runs(settings: MLflowSettings) -> list[Run]:
+    """Every run of the experiment; none while there is no experiment."""
     client = open_client(settings)
     experiment = client.get_experiment_by_name(settings.experiment_name)
     found, token = [], None
+    if experiment is None:
+        return found
     while True:
         page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
         found += page
@@ -53,11 +56,9 @@ def wait_for_child(settings: MLflowSettings, metric: str | None = None) -> Run:
     """Poll until the mirror shows the running trial (its process needs seconds to import MLflow)."""
 
     def shown() -> Run | None:
-        if open_client(settings).get_experiment_by_name(settings.experiment_name) is None:
-            return None
         return next((run for run in children(settings).values() if not metric or metric in run.data.metrics), None)
 
-    return poll(shown, "the running trial never appeared")
+    return until(shown, "the running trial never appeared")
 
 
 def assert_exact(settings: MLflowSettings, trials: Sequence[FrozenTrial]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.store.tracking.rest_store import RestStore
+from mlflow.utils.credentials import get_default_host_creds
 
 from optim.spec.uris import with_driver
 from optim.tracking import MLflowSettings, StudyInfo, mlflow_private
@@ -172,6 +175,11 @@ def test_a_refused_row_does_not_take_the_others_with_it(database: Path) -> None:
     outcomes = store.write([*good[:3], bad, *good[3:]])
     assert [isinstance(outcome, Exception) for outcome in outcomes] == [False, False, False, True, False, False]
     assert len(store.find({"market": "IBM"})) == 5
+
+
+def server_store() -> RestStore:
+    """MLflow's own way to a server."""
+    return RestStore(functools.partial(get_default_host_creds, "http://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize(

@@ -19,25 +19,17 @@ from optim.spec.uris import with_driver
 from optim.tracking import MLflowTracker, build_tracker_from_config
 from tests import servers
 from tests.conftest import postgresql_bin
+from tests.snippets import ROOT, Page
+from tests.waiting import until
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "tracking.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-
-def blocks(language: str) -> list[str]:
-    return [text for kind, text in BLOCKS if kind == language]
-
-
-def commands() -> list[str]:
-    return [line for text in blocks("bash") for line in text.splitlines() if line]
+PAGE = Page("docs/tracking.md")
 
 
 def test_every_kind_of_snippet_is_tested() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"bash", "toml", "python", "nginx"}
+    assert {kind for kind, _ in PAGE.fenced} == {"bash", "toml", "python", "nginx"}
     tested = ("pip install", "mlflow", "MLFLOW_ALLOW_FILE_STORE=true mlflow", "export", "python -m optim", "sqlite3")
     tested += ("createdb", "pg_dump", "pg_restore")
-    assert [line for line in commands() if not line.startswith(tested)] == []
+    assert [line for line in PAGE.commands() if not line.startswith(tested)] == []
 
 
 def test_python(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,13 +38,11 @@ def test_python(tmp_path: Path, empty_database: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copy(empty_database, "mlflow.db")
     shutil.copy(ROOT / "studies" / "data" / "ibm_1d.csv", "ibm_1d.csv")
-    Path("config.toml").write_text(blocks("toml")[0])
-    namespace: dict[str, object] = {}
-    for number, code in enumerate(blocks("python"), 1):
-        exec(compile(code, f"docs/tracking.md, python snippet {number}", "exec"), namespace)  # noqa: S102
+    Path("config.toml").write_text(PAGE.files()["config.toml"])
+    assert PAGE.run() == PAGE.promised()
 
 
-@pytest.mark.parametrize("text", blocks("toml"))
+@pytest.mark.parametrize("text", PAGE.blocks("toml"))
 def test_toml(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in re.findall(r"\$\{(\w+)\}", text):
         monkeypatch.setenv(name, "postgresql://user:password@localhost/mlflow")
@@ -66,7 +56,7 @@ def test_toml(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 def test_export_lines_reach_the_tracker() -> None:
     """Run by a shell as they stand; the one for clients is what the tracker then uses, the password masked."""
-    lines = [line for line in commands() if line.startswith("export")]
+    lines = [line for line in PAGE.commands() if line.startswith("export")]
     names = [line.split("=")[0].split()[1] for line in lines]
     assert names == ["MLFLOW_TRACKING_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY", "MLFLOW_AUTH_ADMIN_PASSWORD"]
     code = "import os; from optim.tracking import MLflowTracker; print(MLflowTracker().settings.masked)\n"
@@ -81,7 +71,7 @@ def test_pip_commands_name_what_is_installed() -> None:
     extras = {extra for line in requires("mlflow") or [] for extra in re.findall(r"extra == \W(\w+)", line)}
     assert "auth" in extras
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for line in commands():
+    for line in PAGE.commands():
         if line.startswith("pip install"):
             name, extra = re.fullmatch(r"([\w-]+)(?:\[(\w+)\])?", shlex.split(line)[2]).groups()
             if name == "optim":
@@ -96,7 +86,7 @@ def test_mlflow_commands_have_these_options() -> None:
     import mlflow.cli
 
     context = click.Context(mlflow.cli.cli)
-    for line in commands():
+    for line in PAGE.commands():
         words = [word for word in shlex.split(line) if "=" not in word.split("/")[0] or word.startswith("-")]
         if words[0] == "mlflow":
             command = mlflow.cli.cli.get_command(context, words[1])
@@ -107,22 +97,13 @@ def test_mlflow_commands_have_these_options() -> None:
 def test_mlflow_ui_command_serves(tmp_path: Path, empty_database: Path) -> None:
     """The page's first server command as it stands, but for the port."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    line = next(line for line in commands() if line.startswith("mlflow ui"))
+    line = next(line for line in PAGE.commands() if line.startswith("mlflow ui"))
     port = servers.free_port()
     command = [*shlex.split(line), "--port", str(port)]
     command[0] = str(Path(sys.executable).with_name("mlflow"))
     env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with servers.process([*command, "-w", "1"], tmp_path / "log", cwd=tmp_path, env=env):
-        servers.poll(lambda: servers.answers(f"http://127.0.0.1:{port}/health"), "mlflow ui did not answer")
-
-
-def test_optim_commands_exist() -> None:
-    from optim.cli.parser import build_parser
-
-    verbs = re.findall(r"python -m optim (\w+) study\.toml", PAGE)
-    assert {"run", "sync", "ui"} <= set(verbs)
-    for verb in verbs:
-        build_parser().parse_args([verb, "study.toml"])
+        until(lambda: servers.answers(f"http://127.0.0.1:{port}/health"), "mlflow ui did not answer")
 
 
 def test_sqlite_backup(tmp_path: Path, empty_database: Path) -> None:
@@ -131,7 +112,7 @@ def test_sqlite_backup(tmp_path: Path, empty_database: Path) -> None:
             source.backup(target)
     else:
         shutil.copy(empty_database, tmp_path / "mlflow.db")
-        line = next(line for line in commands() if line.startswith("sqlite3"))
+        line = next(line for line in PAGE.commands() if line.startswith("sqlite3"))
         subprocess.run(shlex.split(line), cwd=tmp_path, check=True)
     MLflowTracker(f"sqlite:///{tmp_path}/mlflow-backup.db", auto_start_run=True).end_run()
 
@@ -143,7 +124,7 @@ def test_postgresql_backup_and_restore(tmp_path: Path, postgres: str) -> None:
     MLflowTracker(f"{postgres}/docs", "kept", str(tmp_path), auto_start_run=True).end_run()
     port = postgres.rpartition(":")[2]
     env = os.environ | {"PGHOST": "127.0.0.1", "PGPORT": port, "PGUSER": "optim", "PGPASSWORD": servers.PASSWORD}
-    lines = [line for line in commands() if line.startswith(("pg_dump", "createdb mlflow_restored", "pg_restore"))]
+    lines = [line for line in PAGE.commands() if line.startswith(("pg_dump", "createdb mlflow_restored", "pg_restore"))]
     assert len(lines) == 3
     for line in lines:
         words = [re.sub(r"^mlflow$", "docs", word) for word in shlex.split(line)]

@@ -20,8 +20,8 @@ import pytest
 
 from optim.tracking import MLflowSettings
 from tests import servers
-from tests.tracking.builders import poll
 from tests.tracking.mlflow_side import all_runs, assert_exact, children, open_client, snapshot
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -86,7 +86,7 @@ def test_killed_study_is_brought_to_its_record_by_sync(tmp_path: Path, database:
             known = open_client(settings).get_experiment_by_name(settings.experiment_name)
             return (known is not None and len(children(settings)) > 0) or None
 
-        poll(some_children, "no trial reached MLflow")
+        until(some_children, "no trial reached MLflow")
         servers.end(running, signal.SIGKILL)
     trials = record(tmp_path)
     assert trials
@@ -165,7 +165,7 @@ def test_ui_opens_both_dashboards_beside_taken_ports_and_stops_on_ctrl_c(tmp_pat
                 assert running.poll() is None, log.read_text()
                 return log.read_text() if "Ctrl-C" in log.read_text() else None
 
-            told = poll(ready, "the dashboards did not start")
+            told = until(ready, "the dashboards did not start")
             roots = set(re.findall(r"http://127\.0\.0\.1:\d+", told))
             assert len(roots) == 2
             assert not {"http://127.0.0.1:8080", "http://127.0.0.1:5000"} & roots

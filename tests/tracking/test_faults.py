@@ -17,11 +17,17 @@ import pytest
 
 from optim.tracking import Mirror, MLflowSettings, sync
 from tests import servers
-from tests.tracking.builders import make_trials, poll, study_info
+from tests.tracking.builders import make_trials, study_info
 from tests.tracking.mlflow_side import RESULT, all_runs, assert_exact, children, open_client, snapshot
 from tests.tracking.proxy import DROP, FAIL, FAIL_AFTERWARDS, PASS, faulty
+from tests.waiting import mirrors, until
 
 TRIALS = make_trials(40)
+
+
+def ended(settings: MLflowSettings) -> int:
+    """How many trials MLflow shows as ended so far."""
+    return sum("optim.trial" in run.data.tags and run.info.status != "RUNNING" for run in all_runs(settings))
 
 
 def check_sync(settings: MLflowSettings) -> None:
@@ -55,9 +61,9 @@ def test_server_that_comes_back_while_the_study_runs(server: str) -> None:
         proxy.fault = lambda path, count: DROP
         mirror = Mirror(study_info(), settings)
         mirror.finished(TRIALS[:20])
-        poll(lambda: mirror.problem or None, "the failure was never told")
+        until(lambda: mirror.problem, "the failure was never told")
         proxy.fault = lambda path, count: PASS
-        poll(lambda: None if mirror.problem else True, "the mirror never recovered")
+        until(lambda: not mirror.problem, "the mirror never recovered")
         mirror.finished(TRIALS[20:])
         assert mirror.close(RESULT).complete
         assert_exact(settings, TRIALS)
@@ -71,7 +77,7 @@ def test_server_killed_in_the_middle(tmp_path: Path, empty_database: Path) -> No
     files = ("--no-serve-artifacts", "--default-artifact-root", str(tmp_path / "files"))
     with servers.mlflow_server(tmp_path, *files, port=port):
         mirror.finished(TRIALS[:20])
-        poll(lambda: mirror._state["done"] or None, "nothing was projected")
+        until(lambda: ended(settings), "nothing was projected")
     mirror.finished(TRIALS[20:])
     report = mirror.close(RESULT)
     assert report.missing >= 20
@@ -124,7 +130,7 @@ def test_mirror_killed_with_a_child_half_written(server: str) -> None:
     with faulty(server) as proxy:
         settings = MLflowSettings(proxy.url, "half")
         mirror = Mirror(study_info(), settings)
-        poll(lambda: mirror._state["parent"] or None, "the parent run never came")
+        until(lambda: all_runs(settings), "the parent run never came")
 
         def hold_metrics(path: str, count: int) -> str:
             if path.endswith("log-batch"):
@@ -134,7 +140,8 @@ def test_mirror_killed_with_a_child_half_written(server: str) -> None:
         proxy.fault = hold_metrics
         mirror.finished(TRIALS)
         assert proxy.waiting.wait(60)
-        mirror._process.kill()
+        (pid,) = mirrors(os.getpid())
+        os.kill(pid, signal.SIGKILL)
         proxy.fault = lambda path, count: DROP
         proxy.gate.set()
         report = mirror.close(RESULT)
@@ -154,22 +161,21 @@ def test_study_killed_between_record_and_mirror(database: Path) -> None:
     code = f"""
         from optim.tracking import Mirror, MLflowSettings
         from tests.tracking.builders import make_trials, study_info
-        import os, signal, time
+        import sys
         mirror = Mirror(study_info(), MLflowSettings(*{tuple(settings)!r}))
         mirror.finished(make_trials(10))
-        while mirror._state["done"] < 10:
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGKILL)
+        sys.stdin.read()
     """
-    died = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
-    assert died.returncode == -signal.SIGKILL
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE) as study:
+        until(lambda: ended(settings) == 10, "not all trials came into MLflow")
+        study.kill()
     client = open_client(settings)
 
     def interrupted() -> bool | None:
         parents = [run for run in all_runs(settings) if run.data.tags["optim.role"] == "study"]
         return parents[0].info.status == "KILLED" or None
 
-    poll(interrupted, "the mirror did not notice that the study was gone")
+    until(interrupted, "the mirror did not notice that the study was gone")
     assert len(children(settings)) == 10
     assert client.get_experiment_by_name("killed") is not None
     check_sync(settings)
@@ -223,7 +229,7 @@ def test_database_locked_for_a_while(database: Path) -> None:
     with locked(database):
         mirror = Mirror(study_info(), settings)
         mirror.finished(TRIALS)
-        poll(lambda: mirror.problem or None, "the lock was never told")
+        until(lambda: mirror.problem, "the lock was never told")
     report = mirror.close(RESULT)
     assert report.complete, report.error
     assert_exact(settings, TRIALS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from tests.tracking.mlflow_side import (
     snapshot,
     wait_for_child,
 )
+from tests.waiting import mirrors, until
 
 
 @pytest.fixture
@@ -172,8 +175,9 @@ def test_a_running_trial_that_never_finished_leaves_no_run(settings: MLflowSetti
 
 def test_a_dead_mirror_process_is_reported_and_harms_nothing(settings: MLflowSettings) -> None:
     mirror = Mirror(study_info(), settings)
-    mirror._process.kill()
-    mirror._process.wait()
+    (pid,) = mirrors(os.getpid())
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: mirror.problem, "the death was never told")
     mirror.finished(make_trials(10))
     report = mirror.close(RESULT)
     assert report.missing == 10
