@@ -45,6 +45,7 @@ class Proposer:
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._distributions = {p.name: p.distribution() for p in space.parameters}
+        self._sampler: optuna.samplers.BaseSampler | None = None  # of the batch before
         self._seen: set[tuple[tuple[str, Value], ...]] = set()
         self.replacing_seconds = 0.0  # spent on what was proposed but could not be tried
         enumerates = spec.study.sampler.name in ENUMERATING
@@ -61,7 +62,7 @@ class Proposer:
 
         One at a time, as they are taken: the first ones can be evaluated while the others are asked for.
         """
-        self._study.sampler = make_sampler(self._spec, batch)
+        self._study.sampler = self._sampler = make_sampler(self._spec, batch, self._sampler)
         rng = np.random.default_rng([self._spec.study.seed, batch])
         first = batch * self._spec.parallel.batch_size
         for slot in range(size):

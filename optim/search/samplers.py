@@ -13,6 +13,7 @@ import optuna
 
 from optim.errors import SpecError, cut, shown
 from optim.record.quiet import no_warnings
+from optim.search import tpe
 from optim.spec.sections import ENUMERATING, NamedSpec
 from optim.spec.study import StudySpec
 
@@ -42,8 +43,13 @@ def batch_seed(seed: int, batch: int) -> int:
     return int(np.random.SeedSequence([seed, batch]).generate_state(1)[0])
 
 
-def make_sampler(spec: StudySpec, batch: int) -> optuna.samplers.BaseSampler:
-    """The study's sampler for one batch. A QMC sequence is one sequence: its seed is the study's own."""
+def make_sampler(
+    spec: StudySpec, batch: int, before: optuna.samplers.BaseSampler | None = None
+) -> optuna.samplers.BaseSampler:
+    """The study's sampler for one batch. A QMC sequence is one sequence: its seed is the study's own.
+
+    before: the sampler of another batch of the same study in memory; what it has read of the trials is not read again.
+    """
     named = spec.study.sampler
     if named.name in ENUMERATING:
         _refuse_arguments(named, spec.path)
@@ -52,7 +58,9 @@ def make_sampler(spec: StudySpec, batch: int) -> optuna.samplers.BaseSampler:
     if "seed" in named.arguments():
         raise SpecError(f"{spec.path}: [study] sampler: the seed is the study's; give it as [study] seed")
     seed = spec.study.seed if kind is optuna.samplers.QMCSampler else batch_seed(spec.study.seed, batch)
-    return _construct(kind, named.arguments(), SAMPLER, spec.path, seed)  # type: ignore[no-any-return]
+    sampler: optuna.samplers.BaseSampler = _construct(kind, named.arguments(), SAMPLER, spec.path, seed)
+    tpe.hand_over(before, sampler)
+    return sampler
 
 
 def make_pruner(spec: StudySpec, n_rounds: int) -> optuna.pruners.BasePruner:
@@ -106,7 +114,7 @@ def _construct(kind: type, arguments: dict[str, Any], role: _Role, path: Path, o
         accepted[name] = _argument(value, known[name].annotation, f"{where}: {kind.__name__} {name}", path, own)
     try:
         with no_warnings():  # "experimental" is for Optuna's users to know who name the class
-            return kind(**accepted)
+            return tpe.compiled(**accepted) if tpe.covers(kind) else kind(**accepted)
     except ImportError as error:
         raise SpecError(missing_package(where, kind.__name__, error)) from None
     except SpecError:

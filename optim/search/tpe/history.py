@@ -1,0 +1,136 @@
+"""What TPE needs to know of a study's trials, kept up to date as they end instead of read anew for every proposal."""
+
+from __future__ import annotations
+
+import bisect
+import math
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.search_space.group_decomposed import _SearchSpaceGroup
+from optuna.trial import FrozenTrial, TrialState
+
+from engine.compiled.arrays import Array, Integers
+from optim.search.tpe.parzen import range_of
+
+_Key = tuple[float, float, int]
+
+
+class Column:
+    """One parameter under one distribution, by trial: codes of choices, or values, logs where it is one of logs.
+
+    NaN where a trial has no such parameter.
+    """
+
+    def __init__(self, distribution: BaseDistribution):
+        self.distribution = distribution
+        self.range = range_of(distribution)
+        self.values = np.empty(0)
+        self.n_ended = 0  # of the trials that have ended, in the order in which they did, as far as they are here
+
+    def put(self, name: str, trials: Iterable[tuple[int, Mapping[str, Any]]], size: int) -> None:
+        """Write the parameter of trials given by number and parameters; `size`: trials that there are."""
+        if size > len(self.values):
+            self.values = np.append(self.values, np.full(size + 64, np.nan))
+        for number, params in trials:
+            value = self.distribution.to_internal_repr(params[name]) if name in params else math.nan
+            self.values[number] = np.log(np.array([value]))[0] if self.range.log else value
+
+
+class History:
+    """The trials of one study that have ended."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._study: Callable[[], object] = lambda: None
+        self._study_id = -1
+        self.ended: list[tuple[int, Mapping[str, Any]]] = []  # complete and pruned: number and parameters
+        self.unfinished: list[int] = []
+        self.size = 0  # trials seen, in whatever state
+        self.shared: dict[str, BaseDistribution] | None = None  # what all that have ended have in common
+        self.group = _SearchSpaceGroup()
+        self._complete: list[_Key] = []  # best first, ties in order of numbers, as the two others
+        self._pruned: list[_Key] = []
+        self._infeasible: list[_Key] = []
+        self._has_ended = np.zeros(0, dtype=bool)
+        self._columns: dict[str, list[Column]] = {}
+
+    def see(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
+        """Take in what has ended since. trials: all of the study, by number."""
+        if self._study() is not study._storage or self._study_id != study._study_id:
+            self._clear()
+            self._study, self._study_id = weakref.ref(study._storage), study._study_id
+        if len(trials) < self.size:  # what another thread has seen before
+            return
+        if len(trials) > len(self._has_ended):
+            self._has_ended = np.append(self._has_ended, np.zeros(len(trials) + 64, dtype=bool))
+        looked_at = [*self.unfinished, *range(self.size, len(trials))]
+        self.size = len(trials)
+        self.unfinished = [number for number in looked_at if not trials[number].state.is_finished()]
+        sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
+        for number in looked_at:
+            if trials[number].state in (TrialState.COMPLETE, TrialState.PRUNED):
+                self._end(trials[number], number, sign)
+
+    def _end(self, trial: FrozenTrial, number: int, sign: float) -> None:
+        self.ended.append((number, trial.params))
+        self._has_ended[number] = True
+        distributions = trial.distributions
+        if self.shared is None:
+            self.shared = dict(sorted(distributions.items()))
+        elif any(distributions.get(name) != distribution for name, distribution in self.shared.items()):
+            self.shared = {name: d for name, d in self.shared.items() if distributions.get(name) == d}
+        self.group.add_distributions(distributions)
+        violation = sum(value for value in trial.constraints.values() if value > 0)
+        if violation > 0:
+            bisect.insort(self._infeasible, (violation, 0.0, number))
+        elif trial.state == TrialState.COMPLETE:
+            assert trial.value is not None
+            bisect.insort(self._complete, (sign * trial.value, 0.0, number))
+        elif trial.intermediate_values:
+            step, value = max(trial.intermediate_values.items())
+            bisect.insort(self._pruned, (-step, math.inf if math.isnan(value) else sign * value, number))
+        else:
+            bisect.insort(self._pruned, (1, 0.0, number))
+
+    def split(self, n_below: int, running: Iterable[int]) -> tuple[Integers, Integers]:
+        """The numbers of the best n_below trials and of all others, `running` ones among them; both ascending."""
+        below: list[int] = []
+        for trials in (self._complete, self._pruned, self._infeasible):
+            below += [number for _, _, number in trials[: max(0, n_below - len(below))]]
+        others = self._has_ended.copy()
+        others[below] = False
+        others[list(running)] = True
+        return np.array(sorted(below), dtype=np.int64), np.flatnonzero(others)
+
+    def columns(
+        self, search_space: Mapping[str, BaseDistribution], running: Iterable[tuple[int, Mapping[str, Any]]]
+    ) -> list[Column]:
+        """The columns of a search space, filled; `running`: trials that have not ended but count."""
+        found = []
+        for name, distribution in search_space.items():
+            known = self._columns.setdefault(name, [])
+            column = next((c for c in known if c.distribution is distribution or c.distribution == distribution), None)
+            if column is None:
+                column = Column(distribution)
+                known.append(column)
+            column.put(name, self.ended[column.n_ended :], self.size)
+            column.n_ended = len(self.ended)
+            column.put(name, running, self.size)
+            found.append(column)
+        return found
+
+
+def observations(columns: list[Column], trials: Integers) -> list[Array]:
+    """The columns' values of those trials that have all of the parameters."""
+    values = [column.values[trials] for column in columns]
+    whole = ~np.isnan(np.array(values)).any(axis=0)
+    return values if whole.all() else [v[whole] for v in values]

@@ -1,0 +1,127 @@
+"""Truncated normals as Optuna computes them: the scalar functions compiled, the array functions numpy's, bit for bit.
+
+What Optuna takes from `math` is taken from the same C library here, in a kernel; what it takes from numpy stays
+numpy's, whose vector instructions round in their own way. `optuna.samplers._tpe._truncnorm` has the formulas.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+from optuna.samplers._tpe import _truncnorm
+
+from engine.compiled.arrays import Array, Booleans
+from engine.compiled.jit import inner, kernel
+
+LOG_SQRT_2PI = math.log(math.sqrt(2 * math.pi))
+_ROOT_2 = 2**0.5
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_LOGISTIC = math.sqrt(3) / math.pi
+_EPSILON = sys.float_info.epsilon
+_APPROXIMATED = 2000  # from that many on Optuna's erf is a polynomial of numpy's
+
+
+@inner
+def _below(a: float) -> float:
+    x = a / _ROOT_2
+    if x < -1 / _ROOT_2:
+        return 0.5 * math.erfc(-x)
+    if x < 1 / _ROOT_2:
+        return 0.5 + 0.5 * math.erf(x)
+    return 1.0 - 0.5 * math.erfc(x)
+
+
+@inner
+def _log_below(a: float) -> float:
+    """The log of the standard normal's mass below a."""
+    if a > 6:
+        return -_below(-a)
+    if a > -20:
+        return math.log(_below(a))
+    start = -0.5 * a**2 - math.log(-a) - _HALF_LOG_2PI
+    before, total, numerator, factor, sign = 0.0, 1.0, 1.0, 1.0, 1.0
+    i = 0
+    while abs(before - total) > _EPSILON:
+        i += 1
+        before = total
+        sign = -sign
+        factor *= 1 / a**2
+        numerator *= 2 * i - 1
+        total += sign * numerator * factor
+    return start + math.log(total)
+
+
+@kernel
+def _log_ndtr(a: Array) -> Array:
+    out = np.empty(len(a))
+    for i in range(len(a)):
+        out[i] = _log_below(a[i])
+    return out
+
+
+@kernel
+def _mass_parts(a: Array, b: Array) -> tuple[Array, Array, Booleans]:
+    """Of intervals in a tail: the logs of the masses beyond the near and the far end. Around 0: 0, what is outside."""
+    near, far, central = np.zeros(len(a)), np.empty(len(a)), np.zeros(len(a), dtype=np.bool_)
+    for i in range(len(a)):
+        if b[i] <= 0:
+            near[i], far[i] = _log_below(b[i]), _log_below(a[i])
+        elif a[i] > 0:
+            near[i], far[i] = _log_below(-a[i]), _log_below(-b[i])
+        else:
+            central[i] = True
+            far[i] = -(0.5 + 0.5 * math.erf(a[i] / _ROOT_2)) - (0.5 + 0.5 * math.erf(-b[i] / _ROOT_2))
+    return near, far, central
+
+
+def log_mass(a: Array, b: Array) -> Array:
+    """The logs of the standard normal's masses within [a, b], arrays of one shape."""
+    near, far, central = _mass_parts(a.ravel(), b.ravel())
+    tail = ~central
+    far[tail] = -np.exp(far[tail] - near[tail])
+    return np.asarray((near + np.log1p(far)).reshape(a.shape))
+
+
+def draw(rng: np.random.RandomState, low: Array, high: Array, mu: Array, sigma: Array) -> Array:
+    """Draws of normals (mu, sigma) cut to [low, high]; all of shape (n_parameters, n_draws), low and high (.., 1)."""
+    a, b = (low - mu) / sigma, (high - mu) / sigma
+    if a.size >= _APPROXIMATED:
+        return np.asarray(_truncnorm.rvs(a, b, mu, sigma, rng))
+    return np.asarray(_quantile(rng.uniform(low=0, high=1, size=a.shape), a, b) * sigma + mu)
+
+
+def _quantile(q: Array, a: Array, b: Array) -> Array:
+    mass = log_mass(a, b)
+    left = a < 0
+    out = np.empty_like(q)
+    if (q_left := q[left]).size:
+        out[left] = _inverse(np.logaddexp(_log_ndtr(a[left]), np.log(q_left) + mass[left]))
+    right = ~left
+    if (q_right := q[right]).size:
+        out[right] = -_inverse(np.logaddexp(_log_ndtr(-b[right]), np.log1p(-q_right) + mass[right]))
+    out[q == 0] = a[q == 0]
+    out[q == 1] = b[q == 1]
+    out[a == b] = math.nan
+    return out
+
+
+def _inverse(y: Array) -> Array:
+    """x with log_ndtr(x) = y, by Newton's method from an approximation of the tail or the logistic function."""
+    flipped = y > -1e-2
+    z = y.copy()
+    z[flipped] = np.log(-np.expm1(y[flipped]))
+    x = np.empty_like(y)
+    small = z < -5
+    x[small] = -np.sqrt(-2.0 * (z[small] + LOG_SQRT_2PI))
+    moderate = z >= -5
+    x[moderate] = -_LOGISTIC * np.log(np.expm1(-z[moderate]))
+    for _ in range(100):
+        below = _log_ndtr(x)
+        dx = (below - z) * np.exp(below - (-0.5 * x**2 - LOG_SQRT_2PI))
+        x -= dx
+        if np.all(np.abs(dx) < 1e-8 * np.abs(x)):
+            break
+    x[flipped] *= -1
+    return x
