@@ -103,16 +103,16 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
                 running = {t.number: self._get_params(t, study) for t in others if t.state == TrialState.RUNNING}
             columns = self._history.columns(search_space, running.items())
             below, above = self._history.split(self._gamma(len(self._history.ended)), running)
-            good = self._mixture(columns, below)
-            bad = self._mixture(columns, above, keep=not running)
+            good = self._mixture("good", columns, below)
+            bad = self._mixture("bad", columns, above, keep=not running)
             points = good.sample(self._rng.rng, self._n_ei_candidates)
             best = points[np.argmax(good.log_pdf(points) - bad.log_pdf(points))].tolist()
         pairs = zip(search_space.items(), best, strict=True)
         return {name: distribution.to_external_repr(value) for (name, distribution), value in pairs}
 
-    def _mixture(self, columns: list[Column], trials: Integers, *, keep: bool = True) -> Mixture:
+    def _mixture(self, side: str, columns: list[Column], trials: Integers, *, keep: bool = True) -> Mixture:
         """The estimator over some trials; `keep`: the same is asked for until another trial has ended."""
-        key = (len(self._history.ended), len(trials), *map(id, columns))
+        key = (len(self._history.ended), side, *map(id, columns))
         if keep and (known := self._fitted.get(key)):
             return known
         observed = observations(columns, trials)
