@@ -52,7 +52,7 @@ PYTHON: dict[str, Callable[[Path], None] | None] = {
     "docs/metrics.md": None,
     "docs/statistics.md": None,
 }
-TOML = ("README.md", "docs/scaling.md", "docs/study.md")
+TOML = ("README.md", "docs/scaling.md", "docs/study.md", "docs/verdict.md")
 ELSEWHERE = "docs/tracking.md"
 
 
