@@ -3,7 +3,7 @@
 1. p is the null's (optim.verdict.null), times n^2 for the n-th search on the same bars: over all searches together
    the chance of a false `strong` stays below 5 % (1 + 1/4 + 1/9 + ...) = 8.2 %, of the first alone 5 %.
 2. p <= .05, still earning at twice the fees and three times the slippage, and on a plateau: `strong`.
-3. p <= .20: `weak`. All else: `no evidence`.
+3. p <= .20: `weak`. All else: `no evidence`. With fewer than 19 markets of a kind: `untested`.
 4. A hold-out that was opened and failed leaves at most `no evidence`.
 """
 
@@ -22,6 +22,7 @@ from optim.verdict.walk_forward import WalkForward
 
 NONE, WEAK, STRONG, UNTESTED = "no evidence", "weak", "strong", "untested"
 SIGNIFICANT, SUGGESTIVE = 0.05, 0.20
+FEWEST = 19  # markets of each kind before anything is said: no fewer can show p = .05
 KEPT = 0.5  # of the winner's score that its median neighbour must keep
 
 
@@ -58,7 +59,7 @@ _SENTENCES = {
     STRONG: "Strong: such a winner is rare where there is nothing to find, and it stands up to what was done to it.",
     WEAK: "Weak: there may be something, but luck or a fragile fit explains the winner too.",
     NONE: "No evidence: the same search finds as much in markets without any pattern.",
-    UNTESTED: "Untested: no shuffled market has been searched.",
+    UNTESTED: "Untested: too few shuffled markets have been searched to say anything.",
 }
 
 
@@ -76,7 +77,7 @@ def judge(
     p = math.nan if null is None else min(1.0, null.p_value * (1 + earlier) ** 2)
     doubts = tuple(_doubts(plateau, stress))
     failed = opened is not None and opened.rank < SIGNIFICANT
-    if null is None:
+    if null is None or not (null.complete or min(len(arm.winners) for arm in null.arms) >= FEWEST):
         level = UNTESTED
     elif failed or p > SUGGESTIVE:
         level = NONE

@@ -67,6 +67,12 @@ def test_without_a_market_it_is_untested() -> None:
     assert math.isnan(verdict.p_value)
 
 
+def test_with_few_markets_it_is_untested_unless_that_is_certain() -> None:
+    some = null_of(1.0, "maximize", {"single": [0.0] * 18, "volatility": [0.0] * 30}, 199)
+    more = null_of(1.0, "maximize", {"single": [0.0] * 19, "volatility": [0.0] * 19}, 199)
+    assert [judge(null, "", FLAT, GOOD).level for null in (some, more)] == [UNTESTED, STRONG]
+
+
 def test_p_in_words() -> None:
     said = [words(p) for p in (0.01, 0.011, 0.05, 0.051, 0.2, 0.21, math.nan)]
     assert said == ["very rare by luck", "rare by luck", "rare by luck", "unusual by luck", "unusual by luck",
