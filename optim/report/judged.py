@@ -20,7 +20,7 @@ def print_verdict(console: Console, verdict: Mapping[str, Any] | None, command: 
         return
     level = verdict["level"]
     console.print(f"\n[{_COLOURS[level]}]Verdict: {level}[/]")
-    _say(console, verdict["sentence"])
+    _say(console, verdict["sentence"].partition(": ")[2].capitalize())
     for reason in verdict["reasons"]:
         _say(console, f"  * {reason}")
     null = verdict["null"]

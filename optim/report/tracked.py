@@ -97,14 +97,17 @@ def _study_metrics(summary: Summary) -> dict[str, float]:
 
 
 def _markdown(summary: Summary) -> str:
-    lines = [f"{counted(sum(summary.counts[k] for k in ('complete', 'pruned', 'failed')), 'trial')}, {summary.reason}."]
+    verdict, lines = summary.verdict, []
+    if verdict is not None:
+        lines += [f"**Verdict: {verdict['level']}.** {verdict['sentence'].partition(': ')[2]}", ""]
+    total = sum(summary.counts[kind] for kind in ("complete", "pruned", "failed"))
+    lines.append(f"{counted(total, 'trial')}, {summary.reason}.")
     if summary.best is not None:
         lines.append(f"Best: trial {summary.best.number}")
         lines += [
             f"* {name} = {value:.6g}" for name, value in zip(summary.objectives, summary.best.values, strict=True)
         ]
         lines += [f"* {name} = {value}" for name, value in summary.best.params.items()]
-    if summary.verdict is not None:
-        lines += ["", f"**Verdict: {summary.verdict['level']}.** {summary.verdict['sentence']}"]
-        lines += [f"* {reason}" for reason in summary.verdict["reasons"]]
+    if verdict is not None:
+        lines += ["", "Why this verdict:", "", *(f"* {reason}" for reason in verdict["reasons"])]
     return "\n".join(lines)

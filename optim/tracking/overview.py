@@ -43,11 +43,6 @@ def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> li
     return points
 
 
-def result_points(result: StudyResult | None, end: int, step: int) -> list[MetricPoint]:
-    """The result's own metrics."""
-    return [MetricPoint(fit_key(name), value, end, step) for name, value in result.metrics.items()] if result else []
-
-
 def description(
     info: StudyInfo,
     experiment_id: str,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import StudyInfo, StudyResult
-from optim.tracking.overview import TOP, description, ranked, result_points, study_points, trials_view
+from optim.tracking.limits import fit_key
+from optim.tracking.overview import TOP, description, ranked, study_points, trials_view
 from optim.tracking.rows import STUDY_TAG, MetricPoint, milliseconds, parent_row
 from optim.tracking.store import RunStore, unfinished
 
@@ -76,7 +78,8 @@ class ParentRun:
         tags["mlflow.note.content"] = description(self.info, experiment_id, trials, result, best_id, top)[:8000]
         store.set_tags(self.run_id, tags | dict(result.tags if result else {}))
         client.set_experiment_tag(experiment_id, *trials_view(self.info, self.run_id, trials))
-        self._log_new(store, [*study_points(self.info, trials, end), *result_points(result, end, len(trials))])
+        self._log_new(store, study_points(self.info, trials, end))
+        self._log_changed(store, result.metrics if result else {}, len(trials))
         self._progress()
         artifacts.log_reports(client, self.run_id, self.info, trials, result)
         self._progress()
@@ -96,6 +99,12 @@ class ParentRun:
             for m in store.client.get_metric_history(self.run_id, key)
         }
         store.add(self.run_id, [p for p in points if (p.key, p.step, p.value) not in known])
+
+    def _log_changed(self, store: RunStore, metrics: Mapping[str, float], step: int) -> None:
+        """The result's own metrics where they are news: of equal steps MLflow shows the latest."""
+        now, known = milliseconds(datetime.now()), store.client.get_run(self.run_id).data.metrics
+        points = [MetricPoint(fit_key(name), value, now, step) for name, value in metrics.items()]
+        store.add(self.run_id, [point for point in points if known.get(point.key) != point.value])
 
     def ended_before(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether the run had already come to an end with no fewer trials than now."""

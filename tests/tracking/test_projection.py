@@ -297,3 +297,15 @@ def test_several_instruments_have_a_folder_each(settings: MLflowSettings) -> Non
             assert found == {f"{folder}/{instrument}/{plot.removeprefix('plots/')}" for plot in PLOTS}
         trades = artifacts(settings, report.parent_run_id, f"reports/{instrument}")
         assert f"reports/{instrument}/trades.csv.gz" in trades
+
+
+def test_the_results_own_metrics_are_the_last_ones_told(settings: MLflowSettings) -> None:
+    """A verdict changes without another trial; MLflow shows the latest of equal steps, whatever its value."""
+    for p in (0.6, 0.5, 0.6):
+        result = RESULT._replace(metrics={"verdict/p_value": p, "verdict/skill": 1.0}, tags={"verdict": str(p)})
+        report = sync(study_info(), settings, make_trials(3), result)
+        assert report.complete, report.error
+        run = open_client(settings).get_run(report.parent_run_id)
+        assert run.data.metrics["verdict/p_value"] == p
+        assert run.data.tags["verdict"] == str(p)
+    assert len(open_client(settings).get_metric_history(report.parent_run_id, "verdict/skill")) == 1
