@@ -73,8 +73,8 @@ def judged(job: tuple[str, str, int]) -> dict[str, Any]:
     """One study on one market: its verdict, and what the other methods say of its winner."""
     from optim.record.memory import MemoryRecord
     from optim.record.quiet import quiet_optuna
+    from optim.search.ranking import winner_of
     from optim.search.search import make_pool, search
-    from optim.verdict.assess import winner_of
     from optim.verdict.evidence import Evidence, evidence
     from optim.verdict.markets import Market, kinds_of, winner_on
     from optim.verdict.null import null_of

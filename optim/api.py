@@ -26,7 +26,7 @@ from optim.report.summary import Summary, best_params_toml, summarise
 from optim.report.tracked import study_info, study_result, tracking_settings
 from optim.report.view import Quiet, View
 from optim.search.events import Listener
-from optim.search.ranking import rank
+from optim.search.ranking import winner_of
 from optim.search.rehearsal import ready
 from optim.search.replay import Replay, replay
 from optim.search.search import make_pool, search
@@ -36,7 +36,7 @@ from optim.spec.study import StudySpec, load_spec, spec_from
 from optim.tracking.info import MirrorReport
 from optim.tracking.mirror import Mirror
 from optim.tracking.study_mirror import NullMirror, StudyMirror
-from optim.verdict.assess import assess, begin, winner_of
+from optim.verdict.assess import assess, begin
 from optim.verdict.holdout import last_opening, open_holdout
 from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict, opening_as_plain
 from optim.verdict.rule import Verdict
@@ -204,10 +204,10 @@ class Study:
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The best feasible trial of the record: of several objectives the best by the first. Raises OptimError."""
+        """The winner of the record: of several objectives the best by the first. Raises OptimError."""
         with quiet_optuna():
             plan, record = self.recorded()
-            return next(iter(rank(record.trials(), [goal.direction for goal in plan.objective.goals])), None)
+            return winner_of(plan, record.trials())
 
     def summary(self) -> Summary:
         """The result of what is recorded so far. Raises OptimError."""

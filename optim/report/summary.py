@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optim.problem.plan import Plan
 from optim.report.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
-from optim.search.ranking import pareto, rank
+from optim.search.ranking import ranked
 from optim.spec.secrets import mask_uri
 from optim.spec.uris import is_url
 from optim.workers.pool import Pool
@@ -75,7 +75,7 @@ def summarise(
     from engine.metrics.catalogue import METRICS
 
     directions = tuple(goal.direction for goal in plan.objective.goals)
-    top = rank(trials, directions)[:TOP] if len(directions) == 1 else pareto(trials, directions)
+    top = ranked(plan, trials)[: TOP if len(directions) == 1 else None]
     return Summary(
         plan.spec.study.name,
         reason,

@@ -56,6 +56,7 @@ class StudySection(Section):
     seed: int = Field(default=0, ge=0, lt=2**32)
     sampler: NamedSpec = NamedSpec(name="TPESampler")
     pruner: NamedSpec  # default: MedianPruner where a trial can be pruned and the sampler learns, else NopPruner
+    select: Literal["best", "plateau"] = "best"  # which trial is the winner; none of them depends on it
     storage: str = "optuna.journal"
     enqueue: list[dict[str, Scalar]] = []
 

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from optim.problem.plan import Plan
 from optim.record.record import Record
-from optim.search.ranking import rank
+from optim.search.ranking import winner_of
 from optim.verdict.evidence import evidence
 from optim.verdict.holdout import opened_for
 from optim.verdict.ledger import SEARCH, Ledger, enter, read_ledger
@@ -29,11 +29,6 @@ def as_searched(plan: Plan, trials: Sequence[FrozenTrial], reason: str) -> Plan:
         return plan
     study = plan.spec.study.model_copy(update={"n_trials": len(trials)})
     return plan._replace(spec=plan.spec.model_copy(update={"study": study}))
-
-
-def winner_of(plan: Plan, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The best feasible trial by the first objective."""
-    return next(iter(rank(trials, [goal.direction for goal in plan.objective.goals])), None)
 
 
 def assess(

@@ -42,6 +42,7 @@ class Evidence(NamedTuple):
     romano_wolf: dict[str, float]  # the winner's p-value by benchmark, corrected for all trials
     pbo: float  # share of splits in which the in-sample winner was below the median out of sample
     loss: float  # share of splits in which it lost money
+    alike: tuple[int, ...]  # trials that the data cannot tell from the winner: none is worse at 5 %, all corrected
 
 
 def evidence(returns: Returns, winner: int) -> Evidence | str:
@@ -84,7 +85,18 @@ def _evidence(returns: Returns, winner: int, own: Any) -> Evidence:
         {name: _adjusted(returns, winner, name) for name in (HOLD, CASH)},
         split.pbo if split else math.nan,
         split.probability_of_loss if split else math.nan,
+        _alike(trials, names, own, winner),
     )
+
+
+def _alike(trials: Any, names: tuple[Any, ...], own: Any, winner: int) -> tuple[int, ...]:
+    """The trials of which Romano and Wolf's test does not say at 5 % that the winner is better."""
+    lead = own[:, None] - trials
+    try:
+        beaten = romano_wolf(np.column_stack([lead, np.zeros(len(own))]), CASH, (*names, CASH)).better()
+    except StatisticsError:  # all trials are one
+        beaten = []
+    return tuple(name for name in names if name not in set(beaten) and name != winner)
 
 
 def _adjusted(returns: Returns, winner: int, benchmark: str) -> float:

@@ -10,7 +10,7 @@ from engine.data.bars import Bars
 from engine.data.shuffle import shuffled
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
-from optim.search.ranking import rank
+from optim.search.ranking import winner_of
 from optim.search.search import search
 from optim.search.sweep import best_of_sweep
 from optim.workers.pool import Pool
@@ -69,9 +69,9 @@ def winner_on(plan: Plan, market: Market) -> float | None:
 
 def found(plan: Plan) -> float | None:
     """Likewise on the plan's own bars; in this process, in this thread."""
-    if plan.spec.sweeps:
+    if plan.spec.sweeps and plan.spec.study.select == "best":
         return best_of_sweep(plan)
     with Pool(plan.job, n_jobs=1, backend="sequential") as pool:
         trials, _ = search(plan, pool=pool)
-    best = next(iter(rank(trials, [goal.direction for goal in plan.objective.goals])), None)
+    best = winner_of(plan, trials)
     return None if best is None else float(best.values[0])

@@ -77,7 +77,8 @@ def known_null(plan: Plan, record: Record, value: float) -> Null | None:
 
 def identity_of(plan: Plan) -> str:
     """What the winners depend on: the fingerprint and the number of trials."""
-    text = json.dumps([plan.fingerprint(), plan.spec.study.n_trials, plan.spec.study.patience], sort_keys=True)
+    study = plan.spec.study
+    text = json.dumps([plan.fingerprint(), study.n_trials, study.patience, study.select], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -142,5 +142,6 @@ def _about_evidence(evidence: Evidence | str) -> list[str]:
     hold, cash = (evidence.romano_wolf[name] for name in (HOLD, CASH))
     return [
         f"deflated Sharpe ratio {evidence.dsr:.2f} (of {counted(evidence.tried, 'distinct trial')}); Romano-Wolf "
-        f"p = {hold:.2g} against buying and holding, {cash:.2g} against cash"
+        f"p = {hold:.2g} against buying and holding, {cash:.2g} against cash",
+        f"the data cannot tell the winner from {len(evidence.alike)} of the other trials",
     ]

@@ -18,7 +18,7 @@ import numpy as np
 from engine.data.cells import Cell
 from optim.problem.plan import Plan
 from optim.record.record import Record
-from optim.search.ranking import rank
+from optim.search.ranking import winner_of
 from optim.search.search import search
 from optim.spec.space import Point
 from optim.verdict.farm import Farm
@@ -81,7 +81,7 @@ def search_window(plan: Plan, span: Span) -> Window:
     trained = on_span(plan, span)
     with Pool(trained.job, n_jobs=1, backend="sequential") as pool:
         trials, _ = search(trained, pool=pool)
-        best = next(iter(rank(trials, [goal.direction for goal in plan.objective.goals])), None)
+        best = winner_of(plan, trials)
         inside = None if best is None else _returns(trained, best.params, trained.searched, pool)
     cells = tried_cells(plan, span)
     days = days_of(plan, cells)
@@ -141,10 +141,9 @@ def _yearly(returns: Any, days: Any) -> float:
 
 
 def _identity(plan: Plan) -> str:
-    given = plan.spec.validation.walk_forward
-    text = json.dumps(
-        [plan.fingerprint(), plan.spec.study.n_trials, given.model_dump() if given else None], sort_keys=True
-    )
+    given, study = plan.spec.validation.walk_forward, plan.spec.study
+    windows = given.model_dump() if given else None
+    text = json.dumps([plan.fingerprint(), study.n_trials, study.select, windows], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -11,14 +11,14 @@ import pytest
 
 from engine.backtest import BacktestEngine
 from optim.problem.plan import make_plan
+from optim.search.ranking import winner_of
 from optim.search.search import make_pool, search
 from optim.spec.study import load_spec
 from optim.validation.statistics import deflated_sharpe_ratio, moments
-from optim.verdict.assess import winner_of
 from optim.verdict.bearing import detectable
 from optim.verdict.evidence import Evidence, evidence
 from optim.verdict.null import null_of
-from optim.verdict.returns import HOLD, trial_returns
+from optim.verdict.returns import HOLD, Returns, trial_returns
 from optim.verdict.rule import NONE, STRONG, UNTESTED, WEAK, Opened, judge, words
 from optim.verdict.stress import Plateau, Stress, plateau, stress
 from tests.optim.studies import write_study
@@ -180,3 +180,15 @@ def test_what_can_be_told_from_luck_has_four_fifths_power() -> None:
         told.append(needed + 0.2 * rng.standard_normal() > np.quantile(null, 0.95))
     assert abs(float(np.mean(told)) - 0.8) < 0.03
     assert math.isnan(detectable([1.0] * 9, "maximize"))
+
+
+def test_what_the_data_cannot_tell_from_the_winner() -> None:
+    """A trial that earns nothing while the winner earns .2 deviations a day is told apart after 2,000 days, and one
+    that differs by noise alone is not."""
+    rng = np.random.default_rng(1)
+    market = rng.normal(0, 0.01, 2000)
+    columns = [market + 0.002, market + rng.normal(0.002, 0.001, 2000), rng.normal(0, 0.01, 2000), market]
+    returns = Returns(np.column_stack([*columns, market]), (4, 7, 8, 9, HOLD), np.arange(2000), 4)
+    found = evidence(returns, 4)
+    assert isinstance(found, Evidence)
+    assert found.alike == (7,)
