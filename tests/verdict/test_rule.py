@@ -187,7 +187,12 @@ def test_what_the_data_cannot_tell_from_the_winner() -> None:
     that differs by noise alone is not."""
     rng = np.random.default_rng(1)
     market = rng.normal(0, 0.01, 2000)
-    columns = [market + 0.002, market + rng.normal(0.002, 0.001, 2000), rng.normal(0, 0.01, 2000), market]
+    columns = [
+        market + rng.normal(0.002, 0.001, 2000),
+        market + rng.normal(0.002, 0.001, 2000),
+        rng.normal(0, 0.01, 2000),
+        market,
+    ]
     returns = Returns(np.column_stack([*columns, market]), (4, 7, 8, 9, HOLD), np.arange(2000), 4)
     found = evidence(returns, 4)
     assert isinstance(found, Evidence)
