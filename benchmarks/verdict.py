@@ -78,9 +78,10 @@ def judged(job: tuple[str, str, int]) -> dict[str, Any]:
     from optim.verdict.evidence import Evidence, evidence
     from optim.verdict.markets import Market, kinds_of, winner_on
     from optim.verdict.null import null_of
+    from optim.verdict.plateau import plateau
     from optim.verdict.returns import trial_returns
     from optim.verdict.rule import judge
-    from optim.verdict.stress import plateau, stress
+    from optim.verdict.stress import quick_stress
 
     kind, world, seed = job
     plan = plan_on(kind, world, seed)
@@ -96,7 +97,7 @@ def judged(job: tuple[str, str, int]) -> dict[str, Any]:
                 winners.append(winner_on(plan, Market(name, len(winners))))
             null = null_of(best.values[0], "maximize", found, 199)
         told = evidence(trial_returns(plan, trials, pool, (best.number,)), best.number)
-        verdict = judge(null, told, plateau(plan, best.params, pool), stress(plan, best.params, pool))
+        verdict = judge(null, told, plateau(plan, best.params, pool), quick_stress(plan, best.params, pool))
     row: dict[str, Any] = {"level": verdict.level, "null": null.p_value}
     row |= {f"null, {arm.kind}": arm.p_value for arm in null.arms}
     if isinstance(told, Evidence):

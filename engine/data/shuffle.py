@@ -119,11 +119,34 @@ def _same_times(times: NDArray[np.int64], chunk: Order, rank: Order) -> Order:
     return np.asarray(np.repeat(start[moved], size) + within)
 
 
-def _rebuilt(bars: Bars, order: Order) -> Bars:
-    """The bars after the first with the changes of the bars order + 1, at the times they had."""
+def noisy(instruments: Sequence[Bars], rng: np.random.Generator, share: float) -> tuple[Bars, ...]:
+    """The instruments with each bar's changes times 1 + share * z, z standard normal: one number a bar for them all."""
+    times = np.unique(np.concatenate([bars.timestamp for bars in instruments]))
+    factor = 1.0 + share * rng.standard_normal(len(times))
+    return tuple(
+        _rebuilt(bars, np.arange(len(bars.close) - 1), factor[np.searchsorted(times, bars.timestamp[1:])])
+        for bars in instruments
+    )
+
+
+def resampled(instruments: Sequence[Bars], rng: np.random.Generator, block: int) -> tuple[Bars, ...]:
+    """The instruments with blocks of bars drawn again, with replacement: the moving-block bootstrap of their changes.
+
+    Instruments of one length have the same blocks, others blocks of their own.
+    """
+    orders: dict[int, Order] = {}
+    for n in dict.fromkeys(len(bars.close) - 1 for bars in instruments):
+        size = min(block, n)
+        starts = rng.integers(0, n - size + 1, -(-n // size))
+        orders[n] = np.concatenate([np.arange(start, start + size) for start in starts])[:n].astype(np.intp)
+    return tuple(_rebuilt(bars, orders[len(bars.close) - 1]) for bars in instruments)
+
+
+def _rebuilt(bars: Bars, order: Order, factor: NDArray[np.float64] | float = 1.0) -> Bars:
+    """The bars after the first with the changes of the bars order + 1, times a factor, at the times they had."""
     opened = np.log(bars.open[1:])
-    gap = (opened - np.log(bars.close[:-1]))[order]
-    move, up, down = ((np.log(column[1:]) - opened)[order] for column in (bars.close, bars.high, bars.low))
+    gap = (opened - np.log(bars.close[:-1]))[order] * factor
+    move, up, down = ((np.log(column[1:]) - opened)[order] * factor for column in (bars.close, bars.high, bars.low))
     closed = np.log(bars.close[0]) + np.cumsum(gap + move)
     before = np.concatenate(([np.log(bars.close[0])], closed[:-1]))
     open_, close = np.exp(before + gap), np.exp(closed)

@@ -18,7 +18,14 @@ from optim.problem.plan import feasible_point, resolve_storage
 from optim.record.quiet import quiet_optuna
 from optim.record.record import study_names
 from optim.report.console import as_json, print_commands, print_metrics, print_summary
-from optim.report.judged import print_null, print_opening, print_verdict, print_walk_forward, validate_command
+from optim.report.judged import (
+    print_null,
+    print_opening,
+    print_stress,
+    print_verdict,
+    print_walk_forward,
+    validate_command,
+)
 from optim.report.summary import best_params_toml
 from optim.report.terminal import Terminal
 from optim.report.tracked import tracking_settings
@@ -94,6 +101,7 @@ def validate(spec: StudySpec, *, as_object: bool = False) -> int:
         print(json.dumps(verdict, allow_nan=False))  # noqa: T201 - the object on stdout
     else:
         print_null(console, verdict)
+        print_stress(console, verdict)
         print_walk_forward(console, verdict)
         print_verdict(console, verdict, validate_command(str(spec.path), spec.flags))
     if view.should_stop():

@@ -52,6 +52,26 @@ def print_null(console: Console, verdict: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def print_stress(console: Console, verdict: Mapping[str, Any]) -> None:
+    """The winner under each condition, and how far death is."""
+    stress = verdict.get("stress")
+    if stress is None or stress["distance"] is None:
+        return
+    table = Table(title="The winner under stress", title_justify="left")
+    for heading in ("condition", "total return", "score"):
+        table.add_column(heading, justify="left" if heading == "condition" else "right")
+    for name, one in stress["conditions"].items():
+        grown = "–" if one["total_return"] is None else f"{one['total_return']:+.1%}"
+        table.add_row(escape(name), grown, _figure(one["score"]))
+    console.print(table)
+    far, times = stress["distance"], stress["unit"] == "times"
+    if far == "beyond":
+        told = "it still earns at 64 times the costs" if times else "it still earns at 1000 basis points a fill"
+    else:
+        told = f"it earns nothing at {far:.3g} times the costs" if times else f"at {far:.3g} basis points a fill"
+    _say(console, f"Distance to death: {told}.")
+
+
 def print_walk_forward(console: Console, verdict: Mapping[str, Any]) -> None:
     """Every window's winner, in sample and on the bars that follow, and the stitched result."""
     walk = verdict.get("walk_forward")

@@ -14,9 +14,10 @@ from optim.verdict.holdout import opened_for
 from optim.verdict.ledger import SEARCH, Ledger, enter, read_ledger
 from optim.verdict.null import Null
 from optim.verdict.null_search import Progress, known_null, search_markets
+from optim.verdict.plateau import plateau
 from optim.verdict.returns import trial_returns
 from optim.verdict.rule import Verdict, judge
-from optim.verdict.stress import plateau, stress
+from optim.verdict.stress import quick_stress, stress
 from optim.verdict.walk_forward import walk_forward
 from optim.workers.pool import Pool
 
@@ -70,7 +71,7 @@ def assess(
         null,
         found,
         plateau(plan, best.params, pool),
-        stress(plan, best.params, pool),
+        (quick_stress if here or not search else stress)(plan, best.params, pool),
         earlier=earlier_searches(ledger, record, plan),
         opened=opened_for(record, best.number),
         notes=tuple(_notes(plan, ledger)),

@@ -12,6 +12,7 @@ from optim.verdict.evidence import Evidence
 from optim.verdict.holdout import Opening
 from optim.verdict.null import Null
 from optim.verdict.rule import Verdict
+from optim.verdict.stress import Stress
 from optim.verdict.walk_forward import WalkForward
 
 VERDICT = "optim:verdict"  # in the record: the last verdict, and for how many trials it was spoken
@@ -31,7 +32,7 @@ def as_plain(verdict: Verdict) -> dict[str, Any]:
         "plateau": None
         if verdict.plateau is None
         else {**verdict.plateau._asdict(), "neighbours": [n._asdict() for n in verdict.plateau.neighbours]},
-        "stress": None if verdict.stress is None else verdict.stress.returns,
+        "stress": None if verdict.stress is None else _stress(verdict.stress),
         "walk_forward": None if verdict.walk is None else _walk(verdict.walk),
         "holdout": None if verdict.opened is None else verdict.opened._asdict(),
     }
@@ -112,6 +113,12 @@ def _walk(walk: WalkForward) -> dict[str, Any]:
         for window in walk.windows
     ]
     return {**walk._asdict(), "windows": windows}
+
+
+def _stress(stress: Stress) -> dict[str, Any]:
+    conditions = {name: one._asdict() for name, one in stress.conditions.items()}
+    far = "beyond" if math.isinf(stress.distance) else stress.distance
+    return {"conditions": conditions, "distance": far, "unit": stress.unit}
 
 
 def _date(moment: int) -> str:

@@ -16,8 +16,9 @@ from optim.errors import counted
 from optim.verdict.evidence import CASH, Evidence
 from optim.verdict.markets import kind_in_words
 from optim.verdict.null import Null
+from optim.verdict.plateau import Plateau
 from optim.verdict.returns import HOLD
-from optim.verdict.stress import Plateau, Stress
+from optim.verdict.stress import Stress
 from optim.verdict.walk_forward import WalkForward
 
 NONE, WEAK, STRONG, UNTESTED = "no evidence", "weak", "strong", "untested"

@@ -1,72 +1,81 @@
-"""What it takes to kill the winner: dearer trading, later fills, a worse path, and its own neighbours."""
+"""What it takes to kill the winner: dearer trading, later fills, other bars, missing trades and instruments."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
+from engine.data.bars import Bars
+from engine.data.shuffle import noisy, resampled
 from engine.simulator.account import Account
+from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
-from optim.search.scoring import feasible_value
-from optim.search.sweep import scored
-from optim.spec.space import Parameter, Point
+from optim.search.search import make_pool
+from optim.spec.space import Point
+from optim.verdict.returns import value_over
 from optim.workers.pool import Pool
-from optim.workers.tasks import Result
+from optim.workers.tasks import Result, Task
 
-_REACH = 0.05  # share of a parameter's range to a neighbour, where a step is smaller
+AS_IT_IS = "as it is"
+FEES, SLIPPAGE = "twice the fees", "three times slippage and spread"
+DEARER = "twice the fees, three times slippage and spread"
+LATER, UNLUCKY = "one bar later", "without its best five trades"
+NOISY, RESAMPLED = "noise on every bar, the worst of ten", "resampled blocks of bars, the median of twenty"
+NOISES, RESAMPLES, BLOCK, SHARE = 10, 20, 20, 0.1
 _COSTS = ("fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
+_MOST, _MOST_BPS, _CLOSE = 64.0, 1000.0, 0.01  # how far death is looked for, and how closely
 
 
-class Neighbour(NamedTuple):
-    """The winner with one parameter moved, run over the cells of the search."""
+class Condition(NamedTuple):
+    """The winner over the searched bars in one run, under a condition; NaN where it cannot be run."""
 
-    parameter: str
-    value: Any
-    score: float  # by the first objective; NaN where it fails or breaks a constraint
-
-
-class Plateau(NamedTuple):
-    """What is left of the winner's score next to it."""
-
-    score: float  # the winner's
-    neighbours: tuple[Neighbour, ...]
-    kept: float  # the median neighbour's score / the winner's; NaN where a ratio means nothing (a score of 0 or less)
+    total_return: float
+    score: float  # by the first objective
 
 
 class Stress(NamedTuple):
-    """The winner under worse conditions: total return over the searched bars in one run, by the condition."""
+    """The winner under each condition, and how much dearer trading may get before it earns nothing."""
 
-    returns: dict[str, float]
+    conditions: dict[str, Condition]
+    distance: float  # every cost times so much, or so many basis points a fill; NaN: not looked for; inf: very far
+    unit: str  # "times", or "bps" where trading costs nothing
 
     @property
     def survives(self) -> bool:
         """Whether it still earns something at twice the fees and three times the slippage."""
-        return self.returns.get(DEARER, math.nan) > 0.0
+        found = self.conditions.get(DEARER)
+        return found is not None and found.total_return > 0.0
 
 
-AS_IT_IS, DEARER = "as it is", "twice the fees, three times slippage and spread"
-
-
-def plateau(plan: Plan, point: Point, pool: Pool) -> Plateau:
-    """Move each parameter a little up and down, all others as they are, and run each again."""
-    moved = list(_moved(plan, point))
-    tasks = [plan.task(point, plan.cells), *(plan.task(other, plan.cells) for _, other in moved)]
-    results = pool.run(tasks)
-    score, *others = (_score(plan, result) for result in results)
-    neighbours = tuple(Neighbour(name, other[name], value) for (name, other), value in zip(moved, others, strict=True))
-    return Plateau(score, neighbours, _kept(plan, score, others))
+def quick_stress(plan: Plan, point: Point, pool: Pool) -> Stress:
+    """What the verdict's rule asks for, and nothing else."""
+    base = plan.task(point, plan.searched)
+    return Stress(_run(plan, {AS_IT_IS: base, DEARER: _dear(base, 2.0, 3.0)}, pool), math.nan, "times")
 
 
 def stress(plan: Plan, point: Point, pool: Pool) -> Stress:
-    """Run the winner again over the searched bars under each condition."""
+    """The winner under every condition; `pool` runs the study's trials."""
     base = plan.task(point, plan.searched)
-    conditions = {AS_IT_IS: base, DEARER: base._replace(account=dearer(base.account, 2.0, 3.0))}
-    results = pool.run(list(conditions.values()))
-    return Stress({name: total_return(plan, result) for name, result in zip(conditions, results, strict=True)})
+    tasks = {
+        AS_IT_IS: base,
+        FEES: _dear(base, 2.0, 1.0),
+        SLIPPAGE: _dear(base, 1.0, 3.0),
+        DEARER: _dear(base, 2.0, 3.0),
+        LATER: base._replace(delay=1),
+    }
+    if len(base.cells) > 1:
+        for i, name in enumerate(_names(plan)):
+            tasks[f"without {name}"] = base._replace(cells=tuple(cell for cell in base.cells if cell.instrument != i))
+    found = _run(plan, tasks, pool)
+    found[UNLUCKY] = Condition(_without_best(plan, base, pool, 5), math.nan)
+    noises = _on_other_bars(plan, point, NOISES, lambda bars, rng: noisy(bars, rng, SHARE))
+    found[NOISY] = min(noises, key=lambda one: -math.inf if one.total_return != one.total_return else one.total_return)
+    drawn = _on_other_bars(plan, point, RESAMPLES, lambda bars, rng: resampled(bars, rng, BLOCK))
+    found[RESAMPLED] = Condition(*(float(np.median(column)) for column in zip(*drawn, strict=True)))
+    return Stress(found, *_distance(plan, base, pool))
 
 
 def dearer(account: Account, fees: float, slippage: float) -> Account:
@@ -82,42 +91,78 @@ def total_return(plan: Plan, result: Result) -> float:
     return float(plan.objective.metrics([outcome.metrics for outcome in result.outcomes])["total_return"])
 
 
-def _score(plan: Plan, result: Result) -> float:
-    value = feasible_value(plan.objective, scored(plan.objective, result))
-    return math.nan if value is None else value
+def _dear(task: Task, fees: float, slippage: float) -> Task:
+    return task._replace(account=dearer(task.account, fees, slippage))
 
 
-def _kept(plan: Plan, score: float, others: list[float]) -> float:
-    """The ratio; of what is to be small the other way round."""
-    minimise = plan.objective.goals[0].direction == "minimize"
-    worst = math.inf if minimise else -math.inf
-    if not others or not score > 0.0:
+def _run(plan: Plan, tasks: dict[str, Task], pool: Pool) -> dict[str, Condition]:
+    results = pool.run(list(tasks.values()))
+    return {name: _condition(plan, result) for name, result in zip(tasks, results, strict=True)}
+
+
+def _condition(plan: Plan, result: Result) -> Condition:
+    return Condition(total_return(plan, result), value_over(plan, result))
+
+
+def _without_best(plan: Plan, task: Task, pool: Pool, count: int) -> float:
+    """The total return without the profit of the best trades: the mean of the instruments that have accounts."""
+    (result,) = pool.run([task._replace(keep=True)])
+    if any(outcome.error for outcome in result.outcomes):
         return math.nan
-    median = statistics.median(worst if value != value else value for value in others)
-    return score / median if minimise and median > 0 else 0.0 if minimise else max(median, 0.0) / score
+    cash, grown = task.account.initial_cash, []
+    for one in result.backtests:
+        earned = one.trades["pnl"].nlargest(count).clip(lower=0).sum()
+        grown.append(one.metrics["total_return"] - float(earned) / cash)
+    return float(np.mean(grown))
 
 
-def _moved(plan: Plan, point: Point) -> Iterator[tuple[str, Point]]:
-    """The point with one parameter moved, for each direction or choice that stays in the space."""
-    for parameter in plan.space.parameters:
-        if parameter.name not in point:
-            continue
-        for value in _near(parameter, point[parameter.name]):
-            other = {**point, parameter.name: value}
-            if value != point[parameter.name] and _same_parameters(plan, other) and plan.space.feasible(other):
-                yield parameter.name, other
+def _names(plan: Plan) -> list[str]:
+    """The instruments' names, numbered where two files have the same."""
+    names = [data.name for data in plan.datasets]
+    return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, start=1)]
 
 
-def _same_parameters(plan: Plan, point: Mapping[str, Any]) -> bool:
-    return {p.name for p in plan.space.parameters if plan.space.active(p, point)} == point.keys()
+def _on_other_bars(
+    plan: Plan,
+    point: Point,
+    times: int,
+    change: Callable[[tuple[Bars, ...], np.random.Generator], tuple[Bars, ...]],
+) -> list[Condition]:
+    """The winner on changed bars, so many times. Instruments with accounts of their own travel together in one job."""
+    bars = searched_bars(plan)
+    markets = [change(bars, np.random.default_rng([number])) for number in range(times)]
+    if plan.spec.portfolio:
+        return [_on_bars(plan, [plan.task(point, plan.searched)], market)[0] for market in markets]
+    tasks = []
+    for number in range(times):
+        cells = tuple(cell._replace(instrument=cell.instrument + number * len(bars)) for cell in plan.searched)
+        tasks.append(plan.task(point, cells))
+    return _on_bars(plan, tasks, tuple(one for market in markets for one in market))
 
 
-def _near(parameter: Parameter, value: Any) -> list[Any]:
-    if parameter.type == "categorical":
-        return []  # another choice is another strategy, not a neighbour
-    unit, count = parameter.unit(value), parameter.size()
-    if np.isfinite(count) and not parameter.log:
-        place, step = round(unit * (count - 1)), max(1, round(_REACH * (count - 1)))
-        return [parameter.nth(i) for i in (place - step, place + step) if 0 <= i < count]
-    places = (unit - _REACH, unit + _REACH)
-    return [parameter.at(min(place, 1.0 - 1e-12)) for place in places if 0.0 <= place <= 1.0]
+def _on_bars(plan: Plan, tasks: list[Task], instruments: tuple[Bars, ...]) -> list[Condition]:
+    other = plan._replace(job=plan.job._replace(instruments=instruments))
+    with make_pool(other, here=True) as pool:
+        return [_condition(plan, result) for result in pool.run(tasks)]
+
+
+def _distance(plan: Plan, base: Task, pool: Pool) -> tuple[float, str]:
+    """How far all costs must rise, together, until the winner earns nothing: by halving, to one in a hundred."""
+    free = all(getattr(base.account, name) == 0.0 for name in _COSTS)
+    low, most, unit = (0.0, _MOST_BPS, "bps") if free else (1.0, _MOST, "times")
+
+    def earns(far: float) -> bool:
+        account = base.account._replace(slippage_bps=far) if free else dearer(base.account, far, far)
+        return total_return(plan, pool.run([base._replace(account=account)])[0]) > 0.0
+
+    if not earns(low):
+        return low, unit
+    high = low + 1.0
+    while earns(high):
+        if high >= most:
+            return math.inf, unit
+        low, high = high, min(high * 2.0, most)
+    while high - low > _CLOSE * high:
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if earns(middle) else (low, middle)
+    return high, unit

@@ -26,6 +26,7 @@ from engine.errors import EngineError
 from engine.evaluate import Outcome, equity_of, evaluate, reason
 from engine.simulator.account import Account
 from engine.strategies.base import Strategy, load_strategy
+from engine.strategies.delay import Delayed
 from engine.strategies.source import changed_file
 from optim.errors import CodeChangedError
 
@@ -54,6 +55,7 @@ class Task(NamedTuple):
     keep: bool = False  # the backtests themselves are wanted, with equity and trades
     strategy: str = ""  # another one than the job's, by its reference
     tails: bool = True  # False: the metrics of engine/metrics/tails.py are not wanted
+    delay: int = 0  # bars by which every decision comes later
     curve: bool = False  # the equity at the end of each day is wanted, and no metrics
 
 
@@ -75,6 +77,7 @@ def run_task(job: Job, task: Task) -> Result:
         strategy = known_strategy(task.strategy or job.strategy, job.folder, job.code)
     except EngineError as error:  # it could be loaded where the study was checked, not here
         return Result((Outcome({}, str(error)),), started, time.time(), threading.get_native_id())
+    strategy = Delayed(strategy, task.delay) if task.delay else strategy
     outcomes: list[Outcome] = []
     kept: list[BacktestResult] = []
     curves: list[np.ndarray] = []

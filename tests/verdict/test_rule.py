@@ -18,15 +18,13 @@ from optim.validation.statistics import deflated_sharpe_ratio, moments
 from optim.verdict.bearing import detectable
 from optim.verdict.evidence import Evidence, evidence
 from optim.verdict.null import null_of
+from optim.verdict.plateau import Plateau
 from optim.verdict.returns import HOLD, Returns, trial_returns
 from optim.verdict.rule import NONE, STRONG, UNTESTED, WEAK, Opened, judge, words
-from optim.verdict.stress import Plateau, Stress, plateau, stress
+from optim.verdict.stress import DEARER, Condition, Stress
 from tests.optim.studies import write_study
 
-GOOD, BAD = (
-    Stress({"twice the fees, three times slippage and spread": 0.1}),
-    Stress({"twice the fees, three times slippage and spread": -0.1}),
-)
+GOOD, BAD = (Stress({DEARER: Condition(grown, 1.0)}, math.nan, "times") for grown in (0.1, -0.1))
 FLAT, SPIKE = Plateau(1.0, (), 0.9), Plateau(1.0, (), 0.2)
 OPEN, FAILED = Opened("sharpe_ratio", 1.0, 0.6, True), Opened("sharpe_ratio", -1.0, 0.01, True)
 
@@ -86,37 +84,6 @@ def searched(folder: Path, **changes: Any) -> Any:
     best = winner_of(plan, trials)
     assert best is not None
     return plan, trials, best
-
-
-def test_dearer_costs_and_neighbours_are_those_of_backtests(tmp_path: Path) -> None:
-    costs = {"fee_bps": 5.0, "slippage_bps": 2.0, "spread_bps": 1.0, "fixed_fee": 1.0}
-    plan, _, best = searched(tmp_path, backtest=costs)
-    (bars,) = plan.job.instruments
-    seen = type(bars)(*(column[: plan.searched[0].stop] for column in bars))
-
-    def run(point: dict[str, Any], **rules: float) -> Any:
-        engine = BacktestEngine(periods_per_year=plan.job.periods_per_year, **{**costs, **rules})
-        return engine.run_realistic(seen, plan.strategy, {"ma_type": "sma", **point}).metrics
-
-    dear = {"fee_bps": 10.0, "fixed_fee": 2.0, "slippage_bps": 6.0, "spread_bps": 3.0}
-    with make_pool(plan) as pool:
-        worse, near = stress(plan, best.params, pool), plateau(plan, best.params, pool)
-    found = list(worse.returns.values())
-    assert found == pytest.approx([run(best.params)["total_return"], run(best.params, **dear)["total_return"]])
-    assert near.score == pytest.approx(best.values[0])
-    for one in near.neighbours:
-        assert one.score == pytest.approx(run({**best.params, one.parameter: one.value})["sharpe_ratio"])
-    fast, slow = best.params["fast_window"], best.params["slow_window"]
-    wanted = {
-        ("fast_window", fast - 2),
-        ("fast_window", fast + 2),
-        ("slow_window", slow - 10),
-        ("slow_window", slow + 10),
-    }
-    ranges = {"fast_window": (5, 50), "slow_window": (10, 200)}  # 5 % of them, rounded to steps: 2 and 10
-    inside = {(n, v) for n, v in wanted if ranges[n][0] <= v <= ranges[n][1]}
-    assert {(one.parameter, one.value) for one in near.neighbours} == inside
-    assert near.kept == pytest.approx(max(float(np.median([one.score for one in near.neighbours])), 0.0) / near.score)
 
 
 def test_the_returns_are_those_of_every_distinct_trial(tmp_path: Path) -> None:
