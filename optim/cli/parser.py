@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,9 +35,10 @@ class Verb(NamedTuple):
 
     name: str
     text: str
-    call: Callable[[Any, Any, argparse.Namespace], int]  # optim.cli.commands, the checked study, the options
+    call: Callable[[Any, Any, argparse.Namespace], int]  # the module, the checked study, the options
     flags: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
     study: bool = True  # it takes a study file
+    module: str = "commands"  # of optim.cli
 
 
 def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -97,6 +99,7 @@ VERBS = (
             _flag("--trial", type=int, metavar="N", help="only this trial"),
             _flag("--best", action="store_true", help="only the best trial"),
         ),
+        module="prove",
     ),
     Verb(
         "validate",
@@ -106,23 +109,42 @@ VERBS = (
             _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
             _flag("--json", action="store_true", help="print the verdict as one JSON object, nothing else on stdout"),
         ),
+        module="prove",
     ),
     Verb(
         "holdout",
         "open the sealed hold-out for the winner, once, and write that down",
         lambda commands, spec, options: commands.holdout(spec),
+        module="prove",
+    ),
+    Verb(
+        "judge",
+        "the statistics of a verdict for another tool's results: a table of returns, or of Sharpe ratios",
+        lambda commands, spec, options: commands.judge(options),
+        (
+            _flag("file", metavar="FILE", help=".csv, .parquet or .fthypt: returns, dates first, or a table"),
+            _flag("--winner", metavar="COLUMN", help="the trial to judge; the largest Sharpe ratio by default"),
+            _flag("--benchmark", metavar="COLUMN", help="the column to hold it against; cash by default"),
+            _flag("--years", type=float, metavar="Y", help="years of data behind a table of Sharpe ratios"),
+            _flag("--periods-per-year", type=float, metavar="P", help="of the returns; inferred from their dates"),
+            _flag("--json", action="store_true", help="print the result as one JSON object"),
+        ),
+        study=False,
+        module="prove",
     ),
     Verb(
         "demo",
         "half a minute: a beautiful equity curve found on a random walk, and then the verdict",
         lambda commands, spec, options: commands.show_demo(),
         study=False,
+        module="prove",
     ),
     Verb(
         "check",
         "say what a study would do and how long it would take; writes nothing",
         lambda commands, spec, options: commands.check(spec),
         (_flag("reference", nargs="?", help="with `check strategy`: FILE.py:function or a built-in name"),),
+        module="prove",
     ),
 )
 
@@ -150,12 +172,11 @@ def _answer(options: argparse.Namespace) -> int:
     if options.verb.name == "check" and options.study == "strategy":
         if options.reference is None:
             raise OptimError("optim check strategy: name the strategy, e.g. my_strategy.py:my_function")
-        from optim.cli import commands
+        from optim.cli import prove
 
-        return commands.check_strategy(options.reference)
+        return prove.check_strategy(options.reference)
     spec = _load(options) if options.verb.study else None
-    from optim.cli import commands
-
+    commands = importlib.import_module(f"optim.cli.{options.verb.module}")
     return int(options.verb.call(commands, spec, options))
 
 

@@ -96,6 +96,39 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
+def print_judged_file(console: Console, told: Mapping[str, Any]) -> None:
+    """What the statistics say of another tool's results, a line each."""
+    _say(console, f"Read: {told['what']}.")
+    names = {
+        "winner": "the winner",
+        "sharpe": "its Sharpe ratio a year",
+        "luck": "what luck shows in as many trials",
+        "interval": "where its true ratio may be (95 %)",
+        "psr_long_run": "probability that it is above 0, had nothing been chosen",
+        "dsr": "deflated: probability that it is above luck",
+        "romano_wolf": "p-value corrected for all trials",
+        "haircut": "p-value corrected for all trials",
+        "pbo": "probability of overfitting",
+        "loss": "probability of a loss out of sample",
+        "min_backtest_years": "years that so many trials need for such a ratio",
+    }
+    table = Table(show_header=False)
+    for key, text in names.items():
+        if told.get(key) is not None:
+            table.add_row(text, escape(_told(told[key])))
+    console.print(table)
+    for text in told["unknown"]:
+        _say(console, f"  not known: {text}")
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{k}: {_told(v['p_value'] if isinstance(v, Mapping) else v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return " to ".join(map(_told, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def print_opening(console: Console, opening: Mapping[str, Any]) -> None:
     """What the hold-out showed."""
     opened = opening["opened"]
