@@ -79,12 +79,11 @@ def judge_table(table: Table, years: float | None, periods: float | None) -> dic
     if span is None:
         raise SpecError("how many years of data are behind the Sharpe ratios? say --years Y")
     root, n = math.sqrt(year), int(span * year)
-    own = {name: value / root for name, value in table.sharpes.items()}
+    own: dict[Hashable, float] = {name: value / root for name, value in table.sharpes.items()}
     best = max(own, key=lambda name: _or_least(own[name]))
     finite = [value for value in own.values() if value == value]
     spread = float(np.var(finite, ddof=1)) if len(finite) > 1 else 0.0
-    tried: dict[Hashable, float] = {**own}
-    cuts = {method: haircut_sharpe(tried, n, method)[best] for method in METHODS}
+    cuts = {method: haircut_sharpe(own, n, method)[best] for method in METHODS}
     return {
         "what": table.what,
         "years": span,
