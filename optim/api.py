@@ -33,13 +33,14 @@ from optim.search.search import make_pool, search
 from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
+from optim.spec.uris import is_url
 from optim.tracking.info import MirrorReport
 from optim.tracking.mirror import Mirror
 from optim.tracking.study_mirror import NullMirror, StudyMirror
-from optim.verdict.assess import assess, begin
+from optim.verdict.assess import begin
 from optim.verdict.holdout import last_opening, open_holdout
-from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict, opening_as_plain
-from optim.verdict.rule import Verdict
+from optim.verdict.plain import Plain, kept_verdict, opening_as_plain
+from optim.verdict.spoken import first_verdict, spoken
 from optim.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Study:
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
         self._plan: Plan | None = None  # as the files were when they were first looked at, or last run
+        self._record: Record | None = None
 
     @classmethod
     def from_toml(cls, path: str | Path, **overrides: Any) -> Study:
@@ -119,7 +121,9 @@ class Study:
             pool.abandon()
             if len(trials) > len(done) or not record.ended():
                 record.note_end(reason)
-            verdict = self._quick_verdict(plan, record, trials, reason, pool, view, time.monotonic() - began)
+            with view.judging() as searched:
+                spent = time.monotonic() - began
+                verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
             summary = _summary(plan, record, trials, reason, pool, verdict)
         result = study_result(plan, summary)
         mirror.conclude(result)
@@ -130,25 +134,6 @@ class Study:
         except KeyboardInterrupt:
             report = mirror.give_up()
         return summary, report
-
-    def _quick_verdict(
-        self, plan: Plan, record: Record, trials: Any, reason: str, pool: Pool, view: View, spent: float
-    ) -> Plain | None:
-        """As many shuffled markets as fit into the time of the search, but no more than [validation] quick allows."""
-        if (known := kept_verdict(record, len(trials))) is not None:
-            return known
-        worked = sum(t.duration.total_seconds() for t in trials if t.duration) / pool.n_jobs
-        seconds = plan.spec.validation.quick
-        quick = reason != "interrupted" and max(spent, worked) < seconds
-        deadline = time.monotonic() + min(max(spent, 1.0), seconds)
-
-        def stop() -> bool:
-            return time.monotonic() >= deadline or view.should_stop()
-
-        with view.judging() as progress:
-            how = {"search": quick, "here": True, "statistics": quick}
-            verdict = assess(plan, record, trials, reason, pool, **how, stop=stop, progress=progress)
-        return _kept(record, verdict, len(trials))
 
     def validate(self, view: View | None = None) -> Plain | None:
         """Search the shuffled markets that are missing, and speak the verdict; None without a winner.
@@ -165,8 +150,7 @@ class Study:
                 begin(record, plan)
                 with make_pool(plan, here=True) as pool, view.judging() as progress:
                     reason = _reason(self.spec, record, len(trials))
-                    verdict = assess(plan, record, trials, reason, pool, stop=view.should_stop, progress=progress)
-                return _kept(record, verdict, len(trials))
+                    return spoken(plan, record, trials, reason, pool, stop=view.should_stop, progress=progress)
 
     def open_holdout(self) -> Plain:
         """Open the hold-out for the winner, and write that down; what it shows, and whether it was still blind.
@@ -186,7 +170,7 @@ class Study:
                 with make_pool(plan, here=True) as pool:
                     opening = open_holdout(plan, record, best.number, best.params, pool)
                     reason = _reason(self.spec, record, len(trials))
-                    _kept(record, assess(plan, record, trials, reason, pool, search=False), len(trials))
+                    spoken(plan, record, trials, reason, pool, search=False)
         return opening_as_plain(opening)
 
     @property
@@ -249,11 +233,13 @@ class Study:
     def recorded(self) -> tuple[Plan, Record]:
         """The plan and the record; SpecError when the study was never run."""
         plan = self._plan = self._plan or make_plan(self.spec)
-        record = load_record(plan.storage, self.spec.study.name)
+        record = self._record or load_record(plan.storage, self.spec.study.name)
         if record is None:
             raise SpecError(
                 f"{self.spec.path}: study {self.spec.study.name!r} is not in {mask_uri(plan.storage)}; run it first"
             )
+        if is_url(plan.storage):  # one connection for all looks; a file is opened anew: it may be another one by now
+            self._record = record
         return plan, record
 
 
@@ -265,14 +251,6 @@ def _reason(spec: StudySpec, record: Record, n_trials: int) -> str:
 def _summary(plan: Plan, record: Record, trials: Any, reason: str, pool: Pool, verdict: Plain | None) -> Summary:
     opening = last_opening(record)
     return summarise(plan, trials, reason, pool, verdict, None if opening is None else opening.trial)
-
-
-def _kept(record: Record, verdict: Verdict | None, n_trials: int) -> Plain | None:
-    if verdict is None:
-        return None
-    plain = as_plain(verdict)
-    keep_verdict(record, plain, n_trials)
-    return plain
 
 
 def _mirror(plan: Plan, record: Record) -> StudyMirror:
