@@ -13,7 +13,7 @@ from typing import Any
 
 from optim.search.proposals import Proposer
 from optim.spec.study import load_spec
-from tests.optim.studies import SPACE, write_study
+from tests.studies import SPACE, write_study
 
 N_TRIALS, BATCH = 480, 8
 HALF = {

@@ -26,7 +26,7 @@ from optim.spec.study import load_spec
 from optim.workers.executors import Executor, Processes, Threads
 from optim.workers.pool import Pool
 from optim.workers.tasks import Result, run_task
-from tests.optim.studies import write_study
+from tests.studies import write_study
 
 BURN = """
 def burn(df, params):

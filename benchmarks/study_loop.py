@@ -14,7 +14,7 @@ from optim.problem.plan import make_plan
 from optim.search.proposals import Proposer
 from optim.spec.study import load_spec
 from optim.workers.pool import Pool
-from tests.optim.studies import write_study
+from tests.studies import write_study
 
 TRIALS = 1000
 

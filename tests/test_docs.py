@@ -20,8 +20,8 @@ import pytest
 from benchmarks.__main__ import names
 from optim.cli.parser import VERBS, build_parser
 from optim.spec.study import StudySpec, load_spec
-from tests.optim.studies import IBM, command, write_study
 from tests.snippets import ROOT, Page, pages_with_snippets
+from tests.studies import IBM, command, write_study
 
 README = Page("README.md")
 

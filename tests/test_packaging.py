@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.optim.studies import ROOT, write_study
+from tests.studies import ROOT, write_study
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 
 from optim.spec.uris import with_driver
 from optim.tracking import Mirror, MLflowSettings
-from tests.optim.studies import ROOT
+from tests.studies import ROOT
 from tests.tracking.builders import make_trials, study_info
 from tests.tracking.mlflow_side import RESULT
 from tests.waiting import until

@@ -21,7 +21,7 @@ from optim.record.locks import owner
 from optim.record.record import open_record
 from optim.spec.study import load_spec
 from tests import servers
-from tests.optim.studies import ROOT, essence, load, run_here, write_study
+from tests.studies import ROOT, essence, load, run_here, write_study
 from tests.waiting import alive, until
 
 TPE = {"sampler": {"name": "TPESampler"}}

@@ -20,7 +20,7 @@ from optim.search.events import Listener
 from optim.search.loop import Search
 from optim.search.search import make_pool
 from optim.spec.study import load_spec
-from tests.optim.studies import essence, run_here, write_study
+from tests.studies import essence, run_here, write_study
 
 Damage = Callable[[Path], object]
 FOREIGN = b"somebody else's\n" * 3000

@@ -16,7 +16,7 @@ import pytest
 from optim.tracking import Mirror, MLflowSettings, sync
 from optim.tracking.turn import Turn
 from tests import servers
-from tests.optim.studies import ROOT, command, write_study
+from tests.studies import ROOT, command, write_study
 from tests.survival.mirror_loop import count
 from tests.tracking.builders import make_trials, study_info
 from tests.tracking.mlflow_side import RESULT, all_runs, assert_exact, open_client

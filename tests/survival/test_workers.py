@@ -22,7 +22,7 @@ from optim.workers import joblib_private
 from optim.workers.executors import Processes
 from optim.workers.pool import Pool
 from optim.workers.tasks import Job, Task, run_task
-from tests.optim.studies import IBM, ROOT, essence, run_here, write_study
+from tests.studies import IBM, ROOT, essence, run_here, write_study
 from tests.survival.test_coordinator import TPE, pids
 from tests.waiting import alive, until
 

@@ -22,7 +22,7 @@ from optim.report.tracked import study_info
 from optim.spec.secrets import expand, mask, mask_uri
 from optim.spec.study import load_spec
 from optim.tracking import MLflowSettings, settings_from
-from tests.optim.studies import write_study
+from tests.studies import write_study
 
 PASSWORDS = st.text(
     st.sampled_from("@'\"/:#?%& abzAZ019é漢€😀") | st.characters(exclude_categories=("C", "Z")), min_size=4, max_size=20

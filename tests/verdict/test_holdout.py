@@ -13,7 +13,7 @@ import pytest
 from optim.api import Study
 from optim.errors import SpecError
 from optim.verdict.ledger import OPENING, read_ledger
-from tests.optim.studies import IBM, command, write_study
+from tests.studies import IBM, command, write_study
 
 TPE = {"sampler": {"name": "TPESampler", "n_startup_trials": 5}, "n_trials": 20}
 HOLDOUT = {"holdout": 0.2}

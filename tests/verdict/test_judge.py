@@ -16,7 +16,7 @@ from optim.validation.haircut import haircut_sharpe
 from optim.validation.overfitting import probability_of_backtest_overfitting
 from optim.validation.reality import romano_wolf
 from optim.validation.statistics import deflated_sharpe_ratio, moments, sharpe_ratios
-from tests.optim.studies import IBM
+from tests.studies import IBM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what other tools warn of is theirs
 

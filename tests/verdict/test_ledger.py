@@ -14,7 +14,7 @@ from optim.api import Study
 from optim.record.record import Record
 from optim.verdict.assess import earlier_searches
 from optim.verdict.ledger import LEDGER, Line, read_ledger, sampled
-from tests.optim.studies import IBM, write_study
+from tests.studies import IBM, write_study
 
 SWEEP = {"sampler": {"name": "RandomSampler"}, "pruner": {"name": "NopPruner"}, "n_trials": 6}
 

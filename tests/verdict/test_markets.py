@@ -22,7 +22,7 @@ from optim.spec.study import load_spec
 from optim.verdict.farm import Farm
 from optim.verdict.markets import Market, found, on_market, winner_on
 from optim.verdict.null_search import NULL, search_markets
-from tests.optim.studies import run_here, write_study
+from tests.studies import run_here, write_study
 
 SWEEP = {"sampler": {"name": "RandomSampler"}, "pruner": {"name": "NopPruner"}}
 TPE = {"sampler": {"name": "TPESampler", "n_startup_trials": 5}, "pruner": {"name": "MedianPruner"}}

@@ -22,7 +22,7 @@ from optim.verdict.plateau import Plateau
 from optim.verdict.returns import HOLD, Returns, trial_returns
 from optim.verdict.rule import NONE, STRONG, UNTESTED, WEAK, Opened, judge, words
 from optim.verdict.stress import DEARER, Condition, Stress
-from tests.optim.studies import write_study
+from tests.studies import write_study
 
 GOOD, BAD = (Stress({DEARER: Condition(grown, 1.0)}, math.nan, "times") for grown in (0.1, -0.1))
 FLAT, SPIKE = Plateau(1.0, (), 0.9), Plateau(1.0, (), 0.2)

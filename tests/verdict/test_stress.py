@@ -37,7 +37,7 @@ from optim.verdict.stress import (
     quick_stress,
     stress,
 )
-from tests.optim.studies import IBM, write_study
+from tests.studies import IBM, write_study
 
 COSTS = {"fee_bps": 5.0, "slippage_bps": 2.0, "spread_bps": 1.0, "fixed_fee": 1.0}
 

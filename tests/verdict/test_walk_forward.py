@@ -21,7 +21,7 @@ from optim.search.ranking import rank
 from optim.spec.study import load_spec
 from optim.verdict.walk_forward import WALK, walk_forward
 from optim.verdict.windows import spans, tried_cells
-from tests.optim.studies import run_here, write_study
+from tests.studies import run_here, write_study
 
 TPE = {"sampler": {"name": "TPESampler", "n_startup_trials": 4}, "n_trials": 10}
 DAY = 86_400_000_000_000

@@ -14,7 +14,7 @@ from optim.record import optuna_private
 from optim.record.guard import sole_writer
 from optim.record.optuna_private import GroupingStorage
 from optim.record.record import load_record, open_record, study_names
-from tests.optim.studies import essence, load, run_here, write_study
+from tests.studies import essence, load, run_here, write_study
 
 
 def open_it(storage: str) -> object:

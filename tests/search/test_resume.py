@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.optim.studies import SPACE, essence, run_here, write_study
+from tests.studies import SPACE, essence, run_here, write_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:optuna.exceptions.ExperimentalWarning")
 WINDOWS = SPACE["parameters"]

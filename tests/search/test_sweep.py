@@ -9,7 +9,7 @@ import pytest
 
 from optim.search.sweep import sweep_points
 from optim.spec.study import StudySpec, load_spec
-from tests.optim.studies import essence, run_here, write_study
+from tests.studies import essence, run_here, write_study
 
 NONE = {"pruner": None}
 SMALL = {

@@ -12,7 +12,7 @@ from engine.metrics.pooling import combine
 from optim.errors import SpecError
 from optim.problem.objective import build_objective
 from optim.spec.study import load_spec
-from tests.optim.studies import write_study
+from tests.studies import write_study
 
 
 def metrics(**given: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from optim.tracking import LiveTrial
-from tests.optim.studies import IBM, essence, run_here, write_study
+from tests.studies import IBM, essence, run_here, write_study
 
 TPE = {
     "n_trials": 30,

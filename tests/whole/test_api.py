@@ -20,7 +20,7 @@ from optim.problem.plan import make_plan
 from optim.record.memory import MemoryRecord
 from optim.search.search import search
 from optim.workers.pool import Pool
-from tests.optim.studies import IBM, SPACE, command, essence, load, write_study
+from tests.studies import IBM, SPACE, command, essence, load, write_study
 
 SEARCH = {"sampler": {"name": "TPESampler", "n_startup_trials": 5}, "n_trials": 16}
 

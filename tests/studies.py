@@ -22,7 +22,7 @@ from optim.search.sweep import Sweep
 from optim.spec.study import StudySpec, load_spec
 from optim.tracking import LiveTrial
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 IBM = ROOT / "studies" / "data" / "ibm_1d.csv"
 SPACE = {
     "constraints": ["fast_window < slow_window"],

@@ -13,8 +13,8 @@ from optim.problem.lookahead import check_lookahead, probe_points, searched_bars
 from optim.problem.plan import make_plan
 from optim.record.record import SPEC
 from optim.spec.study import load_spec
-from tests.optim.studies import IBM, load, write_study
 from tests.peeking import HONEST, PEEKING, source
+from tests.studies import IBM, load, write_study
 
 MODES = """
 def switched(df, params):

@@ -17,7 +17,7 @@ from optim.search.scoring import is_feasible
 from optim.search.search import search
 from optim.spec.study import load_spec
 from optim.verdict.markets import Market, on_market, winner_on
-from tests.optim.studies import SPACE, write_study
+from tests.studies import SPACE, write_study
 
 MIXED = {
     **SPACE,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.optim.studies import IBM, command
+from tests.studies import IBM, command
 from tests.tracking.mlflow_side import open_client
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v0.1.0"

@@ -12,7 +12,7 @@ from optim.errors import SpecError
 from optim.search.proposals import Proposer
 from optim.search.samplers import make_pruner, make_sampler
 from optim.spec.study import load_spec
-from tests.optim.studies import write_study
+from tests.studies import write_study
 
 SAMPLERS = [
     "RandomSampler",

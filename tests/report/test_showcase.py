@@ -10,7 +10,7 @@ from optim.search.search import make_pool
 from optim.spec.secrets import expand
 from optim.spec.study import load_spec
 from optim.workers.tasks import run_task
-from tests.optim.studies import IBM, write_study
+from tests.studies import IBM, write_study
 
 POINT = {"fast_window": 14, "slow_window": 153}
 RULES = (

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from optim.record.table import trials_frame
-from tests.optim.studies import IBM, command, load, run_here, write_study
+from tests.studies import IBM, command, load, run_here, write_study
 
 
 @pytest.fixture(scope="module")

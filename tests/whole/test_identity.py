@@ -17,7 +17,7 @@ from optim.record.differences import differences
 from optim.record.record import open_record
 from optim.search.search import make_pool
 from optim.spec.study import load_spec, with_start
-from tests.optim.studies import ROOT, SPACE, command, essence, load, run_here, write_study
+from tests.studies import ROOT, SPACE, command, essence, load, run_here, write_study
 
 MINE = '''
 """A strategy."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from optim.cli.parser import main
-from tests.optim.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
+from tests.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
 from tests.waiting import until
 
 INT = {"type": "int", "low": 1, "high": 2}

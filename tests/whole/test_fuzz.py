@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optim.cli.parser import main
-from tests.optim.studies import IBM
+from tests.studies import IBM
 
 N_BARS = 60
 MINE = "def mine(df, params):\n    return (df['close'].pct_change(int(params.get('n', 1))) > 0).astype(float)\n"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from optim.cli.parser import main
-from tests.optim.studies import IBM, SPACE, load, run_here, write_study
+from tests.studies import IBM, SPACE, load, run_here, write_study
 
 INT = {"type": "int", "low": 1, "high": 9}
 STEPPED = {"type": "float", "low": 0.0, "high": 0.1, "step": 0.02}

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from optim.cli.parser import main
 from tests import servers
-from tests.optim.studies import ROOT, essence, load, run_here, write_study
+from tests.studies import ROOT, essence, load, run_here, write_study
 from tests.survival.test_coordinator import gated_study, pids, recorded
 from tests.survival.test_workers import ALWAYS, HANGS, ONCE, run_mine, ways  # noqa: F401 - a fixture
 from tests.waiting import alive, until
