@@ -177,8 +177,8 @@ class Study:
     def verdict(self) -> Plain | None:
         """The last verdict on the trials of the record; None if none was spoken. Raises OptimError."""
         with quiet_optuna():
-            record = self.recorded()[1]
-            return kept_verdict(record, len(record.trials()))
+            plan, record = self.recorded()
+            return kept_verdict(record, plan, record.trials())
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -200,7 +200,7 @@ class Study:
             trials = record.trials()
             reason = _reason(self.spec, record, len(trials))
             with make_pool(plan, here=True) as pool:
-                return _summary(plan, record, trials, reason, pool, kept_verdict(record, len(trials)))
+                return _summary(plan, record, trials, reason, pool, kept_verdict(record, plan, trials))
 
     def replay(self, number: int | None = None) -> list[Replay]:
         """Run recorded trials again, all or one, and say what comes out differently. Raises OptimError."""

@@ -91,14 +91,17 @@ class Record:
             self.study.set_user_attr(ENDED, said)
 
     def noted(self, name: str) -> Any:
-        """What was kept beside the trials under a name; None if nothing was."""
-        return self.study.user_attrs.get(name)
+        """What was kept beside the trials under a name; None if nothing was. Dashboards do not show it."""
+        try:
+            return self._storage.get_study_system_attrs(self.number).get(name)
+        except Exception as error:
+            raise self._failure(error, (), "read") from error
 
     def note(self, name: str, value: Any) -> None:
         """Keep something beside the trials: plain data, in the place of what has the name already."""
         self._guard()
         try:
-            self.study.set_user_attr(name, value)
+            self._storage.set_study_system_attr(self.number, name, value)
         except Exception as error:
             raise self._failure(error, (), "written") from error
 
@@ -221,10 +224,10 @@ def study_names(storage: str) -> list[tuple[str, int]]:
 def noted_everywhere(record: Record, name: str) -> list[Any]:
     """What every study in a record's storage keeps under a name."""
     try:
-        summaries = optuna.get_all_study_summaries(record._storage, include_best_trial=False)
+        studies = record._storage.get_all_studies()
     except Exception as error:
         raise record._failure(error, (), "read") from error
-    return [summary.user_attrs[name] for summary in summaries if name in summary.user_attrs]
+    return [study.system_attrs[name] for study in studies if name in study.system_attrs]
 
 
 def _exists(storage: str) -> bool:

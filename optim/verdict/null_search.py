@@ -16,7 +16,7 @@ from optim.verdict.markets import Market, kinds_of, winner_on
 from optim.verdict.null import Null, Winner, null_of
 
 NULL = "optim:null"  # in the record: the winners of the markets searched so far
-_WRITE_SECONDS = 0.5  # between two writes
+_WRITE_SECONDS = 2.0  # between two writes
 Progress = Callable[[Null | None], None]
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
+from optim.problem.plan import Plan
 from optim.record.record import Record
+from optim.search.ranking import winner_of
 from optim.verdict.evidence import Evidence
 from optim.verdict.holdout import Opening
 from optim.verdict.null import Null
@@ -44,15 +48,16 @@ def opening_as_plain(opening: Opening) -> dict[str, Any]:
     return dict(_finite({**opening._asdict(), "opened": opening.opened._asdict()}))
 
 
-def keep_verdict(record: Record, verdict: Plain, n_trials: int) -> None:
-    """Keep it with the record, for as many trials as there are."""
-    record.note(VERDICT, {"trials": n_trials, "verdict": verdict})
+def keep_verdict(record: Record, verdict: Plain, n_trials: int, winner: int) -> None:
+    """Keep it with the record, for as many trials as there are and this winner among them."""
+    record.note(VERDICT, {"trials": n_trials, "winner": winner, "verdict": verdict})
 
 
-def kept_verdict(record: Record, n_trials: int) -> Plain | None:
-    """The verdict that was spoken over so many trials; None if there is none."""
-    kept = record.noted(VERDICT) or {}
-    return kept["verdict"] if kept.get("trials") == n_trials else None
+def kept_verdict(record: Record, plan: Plan, trials: Sequence[FrozenTrial]) -> Plain | None:
+    """The verdict that was spoken over these trials and their winner; None if there is none."""
+    kept, best = record.noted(VERDICT) or {}, winner_of(plan, trials)
+    same = best is not None and (kept.get("trials"), kept.get("winner")) == (len(trials), best.number)
+    return kept["verdict"] if same else None
 
 
 def metrics_of(verdict: Plain) -> dict[str, float]:

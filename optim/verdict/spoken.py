@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from optim.errors import OptimError
 from optim.problem.plan import Plan
 from optim.record.record import Record
+from optim.search.ranking import winner_of
 from optim.verdict.assess import assess
 from optim.verdict.null_search import Progress
 from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict
@@ -26,8 +27,9 @@ def spoken(
     verdict = assess(plan, record, trials, reason, pool, **how)
     if verdict is None:
         return None
-    plain = as_plain(verdict)
-    keep_verdict(record, plain, len(trials))
+    plain, best = as_plain(verdict), winner_of(plan, trials)
+    if best is not None:
+        keep_verdict(record, plain, len(trials), best.number)
     return plain
 
 
@@ -46,7 +48,7 @@ def first_verdict(
     spent: seconds of the search. A search that was stopped, or is too long for it, gets no markets and no statistics.
     What was said of these trials before is said again. A verdict that cannot be had is no reason for a run to fail.
     """
-    if (known := kept_verdict(record, len(trials))) is not None:
+    if (known := kept_verdict(record, plan, trials)) is not None:
         return known
     seconds = plan.spec.validation.quick
     worked = sum(t.duration.total_seconds() for t in trials if t.duration) / pool.n_jobs

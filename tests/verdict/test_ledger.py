@@ -97,10 +97,10 @@ def test_an_altered_line_is_noticed(tmp_path: Path) -> None:
     storage = optuna.storages.JournalStorage(
         optuna.storages.journal.JournalFileBackend(str(tmp_path / "optuna.journal"))
     )
-    study = optuna.load_study(study_name="one", storage=storage)
-    lines = study.user_attrs[LEDGER]
+    number = storage.get_study_id_from_name("one")
+    lines = storage.get_study_system_attrs(number)[LEDGER]
     lines[0][5] = [["0" * 16]]  # other bars
-    study.set_user_attr(LEDGER, lines)
+    storage.set_study_system_attr(number, LEDGER, lines)
     assert read_ledger(record_of(Study(last.spec))).altered
 
 
