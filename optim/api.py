@@ -150,7 +150,7 @@ class Study:
                 begin(record, plan)
                 with make_pool(plan, here=True) as pool, view.judging() as progress:
                     reason = _reason(self.spec, record, len(trials))
-                    return spoken(plan, record, trials, reason, pool, stop=view.should_stop, progress=progress)
+                    return spoken(plan, record, trials, reason, pool, "whole", view.should_stop, progress)
 
     def open_holdout(self) -> Plain:
         """Open the hold-out for the winner, and write that down; what it shows, and whether it was still blind.
@@ -170,7 +170,7 @@ class Study:
                 with make_pool(plan, here=True) as pool:
                     opening = open_holdout(plan, record, best.number, best.params, pool)
                     reason = _reason(self.spec, record, len(trials))
-                    spoken(plan, record, trials, reason, pool, search=False)
+                    spoken(plan, record, trials, reason, pool, "recorded")
         return opening_as_plain(opening)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from optuna.trial import FrozenTrial
 
@@ -22,6 +23,7 @@ from optim.verdict.walk_forward import walk_forward
 from optim.workers.pool import Pool
 
 UNFINISHED = ("interrupted", "timeout")
+Effort = Literal["whole", "first", "recorded", "bare"]
 
 
 def as_searched(plan: Plan, trials: Sequence[FrozenTrial], reason: str) -> Plan:
@@ -38,45 +40,39 @@ def assess(
     trials: Sequence[FrozenTrial],
     reason: str,
     pool: Pool,
-    *,
-    search: bool = True,
-    here: bool = False,
-    statistics: bool = True,
+    effort: Effort,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda null: None,
 ) -> Verdict | None:
     """The verdict on the record's winner; None without one.
 
-    search: whether markets are searched, until `stop` says so; otherwise those that are in the record count, and
-    nothing is written. here: as `search_markets`. statistics: whether each trial is run again over the searched bars
-    for its returns. reason: why the search ended.
+    reason: why the search ended. effort: "whole" searches all markets and windows in worker processes until `stop` says
+    so, and runs every backtest; "first" searches markets in this process and runs what the rule asks for; "recorded"
+    runs every backtest and takes what the record has of markets and windows; "bare" runs nothing.
     """
     best = winner_of(plan, trials)
     if best is None:
         return None
-    tested = as_searched(plan, trials, reason)
-    if search:
-        null: Null | None = search_markets(tested, record, best.values[0], here=here, stop=stop, progress=progress)
+    tested, value = as_searched(plan, trials, reason), best.values[0]
+    if effort in ("whole", "first"):
+        here = effort == "first"
+        null: Null | None = search_markets(tested, record, value, here=here, stop=stop, progress=progress)
     else:
-        null = known_null(tested, record, best.values[0])
-    if statistics:
-        found = evidence(trial_returns(plan, trials, pool, always=(best.number,)), best.number)
-    else:
-        found = "no statistics yet: they need a backtest of every trial"
-    walked = None
-    if plan.spec.validation.walk_forward is not None and search and not here:
-        walked = walk_forward(tested, record, stop)
+        null = known_null(tested, record, value)
     ledger = read_ledger(record)
-    verdict = judge(
-        null,
-        found,
-        plateau(plan, best.params, pool),
-        (quick_stress if here or not search else stress)(plan, best.params, pool),
-        earlier=earlier_searches(ledger, record, plan),
-        opened=opened_for(record, best.number),
-        notes=tuple(_notes(plan, ledger)),
-    )
-    return verdict._replace(walk=walked)
+    told: dict[str, Any] = {
+        "earlier": earlier_searches(ledger, record, plan),
+        "opened": opened_for(record, best.number),
+        "notes": tuple(_notes(plan, ledger)),
+    }
+    if effort == "bare":
+        return judge(null, "no statistics yet: they need a backtest of every trial", None, None, **told)
+    found = evidence(trial_returns(plan, trials, pool, always=(best.number,)), best.number)
+    pressed = (quick_stress if effort == "first" else stress)(plan, best.params, pool)
+    verdict = judge(null, found, plateau(plan, best.params, pool), pressed, **told)
+    if plan.spec.validation.walk_forward is None or effort == "first":
+        return verdict
+    return verdict._replace(walk=walk_forward(tested, record, stop if effort == "whole" else lambda: True))
 
 
 def earlier_searches(ledger: Ledger, record: Record, plan: Plan) -> int:

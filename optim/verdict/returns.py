@@ -87,7 +87,10 @@ def daily_returns(plan: Plan, task: Task, result: Result, days: NDArray[np.int64
 
 
 def value_over(plan: Plan, result: Result) -> float:
-    """The first objective over a task's cells; NaN where a backtest failed or it is undefined."""
+    """The first objective over a task's cells; NaN where a backtest or the objective failed, or it is undefined."""
     if any(outcome.error for outcome in result.outcomes):
         return math.nan
-    return plan.objective.over([outcome.metrics for outcome in result.outcomes])[0]
+    try:
+        return plan.objective.over([outcome.metrics for outcome in result.outcomes])[0]
+    except Exception:  # noqa: BLE001 - an objective of the user's own may raise anything
+        return math.nan

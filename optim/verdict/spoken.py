@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -12,7 +11,7 @@ from optim.errors import OptimError
 from optim.problem.plan import Plan
 from optim.record.record import Record
 from optim.search.ranking import winner_of
-from optim.verdict.assess import assess
+from optim.verdict.assess import Effort, assess
 from optim.verdict.null_search import Progress
 from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict
 from optim.workers.pool import Pool
@@ -21,15 +20,21 @@ _LEAST = 1.0  # seconds for the markets after a search that took less
 
 
 def spoken(
-    plan: Plan, record: Record, trials: Sequence[FrozenTrial], reason: str, pool: Pool, **how: Any
+    plan: Plan,
+    record: Record,
+    trials: Sequence[FrozenTrial],
+    reason: str,
+    pool: Pool,
+    effort: Effort,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda null: None,
 ) -> Plain | None:
-    """The verdict as `assess` has it, kept with the record; None without a winner. how: `assess`'s other arguments."""
-    verdict = assess(plan, record, trials, reason, pool, **how)
-    if verdict is None:
+    """The verdict as `assess` has it, kept with the record; None without a winner."""
+    verdict, best = assess(plan, record, trials, reason, pool, effort, stop, progress), winner_of(plan, trials)
+    if verdict is None or best is None:
         return None
-    plain, best = as_plain(verdict), winner_of(plan, trials)
-    if best is not None:
-        keep_verdict(record, plain, len(trials), best.number)
+    plain = as_plain(verdict)
+    keep_verdict(record, plain, len(trials), best.number)
     return plain
 
 
@@ -45,12 +50,12 @@ def first_verdict(
 ) -> Plain | None:
     """As many shuffled markets as fit into the time of the search, but no more than [validation] quick allows.
 
-    spent: seconds of the search. A search that was stopped, or is too long for it, gets no markets and no statistics.
-    What was said of these trials before is said again. A verdict that cannot be had is no reason for a run to fail.
+    spent: seconds of the search. After one that was stopped, or is too long for it, nothing is run. None where quick is
+    0. What was said of these trials before is said again. A verdict that cannot be had is no reason for a run to fail.
     """
-    if (known := kept_verdict(record, plan, trials)) is not None:
-        return known
     seconds = plan.spec.validation.quick
+    if (known := kept_verdict(record, plan, trials)) is not None or seconds == 0:
+        return known
     worked = sum(t.duration.total_seconds() for t in trials if t.duration) / pool.n_jobs
     quick = reason != "interrupted" and max(spent, worked) < seconds
     deadline = time.monotonic() + min(max(spent, _LEAST), seconds)
@@ -58,8 +63,7 @@ def first_verdict(
     def over() -> bool:
         return time.monotonic() >= deadline or stop()
 
-    how = {"search": quick, "here": True, "statistics": quick}
     try:
-        return spoken(plan, record, trials, reason, pool, **how, stop=over, progress=progress)
+        return spoken(plan, record, trials, reason, pool, "first" if quick else "bare", over, progress)
     except OptimError:
         return None

@@ -67,7 +67,7 @@ def walk_forward(
     wanted = spans(plan, given)
     identity = _identity(plan)
     found = _known(record, identity)[: len(wanted)]
-    if len(found) < len(wanted):
+    if len(found) < len(wanted) and not stop():
         with Farm(plan, plan.spec.parallel.n_jobs) as farm:
             for _, window in farm.map(search_window, wanted[len(found) :], stop):
                 found.append(window)
