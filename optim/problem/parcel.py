@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from engine.simulator.account import make_account
 from optim.problem.objective import build_objective
 from optim.problem.plan import Plan
+from optim.spec.sections import TrackingSection
 from optim.spec.study import StudySpec
 from optim.workers.tasks import Job, known_strategy
 
@@ -21,11 +22,15 @@ class Parcel(NamedTuple):
 
 
 _MADE = ("spec", "space", "objective", "strategy", "job", "account")
+_NOWHERE = {"storage": "", "tracking_uri": ""}  # a search in memory writes nowhere, and passwords stay here
 
 
 def packed(plan: Plan) -> Parcel:
-    """The plan without code."""
-    return Parcel(plan.spec, plan.job, {name: v for name, v in plan._asdict().items() if name not in _MADE})
+    """The plan without code, and without the places it writes to."""
+    study = plan.spec.study.model_copy(update={"storage": ""})
+    silent = {"text": "", "overrides": {}, "study": study, "tracking": TrackingSection(enabled=False)}
+    plain = {name: value for name, value in plan._asdict().items() if name not in _MADE}
+    return Parcel(plan.spec.model_copy(update=silent), plan.job, plain | _NOWHERE)
 
 
 def unpacked(parcel: Parcel) -> Plan:

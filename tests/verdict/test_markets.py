@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from optim.api import Study
 from optim.problem.lookahead import searched_bars
+from optim.problem.parcel import packed
 from optim.problem.plan import make_plan
 from optim.problem.recorded import begun
 from optim.record.quiet import quiet_optuna
@@ -154,3 +156,15 @@ def test_validating_twice_searches_nothing_twice(tmp_path: Path) -> None:
     assert first["null"]["complete"]
     assert 0.0 < first["p_value"] <= 1.0
     assert np.isfinite(first["null"]["skill"])
+
+
+def test_no_password_travels_to_a_worker(tmp_path: Path) -> None:
+    """Not the storage's, not MLflow's, not one that stands in the study file."""
+    uri = "sqlite:///optuna.db?password=hunter2secret"
+    tracking = {"enabled": True, "mlflow": {"tracking_uri": "http://me:hunter2secret@127.0.0.1:1"}}
+    plan = make_plan(load_spec(write_study(tmp_path, study={"storage": uri, "n_trials": 5}, tracking=tracking)))
+    assert b"hunter2secret" not in pickle.dumps(tuple(packed(plan)))
+    with Farm(plan, 1) as farm:
+        assert [winner for _, winner in farm.map(winner_on, [Market("single", 0)])] == [
+            winner_on(plan, Market("single", 0))
+        ]
