@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from optim.api import Study
+from optim.cli.parser import main
 from optim.errors import SpecError
 from optim.verdict.ledger import OPENING, read_ledger
-from tests.studies import IBM, command, write_study
+from tests.studies import IBM, write_study
 
 TPE = {"sampler": {"name": "TPESampler", "n_startup_trials": 5}, "n_trials": 20}
 HOLDOUT = {"holdout": 0.2}
@@ -37,26 +38,17 @@ def study_on(folder: Path, lines: list[str]) -> Path:
     )
 
 
-def outputs(path: Path) -> Iterator[tuple[str, str]]:
+VERBS = (["check"], ["run"], ["show"], ["validate"], ["validate", "--json"], ["list"], ["replay"], ["sync"])
+
+
+def outputs(path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, str]]:
     """Everything that any command shows or writes, without the times and identities that no two runs share."""
-    for arguments in (
-        ["check"],
-        ["run"],
-        ["show"],
-        ["validate"],
-        ["validate", "--json"],
-        ["list"],
-        ["replay"],
-        ["sync"],
-    ):
-        verb, *flags = arguments
-        done = command(verb, path, *flags, cwd=path.parent)
-        assert done.returncode in (0, 1), done.stderr
-        yield (
-            " ".join(arguments),
-            re.sub(r"((trial|study) +(about )?[\d.]+ (ms|s)|power ).*", "", done.stdout + done.stderr),
-        )
-    command("export", path, "-o", "table.csv", cwd=path.parent)
+    for verb, *flags in VERBS:
+        assert main([verb, str(path), *flags]) in (0, 1)
+        out, err = capsys.readouterr()
+        yield verb, re.sub(r"((trial|study) +(about )?[\d.]+ (ms|s)|power ).*", "", out + err)
+    assert main(["export", str(path), "-o", str(path.parent / "table.csv")]) == 0
+    capsys.readouterr()
     table = pd.read_csv(path.parent / "table.csv")
     yield "export", table.drop(columns=[name for name in table if re.search("datetime|duration", name)]).to_csv()
     for line in (path.parent / "optuna.journal").read_text().splitlines():
@@ -92,12 +84,19 @@ def tracked(folder: Path) -> Iterator[tuple[str, str]]:
         yield run.info.run_name, str(files)
 
 
-def test_changed_hold_out_bars_change_no_byte_of_any_output(tmp_path: Path) -> None:
+def test_changed_hold_out_bars_change_no_byte_of_any_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     one = study_on(tmp_path / "one", LINES)
     two = study_on(tmp_path / "two", LINES[:FIRST] + [turned(line) for line in LINES[FIRST:]])
-    for mine, theirs in zip(outputs(one), outputs(two), strict=True):
-        assert mine == (theirs[0], theirs[1].replace(str(tmp_path / "two"), str(tmp_path / "one")))
-    seen = [command("holdout", path).stdout for path in (one, two)]
+    pairs = zip(list(outputs(one, capsys)), list(outputs(two, capsys)), strict=True)
+    for mine, (what, theirs) in pairs:
+        assert mine == (what, theirs.replace(str(tmp_path / "two"), str(tmp_path / "one")).replace("two/", "one/"))
+    seen = []
+    for path in (one, two):
+        assert main(["holdout", str(path)]) == 0
+        seen.append(capsys.readouterr().out)
     assert seen[0] != seen[1]  # the test can see it once it is open
 
 
