@@ -99,7 +99,6 @@ class Study:
                 plan, record = continued(plan) or (plan, begun(plan))
                 self._plan = plan
                 record.claim(owner(), guard)
-                begin(record, plan)
                 _say_where_it_stands(view, spec, len(record.trials()))
                 with _mirror(plan, record) as mirror:
                     summary, report = self._search(plan, record, mirror, view)
@@ -108,8 +107,13 @@ class Study:
     def _search(self, plan: Plan, record: Record, mirror: StudyMirror, view: View) -> tuple[Summary, MirrorReport]:
         done = record.trials()
         mirror.finished(done)
+        entered = False
 
         def finished(trials: Any) -> None:
+            nonlocal entered
+            if not entered:  # a study without trials may still become another one
+                begin(record, plan)
+                entered = True
             mirror.finished(trials)
             view.finished(trials)
 

@@ -11,9 +11,12 @@ import pytest
 
 from engine.data.bars import Bars, make_bars, slice_bars
 from optim.api import Study
+from optim.problem.plan import make_plan
+from optim.problem.recorded import begun
 from optim.record.record import Record
+from optim.spec.study import load_spec
 from optim.verdict.assess import earlier_searches
-from optim.verdict.ledger import LEDGER, Line, read_ledger, sampled
+from optim.verdict.ledger import LEDGER, Line, read_ledger, sampled, search_identity
 from tests.studies import IBM, write_study
 
 SWEEP = {"sampler": {"name": "RandomSampler"}, "pruner": {"name": "NopPruner"}, "n_trials": 6}
@@ -139,3 +142,11 @@ def test_searching_again_until_it_looks_good_does_not_help(tmp_path: Path) -> No
         corrected += any(verdict["level"] == "strong" for verdict in found)
     assert corrected <= 3
     assert naive > corrected
+
+
+def test_a_study_without_trials_has_no_line_and_may_become_another_one(tmp_path: Path) -> None:
+    record = begun(make_plan(load_spec(write_study(tmp_path, study=SWEEP | {"seed": 1}))))  # stopped before its first
+    assert read_ledger(record).lines == ()
+    again = run(tmp_path, "s", seed=2)
+    (line,) = read_ledger(record_of(again)).lines
+    assert line.identity == search_identity(again.recorded()[0])
