@@ -30,8 +30,8 @@ def shuffled(
 
     block: so many consecutive bars stay together; 1 shuffles single bars. like_volatility: single bars trade places
     only with bars around which the market was as wild, so that quiet and wild stretches stay where they are.
-    Bars within the day trade places with bars at the same time of day (UTC), blocks with blocks that begin at the same
-    time and are as long; a block longer than a day is made of whole days. Where instruments have different calendars,
+    Bars within the day trade places with bars at the same time of day (UTC), blocks with blocks whose bars are at the
+    same times; a block longer than a day is made of whole days. Where instruments have different calendars,
     their bars follow one order of all times.
     Raises ParameterError for block < 1 or a block of several bars with like_volatility, DataError for fewer than three
     bars.
@@ -106,10 +106,13 @@ def _days_apart(times: NDArray[np.int64], block: int) -> Order:
 
 
 def _same_times(times: NDArray[np.int64], chunk: Order, rank: Order) -> Order:
-    """Likewise where a chunk may only take the place of one that begins at its time of day and is as long."""
+    """Likewise where a chunk may only take the place of one whose bars are at the same times of day."""
     start = np.flatnonzero(np.diff(chunk, prepend=-1))
     length = np.diff(start, append=len(times))
-    kind = np.unique(np.stack([times[start] % _DAY, length]), axis=1, return_inverse=True)[1].ravel()
+    nth = np.arange(len(times)) - np.repeat(start, length)
+    mixed = (times % _DAY + nth * _DAY + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    sums = np.add.reduceat(mixed ^ (mixed >> np.uint64(29)), start)  # of equal times equal, of others hardly ever
+    kind = np.unique(np.stack([sums, length.astype(np.uint64)]), axis=1, return_inverse=True)[1].ravel()
     source = np.lexsort((rank[start], kind))
     place = np.lexsort((np.arange(len(start)), kind))
     moved = np.empty(len(start), np.intp)

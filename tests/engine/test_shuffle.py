@@ -85,9 +85,12 @@ def test_other_calendars_follow_one_order_of_all_times(mode: dict) -> None:
     assert there == set(keep.tolist()) - {0}
 
 
-@pytest.mark.parametrize("block", [1, 3])
+@pytest.mark.parametrize("block", [1, 3, 7, 14])
 def test_bars_within_the_day_keep_their_time_of_day(block: int) -> None:
-    bars = hourly(40)
+    """Some days lack their last bars, some another one."""
+    whole = hourly(120)
+    keep = [i for i in range(len(whole.close)) if i % 31 or not i]
+    bars = Bars(*(column[keep] for column in whole))._replace(volume=np.arange(len(keep), dtype=float))
     (other,) = shuffled((bars,), np.random.default_rng(1), block=block)
     assert order_of(other) != order_of(bars)
     slot = bars.timestamp % DAY
