@@ -152,8 +152,9 @@ class Proposer:
     def _store(self, trial: optuna.Trial, point: Point) -> None:
         """Write the point into the running trial where it differs from what the sampler suggested."""
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        suggested = trial.params  # a deep copy, every time
         for name, value in point.items():
-            if name not in trial.params or trial.params[name] != value:
+            if name not in suggested or suggested[name] != value:
                 distribution = self._distributions[name]
                 self._storage.set_trial_param(trial_id, name, distribution.to_internal_repr(value), distribution)
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers._tpe import _truncnorm
 from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     MultiObjectiveSamplerTestCase,
@@ -21,6 +22,7 @@ from optuna.testing.pytest_samplers import (
 from optuna.trial import TrialState, create_trial
 
 from optim.search import tpe
+from optim.search.tpe import normal
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # "experimental": Optuna's users are to know, who name the option
 
@@ -151,6 +153,49 @@ def test_own_gamma_and_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tpe.covers(TPESampler)
     monkeypatch.setattr(optuna, "__version__", "99.0.0")
     assert not tpe.covers(TPESampler)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("options", [{}, {"multivariate": False}, {"multivariate": True, "group": True}], ids=str)
+def test_ranges_that_move(options: dict[str, Any], seed: int) -> None:
+    """Most of the history ends up far outside of the range, some values are infinite, and half breaks a constraint."""
+
+    def run(make: Callable[..., BaseSampler]) -> list[dict[str, Any]]:
+        study = optuna.create_study(
+            sampler=make(seed=seed, constraints_func=lambda trial: trial.user_attrs["c"], **options)
+        )
+        rng = np.random.default_rng(seed)
+
+        def loss(trial: optuna.Trial) -> float:
+            narrow = trial.number > 25
+            x = trial.suggest_float("x", 4.9 if narrow else -5.0, 5.0)
+            n = trial.suggest_int("n", 1, 400 if narrow else int(rng.integers(2, 90)), log=True)
+            if rng.random() < 0.2:
+                trial.suggest_float("sometimes", 0.0, float(rng.integers(1, 9)), step=0.1)
+            trial.set_user_attr("c", [float(rng.integers(-2, 3))])
+            return float("inf") if rng.random() < 0.1 else round(abs(x) + n / 50, 1)
+
+        study.optimize(loss, n_trials=60)
+        return [trial.params for trial in study.trials]
+
+    assert run(tpe.compiled) == run(TPESampler)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**20), spread=st.floats(-3.0, 5.0), size=st.integers(1, 190))
+def test_truncated_normals_are_optunas_to_the_last_digit(seed: int, spread: float, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=size) * np.exp(spread)
+    b = np.append(a[: size // 2] + np.exp(rng.uniform(-4, 4, size // 2)), a[size // 2 :] + 0.5)
+    where = np.r_[np.arange(size), np.arange(size // 3)]  # some come twice
+    with np.errstate(all="ignore"):
+        masses = _truncnorm._log_gauss_mass(a, b)
+        np.testing.assert_array_equal(normal.log_mass(a[where], b[where]), masses[where])
+        np.testing.assert_array_equal(normal.log_mass(a[where], b[where], repeated=True), masses[where])
+        ours, theirs = (np.random.RandomState(seed) for _ in range(2))
+        mu, sigma = np.zeros((1, size)), np.ones((1, size))
+        drawn = normal.draw(ours, a[np.newaxis], b[np.newaxis], mu, sigma)
+        np.testing.assert_array_equal(drawn, _truncnorm.rvs(a[np.newaxis], b[np.newaxis], mu, sigma, theirs))
 
 
 def test_several_objectives_get_optunas_code() -> None:

@@ -132,5 +132,7 @@ class History:
 def observations(columns: list[Column], trials: Integers) -> list[Array]:
     """The columns' values of those trials that have all of the parameters."""
     values = [column.values[trials] for column in columns]
-    whole = ~np.isnan(np.array(values)).any(axis=0)
-    return values if whole.all() else [v[whole] for v in values]
+    lacking = np.isnan(values[0])
+    for value in values[1:]:
+        lacking |= np.isnan(value)
+    return [value[~lacking] for value in values] if lacking.any() else values

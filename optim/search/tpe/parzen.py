@@ -16,7 +16,9 @@ from optuna.samplers._tpe.parzen_estimator import EPS, _ParzenEstimatorParameter
 
 from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import kernel
-from optim.search.tpe.normal import LOG_SQRT_2PI, draw, log_mass
+from optim.search.tpe.normal import VANISHING, add_log_pdf, draw, log_mass
+
+_AT_ONCE = 32_768  # densities: more of them leave the processor's cache
 
 
 class Range(NamedTuple):
@@ -58,9 +60,10 @@ class _Normals(NamedTuple):
 
     mu: Array  # (n_kernels,)
     sigma: Array
+    log_masses: Array  # between the bounds
+    log_sigma: Array
     distinct: tuple[Array, Array]  # mu, sigma
     which: Integers  # (n_kernels,)
-    log_masses: Array  # of the distinct kernels between the bounds; of a continuous one, of all
 
 
 class Mixture:
@@ -82,61 +85,78 @@ class Mixture:
         self._weights = np.append(weights, [parameters.prior_weight]) if n else np.array([1.0])
         self._weights /= self._weights.sum()
         self._log_weights = np.log(self._weights)
-        self._kernels = [
-            _choices(observed, of.n_choices, parameters.prior_weight)
-            if of.n_choices
-            else _normals(observed, of, parameters)
-            for of, observed in zip(ranges, observations, strict=True)
-        ]
+        self._choices: dict[int, _Choices] = {}  # by parameter
+        self._normals: dict[int, _Normals] = {}
+        for j, (of, observed) in enumerate(zip(ranges, observations, strict=True)):
+            if of.n_choices:
+                self._choices[j] = _choices(observed, of.n_choices, parameters.prior_weight)
+            else:
+                self._normals[j] = _normals(observed, of, parameters)
+        self._continuous = [j for j in self._normals if not ranges[j].step]
 
     def sample(self, rng: np.random.RandomState, size: int) -> Array:
         """Points of shape (size, n_parameters): codes of choices and values. Takes from rng what Optuna takes."""
         active = rng.choice(len(self._weights), p=self._weights, size=size)
         out = np.empty((size, len(self._ranges)))
-        numerical = [j for j, of in enumerate(self._ranges) if not of.n_choices]
-        for j, kernels in enumerate(self._kernels):
-            if isinstance(kernels, _Choices):
-                quantile = rng.rand(size)
-                reached = np.cumsum(kernels.table[kernels.codes[active]], axis=-1)
-                reached[:, -1] = 1
-                out[:, j] = np.sum(reached < quantile[:, np.newaxis], axis=-1)
-        if numerical:
-            low, high = (np.array([[self._ranges[j].cut[end]] for j in numerical]) for end in (0, 1))
-            mu = np.array([self._kernels[j].mu[active] for j in numerical])  # type: ignore[union-attr]
-            sigma = np.array([self._kernels[j].sigma[active] for j in numerical])  # type: ignore[union-attr]
-            for j, drawn in zip(numerical, draw(rng, low, high, mu, sigma), strict=True):
+        for j, choices in self._choices.items():
+            quantile = rng.rand(size)
+            reached = np.cumsum(choices.table[choices.codes[active]], axis=-1)
+            reached[:, -1] = 1
+            out[:, j] = np.sum(reached < quantile[:, np.newaxis], axis=-1)
+        if self._normals:
+            low, high = (np.array([[self._ranges[j].cut[end]] for j in self._normals]) for end in (0, 1))
+            mu = np.array([normals.mu[active] for normals in self._normals.values()])
+            sigma = np.array([normals.sigma[active] for normals in self._normals.values()])
+            for j, drawn in zip(self._normals, draw(rng, low, high, mu, sigma), strict=True):
                 out[:, j] = _on_grid(np.exp(drawn) if self._ranges[j].log else drawn, self._ranges[j])
         return out
 
     def log_pdf(self, points: Array) -> Array:
         """The log density at points of shape (n_points, n_parameters)."""
-        total = np.zeros((len(points), len(self._weights)))
-        continuous = []
-        for j, (of, kernels) in enumerate(zip(self._ranges, self._kernels, strict=True)):
-            if isinstance(kernels, _Choices):
-                table = np.take(kernels.logs, points[:, j].astype(np.int64), axis=1).T.copy()
-                _add(total, table, kernels.codes, np.zeros(len(kernels.logs)))
-            elif of.step:
-                x, which = np.unique(points[:, j], return_inverse=True)
-                left, right = x - of.step / 2, x + of.step / 2
-                if of.log:
-                    left, right = np.log(left), np.log(right)
-                mu, sigma = kernels.distinct
-                masses = log_mass((left[:, np.newaxis] - mu) / sigma, (right[:, np.newaxis] - mu) / sigma)
-                _add(total, masses[which], kernels.which, kernels.log_masses)
-            else:
-                continuous.append(j)
-        if continuous:
-            _add_normals(
-                total,
-                np.array([np.log(points[:, j]) if self._ranges[j].log else points[:, j] for j in continuous]),
-                np.array([self._ranges[j].cut for j in continuous]),
-                *(np.array([self._kernels[j][field] for j in continuous]) for field in (0, 1, 4)),
-            )
-        total += self._log_weights
-        largest = total.max(axis=1)
-        largest[np.isneginf(largest)] = 0
-        return np.asarray(np.log(np.exp(total - largest[:, np.newaxis]).sum(axis=1)) + largest)
+        tables = [self._table(j, points[:, j]) for j in range(len(self._ranges)) if j not in self._continuous]
+        values = {j: np.log(points[:, j]) if self._ranges[j].log else points[:, j].copy() for j in self._continuous}
+        n_points, n_kernels = len(points), len(self._weights)
+        n_rows = min(n_points, max(1, _AT_ONCE // n_kernels))
+        buffer, added_buffer = np.empty((2, n_rows, n_kernels))
+        out = np.empty(n_points)
+        for rows in (slice(first, first + n_rows) for first in range(0, n_points, n_rows)):
+            total, added = buffer[: len(out[rows])], added_buffer[: len(out[rows])]
+            total.fill(0.0)
+            for table, which, minus in tables:
+                _add(total, table[rows], which, minus)
+            if values:
+                added.fill(0.0)
+                for j, x in values.items():
+                    add_log_pdf(added, x[rows], self._ranges[j].cut, self._normals[j][:4])
+                total += added
+            total += self._log_weights
+            out[rows] = _log_sums(total)
+        return out
+
+    def _table(self, j: int, x: Array) -> tuple[Array, Integers, Array]:
+        """Log masses at x of parameter j's distinct kernels, which of them each kernel is, its mass in the bounds."""
+        if j in self._choices:
+            choices = self._choices[j]
+            return choices.logs[:, x.astype(np.int64)].T.copy(), choices.codes, np.zeros(len(choices.codes))
+        of, normals = self._ranges[j], self._normals[j]
+        left, right = x - of.step / 2, x + of.step / 2
+        if of.log:
+            left, right = np.log(left), np.log(right)
+        mu, sigma = normals.distinct
+        masses = log_mass((left[:, np.newaxis] - mu) / sigma, (right[:, np.newaxis] - mu) / sigma, repeated=True)
+        return masses, normals.which, normals.log_masses
+
+
+def _log_sums(logs: Array) -> Array:
+    """The logs of the sums over the rows' exponentials; `logs` is used up."""
+    largest = logs.max(axis=1)
+    nowhere = np.isneginf(largest)
+    largest[nowhere] = 0
+    logs -= largest[:, np.newaxis]
+    np.maximum(logs, VANISHING, out=logs)
+    sums = np.exp(logs, out=logs).sum(axis=1)
+    sums[nowhere] = 0
+    return np.asarray(np.log(sums) + largest)
 
 
 def _on_grid(values: Array, of: Range) -> Array:
@@ -168,8 +188,9 @@ def _normals(observed: Array, of: Range, parameters: _ParzenEstimatorParameters)
         distinct = mu[first], sigma[first]
     else:
         which, distinct = np.empty(0, dtype=np.int64), (mu, sigma)
-    log_masses = log_mass((of.cut[0] - distinct[0]) / distinct[1], (of.cut[1] - distinct[0]) / distinct[1])
-    return _Normals(mu, sigma, distinct, which, log_masses)
+    a, b = (of.cut[0] - distinct[0]) / distinct[1], (of.cut[1] - distinct[0]) / distinct[1]
+    log_masses = log_mass(a, b)[which] if of.step else log_mass(a, b)
+    return _Normals(mu, sigma, log_masses, np.log(sigma), distinct, which)
 
 
 @kernel
@@ -211,31 +232,7 @@ def _distinct(mu: Array, sigma: Array, order: Integers) -> tuple[Integers, Integ
 
 @kernel
 def _add(total: Array, table: Array, which: Integers, minus: Array) -> None:
-    """total[i, k] += table[i, which[k]] - minus[which[k]], one after the other."""
+    """total[i, k] += table[i, which[k]] - minus[k], one after the other."""
     for i in range(total.shape[0]):
         for k in range(total.shape[1]):
-            total[i, k] = (total[i, k] + table[i, which[k]]) - minus[which[k]]
-
-
-@kernel
-def _add_normals(total: Array, x: Array, cut: Array, mu: Array, sigma: Array, log_masses: Array) -> None:
-    """Add the log densities of continuous parameters: -inf outside of the bounds, by the same roundings as Optuna's.
-
-    x: shape (n_parameters, n_points); cut: (n_parameters, 2); of the kernels: (n_parameters, n_kernels).
-    """
-    d, n_kernels = mu.shape
-    a, b, log_sigma = np.empty_like(mu), np.empty_like(mu), np.log(sigma)
-    for j in range(d):
-        for k in range(n_kernels):
-            a[j, k] = (cut[j, 0] - mu[j, k]) / sigma[j, k]
-            b[j, k] = (cut[j, 1] - mu[j, k]) / sigma[j, k]
-    added = np.empty(n_kernels)
-    for i in range(total.shape[0]):
-        added[:] = 0.0
-        for j in range(d):
-            for k in range(n_kernels):
-                z = (x[j, i] - mu[j, k]) / sigma[j, k]
-                density = -(z * z) / 2.0 - LOG_SQRT_2PI - log_masses[j, k] - log_sigma[j, k]
-                added[k] += -np.inf if z < a[j, k] or z > b[j, k] else density
-        for k in range(n_kernels):
-            total[i, k] += added[k]
+            total[i, k] = (total[i, k] + table[i, which[k]]) - minus[k]
