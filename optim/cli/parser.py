@@ -123,9 +123,13 @@ VERBS = (
         lambda commands, spec, options: commands.judge(options),
         (
             _flag("file", metavar="FILE", help=".csv, .parquet or .fthypt: returns, dates first, or a table"),
-            _flag("--winner", metavar="COLUMN", help="the trial to judge; the largest Sharpe ratio by default"),
+            _flag(
+                "--winner",
+                metavar="COLUMN",
+                help="the trial to judge, a row's name in a table; the largest Sharpe ratio by default",
+            ),
             _flag("--benchmark", metavar="COLUMN", help="the column to hold it against; cash by default"),
-            _flag("--years", type=float, metavar="Y", help="years of data behind a table of Sharpe ratios"),
+            _flag("--years", type=float, metavar="Y", help="years behind a table of Sharpe ratios that does not say"),
             _flag("--periods-per-year", type=float, metavar="P", help="of the returns; inferred from their dates"),
             _flag("--json", action="store_true", help="print the result as one JSON object"),
         ),

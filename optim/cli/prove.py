@@ -95,9 +95,13 @@ def judge(options: argparse.Namespace) -> int:
             raise SpecError(f"--{name.replace('_', '-')} {given}: must be a number above 0")
     read = read_results(Path(options.file))
     if isinstance(read, Matrix):
+        if options.years is not None:
+            raise SpecError("--years: returns have their own dates; it is for a table of Sharpe ratios")
         told = judge_matrix(read, options.winner, options.benchmark, options.periods_per_year)
     else:
-        told = judge_table(read, options.years, options.periods_per_year)
+        if options.benchmark is not None:
+            raise SpecError("--benchmark: needs the returns of every trial; the file has Sharpe ratios")
+        told = judge_table(read, options.winner, options.years, options.periods_per_year)
     if options.json:
         print(json.dumps(told, allow_nan=False))  # noqa: T201 - the object on stdout
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pandas as pd
 import pytest
 
 from optim.cli.parser import main
+from optim.validation.bootstrap import sharpe_confidence_interval
 from optim.validation.haircut import haircut_sharpe
 from optim.validation.overfitting import probability_of_backtest_overfitting
 from optim.validation.reality import romano_wolf
-from optim.validation.statistics import deflated_sharpe_ratio, moments, sharpe_ratios
+from optim.validation.statistics import deflated_sharpe_ratio, moments, probabilistic_sharpe_ratio, sharpe_ratios
 from tests.studies import IBM
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what other tools warn of is theirs
+theirs = pytest.mark.filterwarnings("ignore")  # what other tools warn of
 
 
 def returns() -> pd.DataFrame:
@@ -59,7 +61,11 @@ def test_returns_are_judged_as_the_functions_have_it(
     assert list(other["romano_wolf"]) == ["cash"]
 
 
-def test_a_heat_map_of_backtesting_py(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@theirs
+def test_a_heat_map_of_backtesting_py(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import backtesting
     from backtesting import Backtest, Strategy
 
     class Cross(Strategy):  # type: ignore[misc]
@@ -78,12 +84,11 @@ def test_a_heat_map_of_backtesting_py(tmp_path: Path, capsys: pytest.CaptureFixt
     bars = pd.read_csv(IBM, parse_dates=["date"], index_col="date").iloc[:600]
     bars.columns = bars.columns.str.title()
     test = Backtest(bars, Cross, cash=100_000, commission=0.001)
-    found = [test.run(fast=fast, slow=slow)["Sharpe Ratio"] for fast in (4, 8, 12) for slow in (20, 40)]
-    index = pd.MultiIndex.from_product([(4, 8, 12), (20, 40)], names=["fast", "slow"])
-    heatmap = pd.Series(found, index=index, name="Sharpe Ratio")  # as optimize(return_heatmap=True) gives it
+    monkeypatch.setattr(backtesting, "Pool", ThreadPool)  # the tool's own way to run without processes
+    _, heatmap = test.optimize(fast=[4, 8, 12], slow=[20, 40], maximize="Sharpe Ratio", return_heatmap=True)
     heatmap.to_csv(tmp_path / "heatmap.csv")
     told = judged(capsys, tmp_path / "heatmap.csv", "--years", "2.4")
-    fast, slow = heatmap.idxmax()  # type: ignore[misc]
+    fast, slow = heatmap.idxmax()
     assert told["winner"] == f"fast {fast}, slow {slow}"
     assert told["sharpe"] == pytest.approx(heatmap.max())
     n = int(2.4 * 252)
@@ -95,8 +100,14 @@ def test_a_heat_map_of_backtesting_py(tmp_path: Path, capsys: pytest.CaptureFixt
         )
     spread = float(np.var(list(own.values()), ddof=1))
     assert told["dsr"] == pytest.approx(deflated_sharpe_ratio(own[best], n, 6, spread, 0.0, 3.0))
+    runs = [test.run(fast=fast, slow=20) for fast in (4, 8)]
+    pd.DataFrame(runs).drop(columns=["_equity_curve", "_trades"]).to_csv(tmp_path / "stats.csv", index=False)
+    told = judged(capsys, tmp_path / "stats.csv", "--winner", "Cross(fast=8,slow=20)")
+    assert told["sharpe"] == pytest.approx(runs[1]["Sharpe Ratio"])
+    assert told["years"] == pytest.approx((bars.index[-1] - bars.index[0]).days / 365.25)  # Start and End say it
 
 
+@theirs
 def test_a_table_of_vectorbt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import vectorbt as vbt
 
@@ -104,22 +115,82 @@ def test_a_table_of_vectorbt(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     fast, slow = vbt.MA.run_combs(close, [5, 10, 20, 40], short_names=["fast", "slow"])
     portfolio = vbt.Portfolio.from_signals(close, fast.ma_crossed_above(slow), fast.ma_crossed_below(slow), freq="1D")
     stats = portfolio.stats(agg_func=None, settings={"year_freq": "252 days"})
+    for write, name in ((stats.to_csv, "stats.csv"), (stats.to_parquet, "stats.parquet")):
+        write(tmp_path / name)
+        told = judged(capsys, tmp_path / name)
+        assert told["sharpe"] == pytest.approx(stats["Sharpe Ratio"].max())
+        fast_best, slow_best = stats["Sharpe Ratio"].idxmax()
+        assert told["winner"] == f"fast_window {fast_best}, slow_window {slow_best}"
+        assert told["years"] == pytest.approx((close.index[-1] - close.index[0]).days / 365.25)
+        assert told["what"].startswith("Sharpe ratios (Sharpe Ratio) of 6 trials, ")
+
+
+@theirs
+def test_a_trial_of_vectorbt_that_never_trades_has_no_ratio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import vectorbt as vbt
+
+    close = pd.read_csv(IBM, parse_dates=["date"], index_col="date")["close"].iloc[:500]
+    entries = pd.DataFrame(False, index=close.index, columns=pd.Index([1, 2, 3], name="window"))
+    entries.iloc[10, :2] = True
+    exits = entries.shift(100, fill_value=False)
+    exits[2] = entries[2].shift(200, fill_value=False)
+    portfolio = vbt.Portfolio.from_signals(close, entries, exits, freq="1D")
+    stats = portfolio.stats(agg_func=None)
+    assert not math.isfinite(stats.loc[3, "Sharpe Ratio"])
     stats.to_csv(tmp_path / "stats.csv")
-    told = judged(capsys, tmp_path / "stats.csv", "--years", "2")
-    assert told["sharpe"] == pytest.approx(stats["Sharpe Ratio"].max())
-    assert told["what"] == "a table of 6 trials with Sharpe Ratio"
+    told = judged(capsys, tmp_path / "stats.csv")
+    assert told["sharpe"] == pytest.approx(stats.loc[[1, 2], "Sharpe Ratio"].max())
+    assert (told["trials"], "3 trials, 1 of them without one" in told["what"]) == (3, True)
+
+
+def epoch(number: int, profits: list[float], days: int) -> dict[str, Any]:
+    """A line of a hyperopt file; `sharpe` after calculate_sharpe of freqtrade/data/metrics.py."""
+    spread = float(np.std(profits)) if profits else 0.0
+    per_day = sum(profits) / days
+    sharpe = 0.0 if not profits else per_day / spread * math.sqrt(365) if spread else -100.0
+    metrics = {
+        "sharpe": sharpe, "total_trades": len(profits), "backtest_days": days, "profit_total": sum(profits),
+        "strategy_name": "Sample\u2028",
+    }  # fmt: skip
+    return {
+        "loss": -sharpe, "current_epoch": number, "is_best": False, "params_dict": {"buy_rsi": 20 + number},
+        "results_metrics": metrics, "total_profit": sum(profits),
+    }  # fmt: skip
 
 
 def test_a_hyperopt_file_of_freqtrade(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "strategy_Sample.fthypt"
-    rows = [
-        {"loss": -s, "params_dict": {"buy_rsi": 20 + i}, "results_metrics": {"sharpe": s, "backtest_days": 731}}
-        for i, s in enumerate([0.4, 1.9, -0.3, 1.1])
-    ]
-    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    """Four trades a day: the trades' annual Sharpe ratio is half of what freqtrade calls so."""
+    path, rng = tmp_path / "strategy_Sample.fthypt", np.random.default_rng(1)
+    many = [rng.normal(mean, 0.01, 4 * 731).tolist() for mean in (0.0001, 0.0004, -0.0002)]
+    rows = [epoch(i + 1, profits, 731) for i, profits in enumerate([*many, [], [0.02]])]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     told = judged(capsys, path)
-    assert (told["winner"], told["sharpe"]) == ("epoch 2", pytest.approx(1.9))
-    assert told["years"] == pytest.approx(731 / 365.25)
+    assert (told["winner"], told["trials"]) == ("epoch 2", 5)
+    assert told["sharpe"] == pytest.approx(np.mean(many[1]) / np.std(many[1]) * math.sqrt(4 * 365))
+    assert told["sharpe"] == pytest.approx(rows[1]["results_metrics"]["sharpe"] / 2)
+    assert (told["years"], told["periods_per_year"]) == (pytest.approx(731 / 365.25), 365)
+    own = [np.mean(one) / np.std(one) * math.sqrt(4) for one in many]  # a day; those without a ratio do not vary it
+    assert told["dsr"] == pytest.approx(
+        deflated_sharpe_ratio(own[1], int(731 / 365.25 * 365), 5, float(np.var(own, ddof=1)), 0.0, 3.0)
+    )
+
+
+def test_one_strategy_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = returns()[["trial 3"]]
+    frame.to_parquet(tmp_path / "one.parquet")
+    told = judged(capsys, tmp_path / "one.parquet")
+    alone, found = sharpe_confidence_interval(frame["trial 3"]), moments(frame["trial 3"])
+    assert told["interval"] == pytest.approx([alone.lower * math.sqrt(252), alone.upper * math.sqrt(252)])
+    assert (told["luck"], told["pbo"]) == (0.0, None)
+    assert told["dsr"] == pytest.approx(probabilistic_sharpe_ratio(found.sharpe, 0.0, 1500, found.skew, found.kurtosis))
+
+
+def test_dates_are_read_as_those_of_bars_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """20100104 is a day, not so many nanoseconds since 1970; a flat column and one called cash do no harm."""
+    frame = returns().rename(columns={"trial 0": "cash"}).assign(flat=0.0)
+    frame.set_axis(frame.index.strftime("%Y%m%d"), axis=0).to_csv(tmp_path / "r.csv")
+    told = judged(capsys, tmp_path / "r.csv")
+    assert (told["first"], told["last"], told["periods_per_year"]) == ("2010-01-04", "2015-10-02", 252)
 
 
 def test_the_terminal_says_what_it_read_and_what_it_cannot_know(
@@ -128,7 +199,7 @@ def test_the_terminal_says_what_it_read_and_what_it_cannot_know(
     returns().to_csv(tmp_path / "r.csv")
     assert main(["judge", str(tmp_path / "r.csv")]) == 0
     said = capsys.readouterr().out
-    assert "Read: returns of 9 trials over 1500 periods." in said
+    assert "Read: returns of 9 trials over 1500 periods, 2010-01-04 to 2015-10-02, 252 a year." in said
     assert "not known: the null" in said
 
 
@@ -148,6 +219,18 @@ def transposed(frame: pd.DataFrame) -> str:
         (lambda frame: "a,Sharpe Ratio\n1,0.5\n2,0.7\n", [], "say --years Y"),
         (lambda frame: "a,Sharpe Ratio\n1,x\n", ["--years", "2"], "no row has a number"),
         (lambda frame: "a,Sharpe Ratio\n1,1.0\n", ["--years", "-2"], "must be a number above 0"),
+        (lambda frame: "a,Sharpe Ratio\n1,1.0\n", ["--years", "0.01"], "at least 30 periods"),
+        (lambda frame: "a,Sharpe Ratio\n1,1.0\n", ["--years", "1e300"], "at most 1000 years"),
+        (lambda frame: "a,Sharpe Ratio\n1,1\n", ["--years", "2", "--benchmark", "b"], "--benchmark: needs the returns"),
+        (lambda frame: "a,Sharpe Ratio\n1,1\n2,2\n", ["--years", "2", "--winner", "a 3"], "did you mean 'a 2'?"),
+        (lambda frame: "a,1,2\nSharpe Ratio,1,2\n", ["--years", "2"], "it looks transposed"),
+        (lambda frame: frame.to_csv(), ["--years", "2"], "--years: returns have their own dates"),
+        (lambda frame: frame.to_csv(), ["--winner", "market", "--benchmark", "market"], "cannot be both"),
+        (lambda frame: frame[["market"]].to_csv(), ["--benchmark", "market"], "there is no trial"),
+        (lambda frame: frame.assign(z=0.0).to_csv(), ["--winner", "z"], "the returns of 'z' do not vary"),
+        (lambda frame: (frame * 0.0).to_csv(), [], "do not vary"),
+        (lambda frame: frame.reset_index(drop=True).to_csv(), [], "dates ('Unnamed: 0' is not"),
+        (lambda frame: frame.iloc[:31].to_csv(), [], "31 periods"),
         (lambda frame: "", [], "cannot be read as a table"),
     ],
 )
