@@ -202,7 +202,7 @@ def projection(folder: Path) -> list[dict[str, Any]]:
         result = Result((Outcome(known.outcomes[0].metrics, ""),), time.time(), time.time() + 1.0)
 
         def sleeping(pool: Pool, result: Result = result, n_jobs: int = n_jobs) -> None:
-            pool.n_jobs, pool._unmeasured = n_jobs, 0
+            pool.n_jobs, pool._pace.trials = n_jobs, 0
             pool._executor = Sleepers(n_jobs, 1.0, result)
 
         started = time.perf_counter()

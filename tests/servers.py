@@ -103,7 +103,8 @@ def postgres_cluster() -> Iterator[str]:
         initdb += ["--pwfile", str(folder / "password"), "--no-sync", "--no-instructions", "-E", "UTF8", "--locale=C"]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
         command = [str(programs / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-k", str(folder)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=50"]
+        command += ["-c", "listen_addresses=127.0.0.1"]
+        command += ["-c", "max_connections=300"]  # those of tests that are over are closed when they are collected
         with process(command, folder / "log", signal.SIGINT, **options):  # do not wait for its clients
             ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
             until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL did not start")
