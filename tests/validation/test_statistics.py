@@ -264,7 +264,7 @@ def test_without_dependence_the_long_run_ratio_is_the_textbook_one() -> None:
         x = naive.noise(seed, 2000, 1)[:, 0] + 0.0005
         found = moments(x)
         textbook = probabilistic_sharpe_ratio(found.sharpe, 0, *found[1:])
-        assert long_run_probabilistic_sharpe_ratio(x) == pytest.approx(textbook, abs=0.03)
+        assert long_run_probabilistic_sharpe_ratio(x) == pytest.approx(textbook, abs=0.03), f"seed {seed}"
 
 
 def test_long_run_variance_of_an_autoregression() -> None:
