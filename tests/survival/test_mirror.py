@@ -100,7 +100,7 @@ def test_ctrl_c_while_a_mirror_stands_still_ends_the_run(tmp_path: Path) -> None
         os.kill(mirror, signal.SIGSTOP)
         until(lambda: "Top trials" in log.read_text(), "the search did not end")
         os.kill(run.pid, signal.SIGINT)
-        code = run.wait(30)
+        code = run.wait(90)
         assert code == 130, log.read_text()
         assert not alive(mirror)
     text = log.read_text()

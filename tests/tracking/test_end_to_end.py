@@ -178,7 +178,7 @@ def test_ui_opens_both_dashboards_beside_taken_ports_and_stops_on_ctrl_c(tmp_pat
                 with pytest.raises(urllib.error.HTTPError, match="403"):
                     urllib.request.urlopen(root, timeout=30)
             running.send_signal(signal.SIGINT)
-            assert running.wait(30) == 0
+            assert running.wait(90) == 0
         assert "Traceback" not in log.read_text()
         for root in roots:
             assert servers.answers(root) is None

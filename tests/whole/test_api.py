@@ -20,8 +20,8 @@ from optim.problem.plan import make_plan
 from optim.record.memory import MemoryRecord
 from optim.search.search import search
 from optim.workers.pool import Pool
-from tests.waiting import until
 from tests.studies import IBM, SPACE, command, essence, load, write_study
+from tests.waiting import until
 
 SEARCH = {"sampler": {"name": "TPESampler", "n_startup_trials": 5}, "n_trials": 16}
 
