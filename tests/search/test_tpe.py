@@ -181,6 +181,28 @@ def test_ranges_that_move(options: dict[str, Any], seed: int) -> None:
     assert run(tpe.compiled) == run(TPESampler)
 
 
+def test_far_from_all_observations_only_rounding_decides() -> None:
+    """Late in a study the best ratio of densities is often the priors': equal but for rounding, wherever that is."""
+    study = optuna.create_study(sampler=tpe.compiled(seed=0))
+
+    def loss(trial: optuna.Trial) -> float:
+        x, y = trial.suggest_float("x", -5, 5), trial.suggest_float("y", -5, 5)
+        n, rate = trial.suggest_int("n", 1, 100), trial.suggest_float("rate", 1e-4, 1, log=True)
+        wrong = trial.suggest_categorical("kind", ["a", "b", "c"]) != "b"
+        return (x - 1) ** 2 + (y + 2) ** 2 + (n - 20) ** 2 / 400 + float(np.log10(rate) + 2) ** 2 + wrong
+
+    study.optimize(loss, n_trials=2600)
+    found: list[list[dict[str, Any]]] = [[], []]
+    for proposed, make in zip(found, (tpe.compiled, TPESampler), strict=True):
+        for seed in range(80):
+            study.sampler = make(seed=seed)
+            trial = study.ask()
+            loss(trial)
+            proposed.append(trial.params)
+            study.tell(trial, state=TrialState.FAIL)
+    assert found[0] == found[1]
+
+
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**20), spread=st.floats(-3.0, 5.0), size=st.integers(1, 190))
 def test_truncated_normals_are_optunas_to_the_last_digit(seed: int, spread: float, size: int) -> None:

@@ -6,6 +6,7 @@ numpy's, whose vector instructions round in their own way. `optuna.samplers._tpe
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 
@@ -22,7 +23,7 @@ _LOGISTIC = math.sqrt(3) / math.pi
 VANISHING = -700.0  # the log of what is nothing beside 1; below it numpy's exp takes up to thirty times as long
 _EPSILON = sys.float_info.epsilon
 _KNOWN, _MIX = 4096, 0x9E3779B1  # places of a table, a power of two; an odd number that scatters bits
-_APPROXIMATED = 2000  # from that many on Optuna's erf is a polynomial of numpy's
+MANY = 2000  # from that many on Optuna's erf is a polynomial of numpy's
 
 
 @inner
@@ -97,6 +98,12 @@ def log_mass(a: Array, b: Array, *, repeated: bool = False) -> Array:
     return np.asarray((near + np.log1p(far)).reshape(a.shape))
 
 
+@functools.lru_cache(maxsize=1024)
+def log_mass_among_many(a: float, b: float) -> float:
+    """The same of one interval around 0, as Optuna rounds it among MANY such."""
+    return float(_truncnorm._log_gauss_mass(np.full(MANY, a), np.full(MANY, b))[0])
+
+
 @kernel
 def add_log_pdf(total: Array, x: Array, cut: tuple[float, float], normals: tuple[Array, Array, Array, Array]) -> None:
     """Add the log densities of a continuous parameter: -inf outside of the bounds, by the same roundings as Optuna's.
@@ -119,7 +126,7 @@ def add_log_pdf(total: Array, x: Array, cut: tuple[float, float], normals: tuple
 def draw(rng: np.random.RandomState, low: Array, high: Array, mu: Array, sigma: Array) -> Array:
     """Draws of normals (mu, sigma) cut to [low, high]; all of shape (n_parameters, n_draws), low and high (.., 1)."""
     a, b = (low - mu) / sigma, (high - mu) / sigma
-    if a.size >= _APPROXIMATED:
+    if a.size >= MANY:
         return np.asarray(_truncnorm.rvs(a, b, mu, sigma, rng))
     return np.asarray(_quantile(rng.uniform(low=0, high=1, size=a.shape), a, b) * sigma + mu)
 

@@ -16,7 +16,7 @@ from optuna.samplers._tpe.parzen_estimator import EPS, _ParzenEstimatorParameter
 
 from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import kernel
-from optim.search.tpe.normal import VANISHING, add_log_pdf, draw, log_mass
+from optim.search.tpe.normal import MANY, VANISHING, add_log_pdf, draw, log_mass, log_mass_among_many
 
 _AT_ONCE = 32_768  # densities: more of them leave the processor's cache
 
@@ -93,6 +93,18 @@ class Mixture:
             else:
                 self._normals[j] = _normals(observed, of, parameters)
         self._continuous = [j for j in self._normals if not ranges[j].step]
+        for together in (self._continuous, *([j] for j in self._normals if ranges[j].step)):
+            self._round_priors(together)
+
+    def _round_priors(self, together: Sequence[int]) -> None:
+        """Priors' masses as Optuna rounds them where it takes many masses `together`.
+
+        Far from all observations only priors count: the density ratios of all points there are equal but for rounding.
+        """
+        kernels = [(self._ranges[j].cut, self._normals[j]) for j in together]
+        if sum(np.count_nonzero((low <= n.distinct[0]) & (n.distinct[0] < high)) for (low, high), n in kernels) >= MANY:
+            for (low, high), n in kernels:
+                n.log_masses[-1] = log_mass_among_many((low - n.mu[-1]) / n.sigma[-1], (high - n.mu[-1]) / n.sigma[-1])
 
     def sample(self, rng: np.random.RandomState, size: int) -> Array:
         """Points of shape (size, n_parameters): codes of choices and values. Takes from rng what Optuna takes."""
