@@ -42,9 +42,9 @@ def gated(df, params):
 """
 
 
-def kill_loop(folder: Path, storage: str, kills: int, seed: int) -> dict[str, int]:
+def kill_loop(folder: Path, storage: str, kills: int) -> dict[str, int]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.survival.kill_loop", str(folder), storage, str(kills), str(seed)],
+        [sys.executable, "-m", "tests.survival.kill_loop", str(folder), storage, str(kills)],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -53,13 +53,13 @@ def kill_loop(folder: Path, storage: str, kills: int, seed: int) -> dict[str, in
 
 
 def test_a_hundred_killed_coordinators_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    counts = kill_loop(tmp_path, "optuna.journal", 100, seed=1)
+    counts = kill_loop(tmp_path, "optuna.journal", 100)
     assert counts["kills"] >= 100
     assert counts["in the middle"] >= 10
 
 
 def test_the_same_on_sqlite(tmp_path: Path) -> None:
-    assert kill_loop(tmp_path, "sqlite:///optuna.db", 2, seed=2)["kills"] >= 2
+    assert kill_loop(tmp_path, "sqlite:///optuna.db", 2)["kills"] >= 2
 
 
 @pytest.fixture(
@@ -76,7 +76,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_the_same_on_a_database_server(server: str, tmp_path: Path) -> None:
-    assert kill_loop(tmp_path, servers.create_database(server, "kills"), 3, seed=3)["kills"] >= 3
+    assert kill_loop(tmp_path, servers.create_database(server, "kills"), 3)["kills"] >= 3
 
 
 def test_a_second_coordinator_on_a_database_server_is_refused_by_name(
