@@ -7,13 +7,15 @@ study.trials, study.best
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optuna.trial import FrozenTrial
 
+from engine.errors import UserError
 from optim.errors import SpecError, counted
 from optim.problem.plan import Plan, make_plan
 from optim.problem.recorded import begun, changed_inputs, check_fingerprint, continued
@@ -37,7 +39,7 @@ from optim.spec.uris import is_url
 from optim.tracking.info import MirrorReport
 from optim.tracking.mirror import Mirror
 from optim.tracking.study_mirror import NullMirror, StudyMirror
-from optim.verdict.assess import begin
+from optim.verdict.assess import assess, begin
 from optim.verdict.holdout import last_opening, open_holdout
 from optim.verdict.plain import Plain, kept_verdict, opening_as_plain
 from optim.verdict.spoken import first_verdict, spoken
@@ -125,9 +127,12 @@ class Study:
             pool.abandon()
             if len(trials) > len(done) or not record.ended():
                 record.note_end(reason)
-            with view.judging() as searched:
-                spent = time.monotonic() - began
-                verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
+            spent, verdict = time.monotonic() - began, None
+            try:
+                with view.judging() as searched:
+                    verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
+            except UserError as error:  # no reason for a run to fail whose trials are all there
+                view.say(f"No verdict: {error}")
             summary = _summary(plan, record, trials, reason, pool, verdict)
         result = study_result(plan, summary)
         mirror.conclude(result)
@@ -145,37 +150,37 @@ class Study:
         It may be stopped and goes on where it stood: each market is in the record as it ends. Raises OptimError.
         """
         view = Quiet() if view is None else view
-        with quiet_optuna():
-            plan, record = self.recorded()
-            check_fingerprint(plan, record)
-            with sole_writer(plan.storage, self.spec.study.name) as guard:
-                record.claim(owner(), guard)
-                trials = record.trials()
-                begin(record, plan)
-                with make_pool(plan, here=True) as pool, view.judging() as progress:
-                    reason = _reason(self.spec, record, len(trials))
-                    return spoken(plan, record, trials, reason, pool, "whole", view.should_stop, progress)
+        with self._held() as (plan, record, trials):
+            with make_pool(plan, here=True) as pool, view.judging() as progress:
+                reason = _reason(self.spec, record, len(trials))
+                verdict = assess(plan, record, trials, reason, pool, "whole", view.should_stop, progress)
+            return spoken(plan, record, trials, verdict)
 
     def open_holdout(self) -> Plain:
         """Open the hold-out for the winner, and write that down; what it shows, and whether it was still blind.
 
         Raises OptimError.
         """
+        with self._held() as (plan, record, trials):
+            best = winner_of(plan, trials)
+            if best is None:
+                raise SpecError(f"{self.spec.path}: no trial is feasible: no winner to open the hold-out for")
+            with make_pool(plan, here=True) as pool:
+                opening = open_holdout(plan, record, best.number, best.params, pool)
+                reason = _reason(self.spec, record, len(trials))
+                spoken(plan, record, trials, assess(plan, record, trials, reason, pool, "recorded"))
+        return opening_as_plain(opening)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[tuple[Plan, Record, list[FrozenTrial]]]:
+        """The recorded study, with its trials and its line in the ledger, held alone and unchanged."""
         with quiet_optuna():
             plan, record = self.recorded()
             check_fingerprint(plan, record)
             with sole_writer(plan.storage, self.spec.study.name) as guard:
                 record.claim(owner(), guard)
-                trials = record.trials()
-                best = winner_of(plan, trials)
-                if best is None:
-                    raise SpecError(f"{self.spec.path}: no trial is feasible: no winner to open the hold-out for")
                 begin(record, plan)
-                with make_pool(plan, here=True) as pool:
-                    opening = open_holdout(plan, record, best.number, best.params, pool)
-                    reason = _reason(self.spec, record, len(trials))
-                    spoken(plan, record, trials, reason, pool, "recorded")
-        return opening_as_plain(opening)
+                yield plan, record, record.trials()
 
     @property
     def verdict(self) -> Plain | None:

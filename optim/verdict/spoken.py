@@ -7,30 +7,21 @@ from collections.abc import Callable, Sequence
 
 from optuna.trial import FrozenTrial
 
-from optim.errors import OptimError
 from optim.problem.plan import Plan
 from optim.record.record import Record
 from optim.search.ranking import winner_of
 from optim.verdict.assess import Effort, assess
 from optim.verdict.null_search import Progress
 from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict
+from optim.verdict.rule import Verdict
 from optim.workers.pool import Pool
 
 _LEAST = 1.0  # seconds for the markets after a search that took less
 
 
-def spoken(
-    plan: Plan,
-    record: Record,
-    trials: Sequence[FrozenTrial],
-    reason: str,
-    pool: Pool,
-    effort: Effort,
-    stop: Callable[[], bool] = lambda: False,
-    progress: Progress = lambda null: None,
-) -> Plain | None:
-    """The verdict as `assess` has it, kept with the record; None without a winner."""
-    verdict, best = assess(plan, record, trials, reason, pool, effort, stop, progress), winner_of(plan, trials)
+def spoken(plan: Plan, record: Record, trials: Sequence[FrozenTrial], verdict: Verdict | None) -> Plain | None:
+    """A verdict as plain data, kept with the record; None where there is no winner to speak of."""
+    best = winner_of(plan, trials)
     if verdict is None or best is None:
         return None
     plain = as_plain(verdict)
@@ -51,7 +42,7 @@ def first_verdict(
     """As many shuffled markets as fit into the time of the search, but no more than [validation] quick allows.
 
     spent: seconds of the search. After one that was stopped, or is too long for it, nothing is run. None where quick is
-    0. What was said of these trials before is said again. A verdict that cannot be had is no reason for a run to fail.
+    0. What was said of these trials before is said again. Raises UserError where it cannot be had.
     """
     seconds = plan.spec.validation.quick
     if (known := kept_verdict(record, plan, trials)) is not None or seconds == 0:
@@ -63,7 +54,5 @@ def first_verdict(
     def over() -> bool:
         return time.monotonic() >= deadline or stop()
 
-    try:
-        return spoken(plan, record, trials, reason, pool, "first" if quick else "bare", over, progress)
-    except OptimError:
-        return None
+    effort: Effort = "first" if quick else "bare"
+    return spoken(plan, record, trials, assess(plan, record, trials, reason, pool, effort, over, progress))

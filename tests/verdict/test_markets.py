@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from optim.api import Study
+from optim.cli.parser import main
 from optim.problem.lookahead import searched_bars
 from optim.problem.parcel import packed
 from optim.problem.plan import make_plan
@@ -168,3 +169,21 @@ def test_no_password_travels_to_a_worker(tmp_path: Path) -> None:
         assert [winner for _, winner in farm.map(winner_on, [Market("single", 0)])] == [
             winner_on(plan, Market("single", 0))
         ]
+
+
+def test_a_run_whose_verdict_cannot_be_had_says_why_and_ends_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two bars cannot be shuffled."""
+    (tmp_path / "bars.csv").write_text("date,open,high,low,close,volume\n2020-01-01,1,1,1,1,1\n2020-01-02,1,1,1,1,1\n")
+    path = write_study(
+        tmp_path,
+        study={**SWEEP, "objective": "total_return", "n_trials": 3},
+        data={"path": "bars.csv"},
+        evaluation={"folds": 1, "holdout": 0.0},
+        validation={"quick": 20},
+    )
+    assert main(["run", str(path)]) == 0
+    assert "No verdict: shuffling needs at least 3 bars" in capsys.readouterr().out
+    assert main(["validate", str(path)]) == 2
+    assert "shuffling needs at least 3 bars" in capsys.readouterr().err
