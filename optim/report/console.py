@@ -22,6 +22,7 @@ from optim.report.showcase import SHORT_DAYS
 from optim.report.summary import Summary
 from optim.search.scoring import is_feasible
 from optim.tracking.info import MirrorReport
+from optim.verdict.finite import finite
 from optim.verdict.null import Null
 
 # The metrics of the closing table, in this order, where the engine has them.
@@ -187,8 +188,8 @@ def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:
             "params": best.params,
         },
         "metrics": {
-            "in_sample": _plain(summary.in_sample()),
-            **{name: _plain(window.metrics if window else {}) for name, window in summary.winner._asdict().items()},
+            "in_sample": finite(summary.in_sample()),
+            **{name: finite(window.metrics if window else {}) for name, window in summary.winner._asdict().items()},
         },
         "clock": summary.clock,
         "verdict": summary.verdict,
@@ -258,7 +259,3 @@ def metric_text(name: str, value: float | None, *, short: bool = False) -> str:
 
 def _value(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}

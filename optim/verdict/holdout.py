@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from engine.data.cells import Cell
 from optim.errors import SpecError
 from optim.problem.plan import Plan
 from optim.record.record import Record
 from optim.spec.space import Point
+from optim.verdict.finite import finite
 from optim.verdict.ledger import OPENING, enter, read_ledger
 from optim.verdict.returns import value_over
 from optim.verdict.rule import Opened
@@ -54,7 +55,7 @@ def open_holdout(plan: Plan, record: Record, number: int, point: Point, pool: Po
     usable = [window for window in windows if window == window]
     opened = Opened(plan.objective.goals[0].name, value, _rank(plan, value, usable), not earlier)
     opening = Opening(number, opened, _metrics(plan, results[0]), tuple(usable), first, line.time)
-    record.note(OPENED, _plain(opening))
+    record.note(OPENED, finite(opening))
     return opening
 
 
@@ -103,12 +104,3 @@ def _rank(plan: Plan, value: float, windows: Sequence[float]) -> float:
 
 def _metrics(plan: Plan, result: Result) -> dict[str, float]:
     return dict(plan.objective.metrics([outcome.metrics for outcome in result.outcomes]))
-
-
-def _plain(value: Any) -> Any:
-    """Plain data: what is undefined is None."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

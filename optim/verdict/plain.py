@@ -13,6 +13,7 @@ from optim.problem.plan import Plan
 from optim.record.record import Record
 from optim.search.ranking import winner_of
 from optim.verdict.evidence import Evidence
+from optim.verdict.finite import finite
 from optim.verdict.holdout import Opening
 from optim.verdict.null import Null
 from optim.verdict.rule import Verdict
@@ -40,12 +41,12 @@ def as_plain(verdict: Verdict) -> dict[str, Any]:
         "walk_forward": None if verdict.walk is None else _walk(verdict.walk),
         "holdout": None if verdict.opened is None else verdict.opened._asdict(),
     }
-    return dict(_finite(found))
+    return dict(finite(found))
 
 
 def opening_as_plain(opening: Opening) -> dict[str, Any]:
     """What an opened hold-out showed, as plain data."""
-    return dict(_finite({**opening._asdict(), "opened": opening.opened._asdict()}))
+    return dict(finite({**opening._asdict(), "opened": opening.opened._asdict()}))
 
 
 def keep_verdict(record: Record, verdict: Plain, n_trials: int, winner: int) -> None:
@@ -132,11 +133,3 @@ def _date(moment: int) -> str:
 
 def _statistics(evidence: Evidence | str) -> dict[str, Any] | None:
     return None if isinstance(evidence, str) else evidence._asdict()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

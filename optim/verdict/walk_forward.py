@@ -22,6 +22,7 @@ from optim.search.ranking import winner_of
 from optim.search.search import search
 from optim.spec.space import Point
 from optim.verdict.farm import Farm
+from optim.verdict.finite import finite
 from optim.verdict.returns import Floats, daily_returns, days_of, value_over
 from optim.verdict.windows import Span, on_span, spans, tried_cells
 from optim.workers.pool import Pool
@@ -71,7 +72,7 @@ def walk_forward(
         with Farm(plan, plan.spec.parallel.n_jobs) as farm:
             for _, window in farm.map(search_window, wanted[len(found) :], stop):
                 found.append(window)
-                record.note(WALK, {"identity": identity, "windows": [_plain(one) for one in found]})
+                record.note(WALK, {"identity": identity, "windows": finite(found)})
                 progress(len(found), len(wanted))
     return together(plan, found) if len(found) == len(wanted) else None
 
@@ -158,8 +159,3 @@ def _read(name: str, value: Any) -> Any:
     if name == "span":
         return Span(*value)
     return math.nan if value is None else tuple(value) if isinstance(value, list) else value
-
-
-def _plain(window: Window) -> list[Any]:
-    row = [list(part) if isinstance(part, tuple) else part for part in window]
-    return [None if isinstance(part, float) and not math.isfinite(part) else part for part in row]
