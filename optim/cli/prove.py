@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def _project(console: Console, study: Study) -> None:
         with console.status("Telling MLflow ..."):
             report = study.sync()
         if report.error:
-            say(console, f"MLflow: {report.error}; later: python -m optim sync {study.spec.path}{study.spec.flags}")
+            later = f"python -m optim sync {shlex.quote(str(study.spec.path))}{study.spec.flags}"
+            say(console, f"MLflow: {report.error}; later: {later}")
 
 
 def judge(options: argparse.Namespace) -> int:

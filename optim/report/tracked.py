@@ -14,6 +14,7 @@ from optim.spec.secrets import mask, mask_uri
 from optim.tracking.info import Scalar, StudyInfo, StudyResult
 from optim.tracking.settings import MLflowSettings
 from optim.verdict.plain import metrics_of
+from optim.verdict.rule import UNTESTED
 
 UNFINISHED = ("interrupted", "timeout")
 
@@ -83,7 +84,7 @@ def study_result(plan: Plan, summary: Summary) -> StudyResult:
         best_params_toml(plan, summary),
         _markdown(summary),
         status,
-        {} if summary.verdict is None else {"verdict": summary.verdict["level"]},
+        {"verdict": UNTESTED if summary.verdict is None else summary.verdict["level"]},  # of these trials
         _study_metrics(summary),
     )
 

@@ -44,10 +44,11 @@ def test_as_besag_and_clifford_have_it(winners: list[float | None], value: float
 def test_what_comes_after_the_answer_is_certain_changes_nothing(
     winners: list[float | None], more: list[float | None]
 ) -> None:
-    first = null_of(0.0, "maximize", {"single": winners}, 1000)
+    enough = [*winners, *[1.0] * ENOUGH]
+    first = null_of(0.0, "maximize", {"single": enough}, 1000)
     assert first is not None
-    if first.complete:
-        assert null_of(0.0, "maximize", {"single": [*winners, *more]}, 1000) == first
+    assert first.complete
+    assert null_of(0.0, "maximize", {"single": [*enough, *more]}, 1000) == first
 
 
 def test_uniform_where_the_winner_is_one_of_them() -> None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.backtest import BacktestEngine
-from optim.problem.plan import make_plan
-from optim.search.ranking import winner_of
-from optim.search.search import make_pool, search
-from optim.spec.study import load_spec
+from optim.search.search import make_pool
 from optim.validation.statistics import deflated_sharpe_ratio, moments
 from optim.verdict.bearing import detectable
 from optim.verdict.evidence import Evidence, evidence
@@ -22,7 +18,7 @@ from optim.verdict.plateau import Plateau
 from optim.verdict.returns import HOLD, Returns, trial_returns
 from optim.verdict.rule import NONE, STRONG, UNTESTED, WEAK, Opened, judge, words
 from optim.verdict.stress import DEARER, Condition, Stress
-from tests.studies import write_study
+from tests.verdict.builders import searched
 
 GOOD, BAD = (Stress({DEARER: Condition(grown, 1.0)}, math.nan, "times") for grown in (0.1, -0.1))
 FLAT, SPIKE = Plateau(1.0, (), 0.9), Plateau(1.0, (), 0.2)
@@ -75,15 +71,6 @@ def test_p_in_words() -> None:
     said = [words(p) for p in (0.01, 0.011, 0.05, 0.051, 0.2, 0.21, math.nan)]
     assert said == ["very rare by luck", "rare by luck", "rare by luck", "unusual by luck", "unusual by luck",
                     "common by luck", "not known"]  # fmt: skip
-
-
-def searched(folder: Path, **changes: Any) -> Any:
-    """A plan, its trials and its winner."""
-    plan = make_plan(load_spec(write_study(folder, evaluation={"folds": 1, "holdout": 0.2}, **changes)))
-    trials, _ = search(plan)
-    best = winner_of(plan, trials)
-    assert best is not None
-    return plan, trials, best
 
 
 def test_the_returns_are_those_of_every_distinct_trial(tmp_path: Path) -> None:

@@ -18,10 +18,7 @@ from engine.data.shuffle import noisy, resampled
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.delay import Delayed
 from optim.api import Study
-from optim.problem.plan import make_plan
-from optim.search.ranking import winner_of
-from optim.search.search import make_pool, search
-from optim.spec.study import load_spec
+from optim.search.search import make_pool
 from optim.verdict.plateau import plateau
 from optim.verdict.stress import (
     AS_IT_IS,
@@ -38,17 +35,9 @@ from optim.verdict.stress import (
     stress,
 )
 from tests.studies import IBM, write_study
+from tests.verdict.builders import searched
 
 COSTS = {"fee_bps": 5.0, "slippage_bps": 2.0, "spread_bps": 1.0, "fixed_fee": 1.0}
-
-
-def searched(folder: Path, **changes: Any) -> Any:
-    """A plan, its trials and its winner."""
-    plan = make_plan(load_spec(write_study(folder, evaluation={"folds": 1, "holdout": 0.2}, **changes)))
-    trials, _ = search(plan)
-    best = winner_of(plan, trials)
-    assert best is not None
-    return plan, trials, best
 
 
 def cut(bars: Bars, stop: int) -> Bars:
