@@ -182,7 +182,7 @@ def check(spec: StudySpec) -> int:
     if not failed:
         cheap = seconds * n_trials < _NULL_SECONDS and plan.strategy.compiled
         with quiet_optuna():
-            lines += _bearing(bearing(plan, _NULL_SECONDS if cheap else 0.0), spec)
+            lines += _bearing(bearing(plan, min(_NULL_SECONDS, spec.validation.quick) if cheap else 0.0), spec)
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return EXIT_FAILED if failed else 0
 

@@ -187,7 +187,7 @@ class WalkForwardSection(Section):
 class ValidationSection(Section):
     """[validation]: how the winner is tested; none of it has a say in what is searched."""
 
-    quick: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3600)] = 5.0  # at the end of a run, at the most
+    quick: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3600)] = 5.0  # seconds, at the most
     null: NullSection = NullSection()
     walk_forward: WalkForwardSection | None = None
 

@@ -12,7 +12,7 @@ from optim.validation.statistics import expected_maximum_sharpe, min_backtest_le
 from optim.verdict.markets import Market, kinds_of, winner_on
 from optim.verdict.null import Winner
 
-_FEWEST = 10  # markets whose winners say something
+_FEWEST, _MOST = 10, 60  # markets whose winners say something, and with which it is said well enough
 _POWER = 0.8416  # standard normal quantile of 80 %
 _YEAR = 365.25 * 86_400e9
 
@@ -65,7 +65,7 @@ def detectable(winners: list[Winner], direction: str) -> float:
 def _winners(plan: Plan, seconds: float) -> list[Winner]:
     deadline, found = time.monotonic() + seconds, list[Winner]()
     kinds = kinds_of(plan)
-    while time.monotonic() < deadline and len(found) < plan.spec.validation.null.markets:
+    while time.monotonic() < deadline and len(found) < _MOST:
         number, kind = divmod(len(found), len(kinds))
         found.append(winner_on(plan, Market(kinds[kind], number)))
     return found

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from optim.cli.parser import main
+from optim.validation.statistics import expected_maximum_sharpe
 from tests.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
 from tests.waiting import until
 
@@ -225,3 +226,20 @@ def test_the_demo_fools_and_tells() -> None:
     assert int(found[2]) > 100
     assert "random walk" in done.stdout
     assert "Verdict: no evidence" in done.stdout
+
+
+def test_check_says_what_the_data_can_bear(tmp_path: Path) -> None:
+    """The luck of the best of 24 by its formula; what is told from luck by 60 shuffled markets."""
+    study = {"pruner": {"name": "NopPruner"}}
+    done = command("check", write_study(tmp_path, study=study, evaluation={"holdout": 0.0}, validation={"quick": 20}))
+    assert done.returncode == 0, done.stderr
+    years = 13.0  # 2000-03-01 to 2013-03-01
+    luck = expected_maximum_sharpe(24)
+    assert f"shows a Sharpe ratio of {luck / years**0.5:.2f} on these {years} years" in done.stdout
+    assert f"below 1 it takes {luck**2:.1f} years" in done.stdout
+    power = re.search(r"power +sharpe_ratio must be truly (\S+) to be told from luck .* \(60 shuffled", done.stdout)
+    assert power is not None
+    assert float(power[1]) > 0.0
+    assert re.search(r"bars +1,635 for each searched parameter", done.stdout)
+    quiet = command("check", write_study(tmp_path, study=study, validation={"quick": 0}))
+    assert "power" not in quiet.stdout

@@ -30,6 +30,7 @@ BASE: dict[str, Any] = {
     "strategy": {"name": "ma_crossover", "fixed": {"ma_type": "sma", "slow_window": 15}},
     "evaluation": {"folds": 2, "holdout": 0.2},
     "parallel": {"backend": "sequential", "n_jobs": 1, "batch_size": 2},
+    "validation": {"quick": 0.1},
     "tracking": {"enabled": False},
 }
 CHANGES: tuple[dict[str, Any], ...] = (
@@ -82,6 +83,10 @@ CHANGES: tuple[dict[str, Any], ...] = (
         "study": {"sampler": {"name": "GridSampler"}, "storage": "sqlite:///optuna.db"},
         "strategy": {"search_space": "space.toml"},
         "data": {"align": "common", "periods_per_year": 250},
+        "validation": {
+            "null": {"markets": 19, "block": 3},
+            "walk_forward": {"train": 20, "test": "1M", "mode": "anchored", "gap": 1},
+        },
     },
 )
 SPACE_TOML = '[parameters.fast_window]\ntype = "int"\nlow = 2\nhigh = 9\nstep = 1\n'
