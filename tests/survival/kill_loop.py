@@ -1,8 +1,8 @@
-"""Kill a coordinator again and again: `python -m tests.survival.kill_loop FOLDER STORAGE KILLS`.
+"""Kill a coordinator again and again: `python -m tests.survival.kill_loop FOLDER STORAGE KILLS SEED`.
 
-Each coordinator is a fork of this process (nothing to import, so that a hundred of them take seconds) and is ended by
-SIGKILL at a random instant; the next one resumes. After every kill the record is read as any Optuna user would and held
-against an uninterrupted run.
+Each coordinator is a fork of this process (nothing to import, so that a hundred of them take seconds) and is ended at a
+random instant of its processor time, so that a busy machine changes nothing; the next one resumes. After every kill the
+record is read as any Optuna user would and held against an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
-import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +44,13 @@ def coordinate(plan: Plan, told: int) -> None:
     with sole_writer(plan.storage, name) as guard, make_pool(plan) as pool:
         record = open_record(plan.storage, name, ["maximize"], plan.fingerprint(), {}, ["sharpe_ratio"])
         record.claim("the kill loop", guard)
-        os.write(told, b"\xff\xff\xff\xff")
         Search(plan, record, pool, Listener(finished, lambda _: None, lambda: False)).run()
 
 
-def killed(plan: Plan, early: bool, seconds: float) -> tuple[bool, list[int]]:
-    """A coordinator that lives `seconds`, counted from its start if `early`, else from when it has opened its record.
+def lived(plan: Plan, seconds: float) -> tuple[bool, list[int], float]:
+    """A coordinator that is killed when it has used `seconds` of processor time, however busy the machine is.
 
-    Returns whether it was killed, and what it had told.
+    Returns whether it was killed, what it had told, and the processor time it took.
     """
     out, into = os.pipe()
     pid = os.fork()
@@ -62,25 +58,21 @@ def killed(plan: Plan, early: bool, seconds: float) -> tuple[bool, list[int]]:
         os.close(out)
         code = 1
         try:
+            signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends a process at once, as SIGKILL does
             coordinate(plan, into)
             code = 0
         finally:
             os._exit(code)
     os.close(into)
-    data = b"" if early else os.read(out, 4)
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0 and select.select([out], [], [], left)[0]:
-        if not (part := os.read(out, 65536)):
-            break
-        data += part
-    os.kill(pid, signal.SIGKILL)
-    status = os.waitpid(pid, 0)[1]
+    data = b""
     while part := os.read(out, 65536):
         data += part
     os.close(out)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "a coordinator failed"
+    _, status, used = os.wait4(pid, 0)
+    killed = os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGPROF if killed else os.WEXITSTATUS(status) == 0, "a coordinator failed"
     told = [int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)]
-    return os.WIFSIGNALED(status), [number for number in told if number != 2**32 - 1]
+    return killed, told, used.ru_utime + used.ru_stime
 
 
 def recorded(plan: Plan) -> list[FrozenTrial]:
@@ -89,33 +81,29 @@ def recorded(plan: Plan) -> list[FrozenTrial]:
     return record.trials() if record else []
 
 
-def main(folder: Path, storage: str, kills: int) -> dict[str, int]:
+def study_in(folder: Path, storage: str, name: str) -> Plan:
+    """The plan of a study of its own; on a database server the studies share one database."""
+    folder.mkdir()
+    return make_plan(load_spec(write_study(folder, study={**STUDY, "storage": storage, "name": name})))
+
+
+def main(folder: Path, storage: str, kills: int, seed: int) -> dict[str, int]:
     """Kill coordinators until `kills` have died; assert after each one that nothing is lost, torn or twice."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    kind = "optuna.journal" if "://" not in storage else "sqlite:///optuna.db"
-    whole = folder / "whole"
-    whole.mkdir()
-    run_here(write_study(whole, study=STUDY))  # compiles
-    started = time.monotonic()
-    shutil.rmtree(whole)
-    whole.mkdir()
-    reference = essence(run_here(write_study(whole, study={**STUDY, "storage": kind}))[1])
-    life = time.monotonic() - started
+    drawn = random.Random(seed)
+    run_here(write_study(folder, study=STUDY))  # compiles
+    whole = study_in(folder / "whole", storage, "whole")
+    died, _, life = lived(whole, 600)
+    reference = essence(recorded(whole))
+    assert not died
+    assert len(reference) == STUDY["n_trials"]
     counts = {"kills": 0, "studies": 0, "in the middle": 0}
     while counts["kills"] < kills:
         counts["studies"] += 1
-        inner = folder / str(counts["studies"])
-        inner.mkdir()
-        name = f"s{counts['studies']}"
-        plan = make_plan(load_spec(write_study(inner, study={**STUDY, "storage": storage, "name": "s"})))
-        if "://" in storage and "sqlite" not in storage:  # one database for all
-            plan = plan._replace(
-                spec=plan.spec.model_copy(update={"study": plan.spec.study.model_copy(update={"name": name})})
-            )
+        plan = study_in(folder / str(counts["studies"]), storage, f"s{counts['studies']}")
         before = 0
         while before < len(reference):
-            early = random.random() < 0.2
-            died, told = killed(plan, early, random.uniform(0.0, 0.1 if early else life))
+            died, told, _ = lived(plan, drawn.uniform(0.001, life))
             now = essence(recorded(plan))
             assert now == reference[: len(now)], "the record differs from an uninterrupted run"
             assert len(now) >= before, "finished trials were lost"
@@ -127,4 +115,4 @@ def main(folder: Path, storage: str, kills: int) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))

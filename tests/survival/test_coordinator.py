@@ -42,12 +42,12 @@ def gated(df, params):
 """
 
 
-def kill_loop(folder: Path, storage: str, kills: int) -> dict[str, int]:
+def kill_loop(folder: Path, storage: str, kills: int, seed: int = 1) -> dict[str, int]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.survival.kill_loop", str(folder), storage, str(kills)],
+        [sys.executable, "-m", "tests.survival.kill_loop", str(folder), storage, str(kills), str(seed)],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"seed {seed}: {done.stderr}"
     counts: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return counts
 
