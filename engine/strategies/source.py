@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from typing import Any
 import engine
 
 ENGINE = Path(__file__).parents[1]
-_LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_LIBRARIES = tuple(Path(place).resolve() for place in _INSTALLED)
 
 
 def code_hashes(files: Iterable[Path]) -> dict[str, str]:
@@ -55,13 +57,25 @@ def forget_edited(file: Path) -> str:
     start = Path(file).resolve()
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        path = Path(place).resolve() if place else start
-        if path == start or path not in found or name.split(".")[0] in ("__main__", "engine", "optim"):
+        if not place or name.split(".")[0] in ("__main__", "engine", "optim"):
             continue
-        if _imported_as.get(path) != found[path]:
+        path = _installed(place) if place.startswith(_INSTALLED) else Path(place).resolve()
+        if path != start and path in found and _imported_as.get(path) != found[path]:
             del sys.modules[name]
     _imported_as.update(found)
     return hashlib.sha256("".join(f"{path}{found[path]}" for path in sorted(found)).encode()).hexdigest()
+
+
+@cache
+def _installed(place: str) -> Path:
+    """Where a file of a library is. There are thousands of them, and they stay; looking one up takes 0.1 ms."""
+    folder, name = os.path.split(place)
+    return Path(place).resolve() if os.path.islink(place) else _folder(folder) / name
+
+
+@cache
+def _folder(place: str) -> Path:
+    return Path(place).resolve()
 
 
 def meaning_hash(path: Path) -> str:

@@ -93,18 +93,23 @@ class DaskCalls:
 
     def __init__(self, client: Any, shared: Any):
         self._client, self._shared = client, shared
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that a task is large: it is sent once
-            # a task, unlike scattered data, is done again when all workers that had its result are gone
-            self._sent = client.submit(type(shared), shared.get(), pure=False)
-        client.replicate([self._sent])
         self._backend: Any = None
         if joblib.__version__.startswith(KNOWN):
             from joblib._dask import DaskDistributedBackend
 
             self._backend = DaskDistributedBackend(client=client)
-            self._backend.data_futures[id(shared)] = self._sent
             self._backend.start_call()
+        self._sent = self._send()
+        client.replicate([self._sent])
+
+    def _send(self) -> Any:
+        """The shared object on the cluster. A task, unlike scattered data, is done again when its workers are gone."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a task is large: it is sent once
+            sent = self._client.submit(type(self._shared), self._shared.get(), pure=False)
+        if self._backend is not None:
+            self._backend.data_futures[id(self._shared)] = sent
+        return sent
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Start `function(shared, *arguments)`."""
@@ -120,6 +125,8 @@ class DaskCalls:
         return future
 
     def _start(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self._sent.status not in ("pending", "finished"):  # Dask gave it up with a worker that died receiving it
+            self._sent = self._send()
         if self._backend is None:
             return self._client.submit(function, self._sent, *arguments, pure=False)
         call = joblib.delayed(function)(self._shared, *arguments)

@@ -51,6 +51,16 @@ experiment_name = "end_to_end"
 artifact_location = "files"
 """
 
+PLAIN = """
+def above(df, params):
+    return (df["close"] > df["close"].rolling(params["window"]).mean()).astype(float)
+"""
+PLAIN_SPACE = """
+[strategy.search_space.parameters]
+window = { type = "int", low = 2, high = 50 }
+slack = { type = "float", low = 0.0, high = 1.0 }
+"""
+
 
 def write_study(
     folder: Path, trials: int, storage: str = "optuna.journal", mlflow: str = "sqlite:///mlflow.db"
@@ -75,7 +85,9 @@ def record(folder: Path) -> list[optuna.trial.FrozenTrial]:
 def test_killed_study_is_brought_to_its_record_by_sync(tmp_path: Path, database: Path) -> None:
     """kill -9 of study and mirror together, somewhere between record and MLflow."""
     study = write_study(tmp_path, trials=100_000)
-    study.write_text(study.read_text().replace("min_trades = 0", "min_trades = 0\nfolds = 60"))  # few trials meanwhile
+    (tmp_path / "plain.py").write_text(PLAIN)
+    text = study.read_text().replace('"ma_crossover"', '"plain.py:above"\nlookahead_check = false\n' + PLAIN_SPACE)
+    study.write_text(text.replace("min_trades = 0", "min_trades = 0\nfolds = 60"))  # few trials meanwhile
     settings = MLflowSettings(f"sqlite:///{database}", "end_to_end")
     command = [sys.executable, "-m", "optim", "run", str(study)]
     env = os.environ | {"PYTHONPATH": str(ROOT)}

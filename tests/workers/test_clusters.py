@@ -6,13 +6,16 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.trial import TrialState
 
 from optim.cli.parser import main
+from optim.workers.cluster import SharedValue
+from optim.workers.joblib_private import DaskCalls
 from tests import servers
 from tests.studies import ROOT, essence, load, run_here, write_study
 from tests.survival.test_coordinator import gated_study, pids, recorded
@@ -90,6 +93,41 @@ def same_trials(backend: str, address: str, tmp_path: Path) -> None:
         results.append(essence(run_here(path)[1]))
     assert results[0] == results[1]
     assert not any("error" in row[5] for row in results[1])
+
+
+class Fragile:
+    """A shared object; while the file `trap` is there, the next worker that receives it dies of that."""
+
+    def __init__(self, trap: Path):
+        self.trap, self.home = trap, os.getpid()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.trap.exists() and os.getpid() != self.home and "scheduler" not in sys.argv:
+            self.trap.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def home_of(shared: SharedValue) -> int:
+    return int(shared.get().home)
+
+
+@pytest.mark.real("dask")
+@pytest.mark.usefixtures("ways")
+def test_a_shared_object_that_dask_gave_up_is_sent_again(dask: str, tmp_path: Path) -> None:
+    from distributed import Client, KilledWorker
+
+    with Client(dask, set_as_default=False) as client:
+        calls = DaskCalls(client, SharedValue(Fragile(tmp_path / "trap")))
+        assert calls.submit(home_of).result(60) == os.getpid()
+        (tmp_path / "trap").touch()
+        for pid in client.run(os.getpid).values():  # whoever has it is gone, and the next one dies receiving it
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not (tmp_path / "trap").exists(), "no worker received the object")
+        with suppress(KilledWorker):  # the one call that finds out
+            calls.submit(home_of).result(60)
+        assert calls.submit(home_of).result(60) == os.getpid()
+        calls.close()
 
 
 CLUSTERS = [pytest.param(name, marks=pytest.mark.real(name)) for name in ("dask", "ray")]
