@@ -88,7 +88,15 @@ def build_objective(spec: StudySpec) -> Objective:
     if spec.evaluation.min_trades:
         texts.append(f"n_trades >= {spec.evaluation.min_trades}")
     constraints = tuple(_parse(text, f"{spec.path}: [evaluation] constraints") for text in texts)
-    return Objective(goals, spec.evaluation.aggregate, constraints)
+    aggregate = spec.evaluation.aggregate
+    if aggregate != "worst_stress":
+        return Objective(goals, aggregate, constraints)
+    if not goals[0].metric:
+        raise SpecError(
+            f"{spec.path}: [evaluation] aggregate = 'worst_stress' judges by a metric, and the first objective is "
+            f"{shown(goals[0].name)}; name a metric of docs/metrics.md, or choose mean, median or min"
+        )
+    return Objective(goals, "mean", constraints)  # of cells that are hardened one by one: Plan.trial_task
 
 
 def _goal(name: str, direction: Direction | None, spec: StudySpec, where: str) -> Goal:

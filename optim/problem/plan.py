@@ -66,6 +66,14 @@ class Plan(NamedTuple):
         account = Account(**{**self.account._asdict(), **rules})
         return Task({**self.spec.strategy.fixed, **params}, account, cells)
 
+    def trial_task(self, point: Mapping[str, Scalar], cells: tuple[Cell, ...]) -> Task:
+        """One point on some cells, as the search judges it: under the worst stress, by `aggregate = "worst_stress"`."""
+        task = self.task(point, cells)
+        if self.spec.evaluation.aggregate != "worst_stress":
+            return task
+        goal = self.objective.goals[0]
+        return task._replace(worst_by=(goal.name, goal.direction))
+
     def fingerprint(self) -> dict[str, Any]:
         """All that the results depend on, as plain data: the same fingerprint, the same trials."""
         spec = self.spec

@@ -98,10 +98,10 @@ def summarise(
 
 
 def _cells_text(plan: Plan) -> str:
+    how = {"mean": "over", "median": "median of", "min": "worst of", "worst_stress": "under the worst stress of"}
     if len(plan.cells) == 1:
-        return "1 cell"
-    how = {"mean": "over", "median": "median of", "min": "worst of"}[plan.spec.evaluation.aggregate]
-    return f"{how} {len(plan.cells)} cells"
+        return "1 cell" if plan.spec.evaluation.aggregate != "worst_stress" else "1 cell under the worst stress"
+    return f"{how[plan.spec.evaluation.aggregate]} {len(plan.cells)} cells"
 
 
 def reasons(trials: Sequence[FrozenTrial], attribute: str) -> dict[str, int]:

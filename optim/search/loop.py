@@ -170,7 +170,7 @@ class Search:
         if candidate.recorded is not None and not self._in_step:
             return
         cells = self._plan.cells
-        candidate.task = self._plan.task(candidate.point, cells)
+        candidate.task = self._plan.trial_task(candidate.point, cells)
         one = self._prunes or self._plan.spec.parallel.trial_timeout is not None
         for step in range(1 if one else len(cells)):
             self._submit(candidate, step, batch)

@@ -23,7 +23,7 @@ class Replay(NamedTuple):
 
 def replay(plan: Plan, trials: Sequence[FrozenTrial], pool: Pool) -> list[Replay]:
     """Every trial again, in order, from its recorded parameters alone, where `pool` runs the study's trials."""
-    tasks = [plan.task(trial.params, plan.cells[: cells_run(trial, len(plan.cells))]) for trial in trials]
+    tasks = [plan.trial_task(trial.params, plan.cells[: cells_run(trial, len(plan.cells))]) for trial in trials]
     return [
         Replay(trial.number, tuple(_differences(plan, trial, result)))
         for trial, result in zip(trials, pool.run(tasks), strict=True)

@@ -75,7 +75,7 @@ class Sweep:
 
     def _submit(self, points: Iterator[tuple[int, Point]]) -> None:
         for number, point in itertools.islice(points, BATCH_SIZE):
-            self._pool.submit(number, self._plan.task(point, self._plan.cells), order=number)
+            self._pool.submit(number, self._plan.trial_task(point, self._plan.cells), order=number)
             self._waiting.append((number, point))
 
     def _write(self) -> None:
@@ -130,7 +130,7 @@ def best_of_sweep(plan: Plan) -> float | None:
     tails = names is None or not TAIL_METRICS.isdisjoint(names)
     better = max if objective.goals[0].direction == "maximize" else min
     for point in itertools.islice(sweep_points(plan.spec, plan.space), plan.spec.study.n_trials):
-        result = run_task(plan.job, plan.task(point, plan.cells)._replace(tails=tails))
+        result = run_task(plan.job, plan.trial_task(point, plan.cells)._replace(tails=tails))
         value = feasible_value(objective, scored(objective, result))
         if value is not None:
             best = value if best is None else better(best, value)

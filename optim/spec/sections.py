@@ -127,7 +127,7 @@ class EvaluationSection(Section):
 
     folds: int = Field(default=5, ge=1)
     holdout: float = Field(default=0.2, ge=0, lt=1)
-    aggregate: Literal["mean", "median", "min"] = "mean"
+    aggregate: Literal["mean", "median", "min", "worst_stress"] = "mean"
     min_trades: int = Field(default=0, ge=0)
     constraints: list[str] = []
 

@@ -38,7 +38,7 @@ class Plateau(NamedTuple):
 def plateau(plan: Plan, point: Point, pool: Pool) -> Plateau:
     """Move each parameter a little up and down, all others as they are, and run each again."""
     moved = list(_moved(plan, point))
-    tasks = [plan.task(point, plan.cells), *(plan.task(other, plan.cells) for _, other in moved)]
+    tasks = [plan.trial_task(point, plan.cells), *(plan.trial_task(other, plan.cells) for _, other in moved)]
     results = pool.run(tasks)
     score, *others = (_score(plan, result) for result in results)
     neighbours = tuple(Neighbour(name, other[name], value) for (name, other), value in zip(moved, others, strict=True))

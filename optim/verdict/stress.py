@@ -10,13 +10,13 @@ import numpy as np
 
 from engine.data.bars import Bars
 from engine.data.shuffle import noisy, resampled
-from engine.simulator.account import Account
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
 from optim.search.search import make_pool
 from optim.spec.space import Point
 from optim.verdict.returns import value_over
 from optim.workers.pool import Pool
+from optim.workers.stressed import COSTS, DEAR_FEES, DEAR_SLIPPAGE, DELAY, dearer
 from optim.workers.tasks import Result, Task
 
 AS_IT_IS = "as it is"
@@ -25,7 +25,6 @@ DEARER = "twice the fees, three times slippage and spread"
 LATER, UNLUCKY = "one bar later", "without its best five trades"
 NOISY, RESAMPLED = "noise on every bar, the worst of ten", "resampled blocks of bars, the median of twenty"
 NOISES, RESAMPLES, BLOCK, SHARE = 10, 20, 20, 0.1
-_COSTS = ("fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
 _MOST, _MOST_BPS, _CLOSE = 64.0, 1000.0, 0.01  # how far death is looked for, and how closely
 
 
@@ -53,7 +52,7 @@ class Stress(NamedTuple):
 def quick_stress(plan: Plan, point: Point, pool: Pool) -> Stress:
     """What the verdict's rule asks for, and nothing else."""
     base = plan.task(point, plan.searched)
-    return Stress(_run(plan, {AS_IT_IS: base, DEARER: _dear(base, 2.0, 3.0)}, pool), math.nan, "times")
+    return Stress(_run(plan, {AS_IT_IS: base, DEARER: _dear(base)}, pool), math.nan, "times")
 
 
 def stress(plan: Plan, point: Point, pool: Pool) -> Stress:
@@ -61,10 +60,10 @@ def stress(plan: Plan, point: Point, pool: Pool) -> Stress:
     base = plan.task(point, plan.searched)
     tasks = {
         AS_IT_IS: base,
-        FEES: _dear(base, 2.0, 1.0),
-        SLIPPAGE: _dear(base, 1.0, 3.0),
-        DEARER: _dear(base, 2.0, 3.0),
-        LATER: base._replace(delay=1),
+        FEES: _dear(base, slippage=1.0),
+        SLIPPAGE: _dear(base, fees=1.0),
+        DEARER: _dear(base),
+        LATER: base._replace(delay=DELAY),
     }
     if len(base.cells) > 1:
         for i, name in enumerate(_names(plan)):
@@ -78,12 +77,6 @@ def stress(plan: Plan, point: Point, pool: Pool) -> Stress:
     return Stress(found, *_distance(plan, base, pool))
 
 
-def dearer(account: Account, fees: float, slippage: float) -> Account:
-    """The account with fees and what a fill loses to the market multiplied."""
-    factors = dict(zip(_COSTS, (fees, fees, fees, slippage, slippage), strict=True))
-    return account._replace(**{name: getattr(account, name) * factor for name, factor in factors.items()})
-
-
 def total_return(plan: Plan, result: Result) -> float:
     """Over all instruments; NaN where it failed."""
     if any(outcome.error for outcome in result.outcomes):
@@ -91,7 +84,7 @@ def total_return(plan: Plan, result: Result) -> float:
     return float(plan.objective.metrics([outcome.metrics for outcome in result.outcomes])["total_return"])
 
 
-def _dear(task: Task, fees: float, slippage: float) -> Task:
+def _dear(task: Task, fees: float = DEAR_FEES, slippage: float = DEAR_SLIPPAGE) -> Task:
     return task._replace(account=dearer(task.account, fees, slippage))
 
 
@@ -148,7 +141,7 @@ def _on_bars(plan: Plan, tasks: list[Task], instruments: tuple[Bars, ...]) -> li
 
 def _distance(plan: Plan, base: Task, pool: Pool) -> tuple[float, str]:
     """How far all costs must rise, together, until the winner earns nothing: by halving, to one in a hundred."""
-    free = all(getattr(base.account, name) == 0.0 for name in _COSTS)
+    free = all(getattr(base.account, name) == 0.0 for name in COSTS)
     low, most, unit = (0.0, _MOST_BPS, "bps") if free else (1.0, _MOST, "times")
 
     def earns(far: float) -> bool:

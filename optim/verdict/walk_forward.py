@@ -90,7 +90,7 @@ def search_window(plan: Plan, span: Span) -> Window:
         return Window(span, {}, math.nan, math.nan, math.nan, _listed(days), (0.0,) * len(days))
     with Pool(plan.job, n_jobs=1, backend="sequential") as pool:
         outside = _returns(plan, best.params, cells, pool)
-        value = value_over(plan, pool.run([plan.task(best.params, cells)])[0])
+        value = value_over(plan, pool.run([plan.trial_task(best.params, cells)])[0])
     grown = math.nan if inside is None else _yearly(inside, days_of(trained, trained.searched))
     tried = np.zeros(len(days)) if outside is None else outside
     return Window(span, dict(best.params), float(best.values[0]), value, grown, _listed(days), _listed(tried))

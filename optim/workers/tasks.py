@@ -29,6 +29,7 @@ from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.delay import Delayed
 from engine.strategies.source import changed_file
 from optim.errors import CodeChangedError
+from optim.workers.stressed import worst_outcome
 
 if TYPE_CHECKING:
     from engine.backtest import BacktestResult
@@ -57,6 +58,7 @@ class Task(NamedTuple):
     tails: bool = True  # False: the metrics of engine/metrics/tails.py are not wanted
     delay: int = 0  # bars by which every decision comes later
     curve: bool = False  # the equity at the end of each day is wanted, and no metrics
+    worst_by: tuple[str, str] | None = None  # a metric and its direction: each cell as in the worst of three conditions
 
 
 class Result(NamedTuple):
@@ -87,11 +89,21 @@ def run_task(job: Job, task: Task) -> Result:
         elif task.keep:
             outcomes.append(_backtest(job, task, strategy, cell, kept))
         else:
-            given = (strategy, task.params, task.account, job.instruments, cell, job.periods_per_year)
-            outcomes.append(evaluate(*given, tails=task.tails))
+            outcomes.append(_outcome(job, task, strategy, cell))
         if outcomes[-1].error:
             break
     return Result(tuple(outcomes), started, time.time(), threading.get_native_id(), tuple(kept), tuple(curves))
+
+
+def _outcome(job: Job, task: Task, strategy: Strategy, cell: Cell) -> Outcome:
+    """The metrics of one cell, under the worst conditions where the task asks for them."""
+
+    def run(account: Account, delay: int) -> Outcome:
+        used = Delayed(strategy, delay) if delay else strategy
+        given = (used, task.params, account, job.instruments, cell, job.periods_per_year)
+        return evaluate(*given, tails=task.tails)
+
+    return run(task.account, 0) if task.worst_by is None else worst_outcome(run, task.account, *task.worst_by)
 
 
 @functools.lru_cache(maxsize=64)

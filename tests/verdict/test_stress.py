@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from engine.data.shuffle import noisy, resampled
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.delay import Delayed
 from optim.api import Study
+from optim.errors import SpecError
+from optim.problem.plan import make_plan
 from optim.search.search import make_pool
+from optim.spec.study import load_spec
 from optim.verdict.plateau import plateau
 from optim.verdict.stress import (
     AS_IT_IS,
@@ -34,7 +38,7 @@ from optim.verdict.stress import (
     quick_stress,
     stress,
 )
-from tests.studies import IBM, write_study
+from tests.studies import IBM, run_here, write_study
 from tests.verdict.builders import searched
 
 COSTS = {"fee_bps": 5.0, "slippage_bps": 2.0, "spread_bps": 1.0, "fixed_fee": 1.0}
@@ -185,3 +189,39 @@ def test_validate_tells_all_and_a_run_only_what_the_rule_needs(tmp_path: Path) -
     assert told is not None
     assert len(told["stress"]["conditions"]) == 8
     assert told["stress"]["distance"] == "beyond" or not math.isnan(told["stress"]["distance"])
+
+
+def hardened(path: Path, params: dict[str, Any], which: Callable[[list[float]], float]) -> float:
+    """The mean over the folds of the Sharpe ratio under the worst of three conditions, each a backtest of its own."""
+    plan = make_plan(load_spec(path))
+    own, late = plan.strategy, Delayed(plan.strategy, 1)
+    dear = {"fee_bps": 10.0, "slippage_bps": 6.0, "spread_bps": 3.0, "fixed_fee": 2.0}
+    values = []
+    for cell in plan.cells:
+        found = []
+        for strategy_used, costs in ((own, COSTS), (own, dear), (late, COSTS)):
+            engine = BacktestEngine(periods_per_year=plan.job.periods_per_year, **costs)
+            seen = cut(plan.job.instruments[0], cell.stop)
+            done = engine.run_realistic(seen, strategy_used, {"ma_type": "sma", **params}, start=cell.start)
+            found.append(done.metrics["sharpe_ratio"])
+        values.append(which(found))
+    return float(np.mean(values))
+
+
+@pytest.mark.parametrize(("direction", "worst"), [("maximize", min), ("minimize", max)])
+@pytest.mark.parametrize("sampler", ["RandomSampler", "TPESampler"])  # swept in one go, asked in batches
+def test_a_search_may_judge_by_the_worst_stress(
+    direction: str, worst: Callable[[list[float]], float], sampler: str, tmp_path: Path
+) -> None:
+    study = {"n_trials": 12, "direction": direction, "sampler": {"name": sampler}, "pruner": {"name": "NopPruner"}}
+    path = write_study(tmp_path, study=study, backtest=COSTS, evaluation={"folds": 3, "aggregate": "worst_stress"})
+    _, trials = run_here(path)
+    for trial in trials:
+        assert trial.values == pytest.approx([hardened(path, trial.params, worst)])
+    assert not any(one.differences for one in Study.from_toml(path).replay())
+
+
+def test_the_worst_stress_of_an_expression_is_refused(tmp_path: Path) -> None:
+    study = {"objective": "sharpe_ratio - max_drawdown", "direction": "maximize"}
+    with pytest.raises(SpecError, match=r"aggregate = 'worst_stress' judges by a metric.*name a metric of"):
+        make_plan(load_spec(write_study(tmp_path, study=study, evaluation={"aggregate": "worst_stress"})))

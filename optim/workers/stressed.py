@@ -1,0 +1,37 @@
+"""One cell under harder conditions: dearer trading, later fills."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from engine.evaluate import Outcome
+from engine.simulator.account import Account
+
+COSTS = ("fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
+DEAR_FEES, DEAR_SLIPPAGE = 2.0, 3.0  # times; slippage and spread
+DELAY = 1  # bars by which a late trader decides later
+
+
+def dearer(account: Account, fees: float, slippage: float) -> Account:
+    """The account with fees and what a fill loses to the market multiplied."""
+    factors = dict(zip(COSTS, (fees, fees, fees, slippage, slippage), strict=True))
+    return account._replace(**{name: getattr(account, name) * factor for name, factor in factors.items()})
+
+
+def worst_outcome(run: Callable[[Account, int], Outcome], account: Account, metric: str, direction: str) -> Outcome:
+    """The outcome of a cell under that of three conditions in which `metric` is worst: as it is, dear, late.
+
+    run: an account and a delay in bars -> outcome. A metric that is undefined is the worst, an error ends it.
+    """
+    sign, worst = 1.0 if direction == "maximize" else -1.0, Outcome({}, "")
+    for terms, delay in ((account, 0), (dearer(account, DEAR_FEES, DEAR_SLIPPAGE), 0), (account, DELAY)):
+        found = run(terms, delay)
+        if found.error:
+            return found
+        value = sign * found.metrics[metric]
+        if not worst.metrics or math.isnan(value) or value < sign * worst.metrics[metric]:
+            worst = found
+        if math.isnan(value):
+            return worst
+    return worst
