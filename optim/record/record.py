@@ -21,6 +21,7 @@ from optim.errors import RecordError, one_line
 from optim.record.differences import differences
 from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
 from optim.record.journal import unreadable_line
+from optim.record.notes import parts_of, whole
 from optim.record.optuna_private import GroupingStorage
 from optim.record.quiet import no_warnings
 from optim.record.rescue import Kept, keep, rescue
@@ -93,7 +94,7 @@ class Record:
     def noted(self, name: str) -> Any:
         """What was kept beside the trials under a name; None if nothing was. Dashboards do not show it."""
         try:
-            return self._storage.get_study_system_attrs(self.number).get(name)
+            return whole(self._storage.get_study_system_attrs(self.number), name)
         except Exception as error:
             raise self._failure(error, (), "read") from error
 
@@ -101,7 +102,9 @@ class Record:
         """Keep something beside the trials: plain data, in the place of what has the name already."""
         self._guard()
         try:
-            self._storage.set_study_system_attr(self.number, name, value)
+            before = self._storage.get_study_system_attrs(self.number).get(name)
+            for part, kept in parts_of(name, value, before):
+                self._storage.set_study_system_attr(self.number, part, kept)
         except Exception as error:
             raise self._failure(error, (), "written") from error
 
@@ -227,7 +230,7 @@ def noted_everywhere(record: Record, name: str) -> list[Any]:
         studies = record._storage.get_all_studies()
     except Exception as error:
         raise record._failure(error, (), "read") from error
-    return [study.system_attrs[name] for study in studies if name in study.system_attrs]
+    return [whole(study.system_attrs, name) for study in studies if name in study.system_attrs]
 
 
 def _exists(storage: str) -> bool:
