@@ -134,7 +134,7 @@ class Study:
             except UserError as error:  # no reason for a run to fail whose trials are all there
                 view.say(f"No verdict: {error}")
             summary = _summary(plan, record, trials, reason, pool, verdict)
-        result = study_result(plan, summary)
+        result = study_result(plan, record, summary)
         mirror.conclude(result)
         try:
             view.ended(summary, best_params_toml(plan, summary))
@@ -237,7 +237,7 @@ class Study:
         with quiet_optuna():
             plan, record = self.recorded()
             info, settings = study_info(plan, record), tracking_settings(plan)
-            return sync(info, settings, record.trials(), study_result(plan, summary))
+            return sync(info, settings, record.trials(), study_result(plan, record, summary))
 
     def recorded(self) -> tuple[Plan, Record]:
         """The plan and the record; SpecError when the study was never run."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from datetime import datetime
 
@@ -11,10 +13,12 @@ from optim.problem.provenance import git_state, versions
 from optim.record.record import Record
 from optim.report.summary import Summary, best_params_toml
 from optim.spec.secrets import mask, mask_uri
-from optim.tracking.info import Scalar, StudyInfo, StudyResult
+from optim.tracking.info import Scalar, StudyInfo, StudyResult, WindowRun, WindowTrial
 from optim.tracking.settings import MLflowSettings
-from optim.verdict.plain import metrics_of
+from optim.verdict.assess import as_searched
+from optim.verdict.plain import metrics_of, window_as_plain
 from optim.verdict.rule import UNTESTED
+from optim.verdict.walk_forward import recorded_windows
 
 UNFINISHED = ("interrupted", "timeout")
 
@@ -70,7 +74,7 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
     )
 
 
-def study_result(plan: Plan, summary: Summary) -> StudyResult:
+def study_result(plan: Plan, record: Record, summary: Summary) -> StudyResult:
     """The result as the projection takes it: the winner's number, its backtest before the hold-out, a text."""
     best = summary.best
     status = "interrupted" if summary.reason in UNFINISHED else "finished"
@@ -86,7 +90,44 @@ def study_result(plan: Plan, summary: Summary) -> StudyResult:
         status,
         {"verdict": UNTESTED if summary.verdict is None else summary.verdict["level"]},  # of these trials
         _study_metrics(summary),
+        _windows(plan, record, summary),
+        _p_values(summary),
     )
+
+
+def _p_values(summary: Summary) -> dict[int, float] | None:
+    statistics = None if summary.verdict is None else summary.verdict["statistics"]
+    told = None if statistics is None else statistics.get("p_values")  # a verdict of an older version has none
+    return None if told is None else {int(number): float(p) for number, p in told.items()}
+
+
+def _windows(plan: Plan, record: Record, summary: Summary) -> list[WindowRun]:
+    """The walk-forward's windows, in sample by the objective's own name."""
+    searched, objective = as_searched(plan, record.trials(), summary.reason), summary.objectives[0]
+    found = []
+    for number, (window, tried) in enumerate(recorded_windows(searched, record), start=1):
+        plain = window_as_plain(window)
+        spans = {name: str(plain[name]) for name in ("train", "test")}
+        metrics = {
+            objective: window.in_sample,
+            f"out_of_sample/{objective}": window.out_of_sample,
+            "out_of_sample/total_return": float(plain["total_return"]),
+        }
+        trials = [WindowTrial(*one) for one in tried]
+        moments = [moment for one in trials for moment in (one.start, one.end) if moment]
+        text = json.dumps([plain, tried])
+        found.append(
+            WindowRun(
+                f"window_{number:02d}_{spans['test'][:10]}",
+                hashlib.sha256(text.encode()).hexdigest()[:32],
+                {**window.params, **spans},
+                {name: value for name, value in metrics.items() if math.isfinite(value)},
+                min(moments, default=0),
+                max(moments, default=0),
+                trials,
+            )
+        )
+    return found
 
 
 def _study_metrics(summary: Summary) -> dict[str, float]:

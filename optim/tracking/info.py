@@ -50,6 +50,28 @@ class LiveTrial(NamedTuple):
     values: tuple[float, ...]  # raw objective value per finished cell
 
 
+class WindowTrial(NamedTuple):
+    """A trial of a walk-forward window's own search."""
+
+    params: Mapping[str, Scalar]
+    value: float | None  # of the first objective
+    state: str  # Optuna's: COMPLETE, PRUNED or FAIL
+    start: int  # ms since the epoch
+    end: int
+
+
+class WindowRun(NamedTuple):
+    """A walk-forward window: a search of its own, and its winner on the bars that follow."""
+
+    name: str
+    key: str  # another one whenever anything in it differs
+    params: Mapping[str, Scalar]
+    metrics: Mapping[str, float]
+    start: int  # ms since the epoch
+    end: int
+    trials: Sequence[WindowTrial]
+
+
 class StudyResult(NamedTuple):
     """What is known once the search has ended."""
 
@@ -61,6 +83,8 @@ class StudyResult(NamedTuple):
     status: str = "finished"  # or "interrupted": the budget is not spent
     tags: Mapping[str, str] = {}  # of the study's own run
     metrics: Mapping[str, float] = {}  # likewise
+    windows: Sequence[WindowRun] = ()  # of the walk-forward
+    p_values: Mapping[int, float] | None = None  # by trial number, those below 1; None: nothing was tested
 
 
 class MirrorReport(NamedTuple):

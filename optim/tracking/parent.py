@@ -13,9 +13,13 @@ from optim.tracking.limits import fit_key
 from optim.tracking.overview import TOP, description, ranked, study_points, trials_view
 from optim.tracking.rows import STUDY_TAG, MetricPoint, milliseconds, parent_row
 from optim.tracking.store import RunStore, unfinished
+from optim.tracking.windows import log_windows
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+
+P_VALUE = "verdict/romano_wolf_p_value"  # as the study's own run has it of the winner
 
 
 class ParentRun:
@@ -79,13 +83,15 @@ class ParentRun:
         store.set_tags(self.run_id, tags | dict(result.tags if result else {}))
         client.set_experiment_tag(experiment_id, *trials_view(self.info, self.run_id, trials))
         self._log_new(store, study_points(self.info, trials, end))
-        self._log_changed(store, result.metrics if result else {}, len(trials))
+        self._log_changed(store, self.run_id, result.metrics if result else {}, len(trials))
+        self._log_p_values(store, trials, result, run_ids)
         self._progress()
         artifacts.log_reports(client, self.run_id, self.info, trials, result)
         self._progress()
         if result:
             artifacts.log_backtests(client, self.run_id, best_id, result)
             self._progress()
+            log_windows(store, self.info, self.run_id, result.windows, self._progress)
         ending = "FINISHED" if status == "finished" else "KILLED"
         store.end(self.run_id, ending, end)
         parents = store.find({STUDY_TAG: self.info.study_id, "optim.role": "study"})
@@ -100,11 +106,22 @@ class ParentRun:
         }
         store.add(self.run_id, [p for p in points if (p.key, p.step, p.value) not in known])
 
-    def _log_changed(self, store: RunStore, metrics: Mapping[str, float], step: int) -> None:
+    def _log_changed(self, store: RunStore, run_id: str, metrics: Mapping[str, float], step: int) -> None:
         """The result's own metrics where they are news: of equal steps MLflow shows the latest."""
-        now, known = milliseconds(datetime.now()), store.client.get_run(self.run_id).data.metrics
+        now, known = milliseconds(datetime.now()), store.client.get_run(run_id).data.metrics
         points = [MetricPoint(fit_key(name), value, now, step) for name, value in metrics.items()]
-        store.add(self.run_id, [point for point in points if known.get(point.key) != point.value])
+        store.add(run_id, [point for point in points if known.get(point.key) != point.value])
+
+    def _log_p_values(
+        self, store: RunStore, trials: Sequence[FrozenTrial], result: StudyResult | None, run_ids: Mapping[int, str]
+    ) -> None:
+        """On the best trials' runs, at the number of trials they were corrected for."""
+        if result is None or result.p_values is None:
+            return
+        for trial in ranked(self.info, trials)[:TOP]:
+            if trial.number in run_ids:
+                value = result.p_values.get(trial.number, 1.0)
+                self._log_changed(store, run_ids[trial.number], {P_VALUE: value}, len(trials))
 
     def ended_before(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether the run had already come to an end with no fewer trials than now."""

@@ -79,7 +79,7 @@ def parent_row(info: StudyInfo) -> RunRow:
     """The study itself, running."""
     params, changed = fit_text(info.params, MAX_PARAM)
     tags, changed_tags = fit_text(info.tags, MAX_TAG)
-    tags |= _source_tags(info) | {"mlflow.runName": info.name[:_NAME_LIMIT], "optim.role": "study"}
+    tags |= source_tags(info) | {"mlflow.runName": info.name[:_NAME_LIMIT], "optim.role": "study"}
     overflow = _overflow(params=changed, tags=changed_tags)
     return RunRow(tags["mlflow.runName"], "RUNNING", milliseconds(info.start), None, params, (), tags, overflow)
 
@@ -127,7 +127,7 @@ def _child(info: StudyInfo, parent_run_id: str, trial: LiveTrial, notes: Mapping
     tags, _ = fit_text(info.tags, MAX_TAG)
     fitted, changed_notes = fit_text(notes, MAX_TAG)
     name = run_name(trial.number, trial.params, info.key_params)
-    tags |= fitted | _source_tags(info)
+    tags |= fitted | source_tags(info)
     tags |= {PARENT_TAG: parent_run_id, "mlflow.runName": name, "optim.role": "trial", TRIAL_TAG: str(trial.number)}
     return RunRow(name, "RUNNING", 0, None, common | own, (), tags, _overflow(params=changed, tags=changed_notes))
 
@@ -143,7 +143,8 @@ def _metrics(info: StudyInfo, trial: FrozenTrial) -> dict[str, float]:
     return metrics
 
 
-def _source_tags(info: StudyInfo) -> dict[str, str]:
+def source_tags(info: StudyInfo) -> dict[str, str]:
+    """Whose run it is: study, user, program, commit."""
     tags = {
         STUDY_TAG: info.study_id,
         "mlflow.user": user_name(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class Evidence(NamedTuple):
     romano_wolf: dict[str, float]  # the winner's p-value by benchmark, corrected for all trials
     pbo: float  # share of splits in which the in-sample winner was below the median out of sample
     loss: float  # share of splits in which it lost money
+    p_values: dict[Any, float]  # of every trial over buying and holding, likewise; those that are below 1
     alike: tuple[int, ...]  # trials that the data cannot tell from the winner: none is worse at 5 %, all corrected
 
 
@@ -71,6 +73,7 @@ def _evidence(returns: Returns, winner: int, own: Any) -> Evidence:
     shape = (found.skew, found.kurtosis)
     several = len(names) > 1
     split = probability_of_backtest_overfitting(trials, _BLOCKS, names) if several else None
+    over_holding = romano_wolf(returns.values, HOLD, returns.names).p_values
     ends = winner_interval(trials, names=names) if several else None
     return Evidence(
         len(own),
@@ -82,9 +85,10 @@ def _evidence(returns: Returns, winner: int, own: Any) -> Evidence:
         long_run_probabilistic_sharpe_ratio(own),
         deflated_sharpe_ratio(found.sharpe, found.n, returns.tried, spread, *shape),
         (ends.lower * year, ends.upper * year) if ends is not None and ends.winner == winner else (math.nan, math.nan),
-        {name: _adjusted(returns, winner, name) for name in (HOLD, CASH)},
+        {HOLD: over_holding[winner], CASH: _over_cash(returns)[winner]},
         split.pbo if split else math.nan,
         split.probability_of_loss if split else math.nan,
+        {name: p for name, p in over_holding.items() if p < 1.0},
         _alike(trials, names, own, winner),
     )
 
@@ -99,12 +103,10 @@ def _alike(trials: Any, names: tuple[Any, ...], own: Any, winner: int) -> tuple[
     return tuple(name for name in names if name not in set(beaten) and name != winner)
 
 
-def _adjusted(returns: Returns, winner: int, benchmark: str) -> float:
-    """Romano and Wolf's p-value of the winner over a benchmark."""
-    values, names = returns.values, returns.names
-    if benchmark == CASH:
-        values, names = np.column_stack([values[:, :-1], np.zeros(len(values))]), (*names[:-1], CASH)
-    return romano_wolf(values, benchmark, names).p_values[winner]
+def _over_cash(returns: Returns) -> Mapping[Any, float]:
+    """Romano and Wolf's p-value of every trial over earning nothing."""
+    values = np.column_stack([returns.values[:, :-1], np.zeros(len(returns.values))])
+    return romano_wolf(values, CASH, (*returns.names[:-1], CASH)).p_values
 
 
 def days_a_year(days: Any) -> float:

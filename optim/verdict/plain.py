@@ -18,7 +18,7 @@ from optim.verdict.holdout import Opening
 from optim.verdict.null import Null
 from optim.verdict.rule import Verdict
 from optim.verdict.stress import Stress
-from optim.verdict.walk_forward import WalkForward
+from optim.verdict.walk_forward import WalkForward, Window
 
 VERDICT = "optim:verdict"  # in the record: the last verdict, and for how many trials it was spoken
 Plain = Mapping[str, Any]
@@ -107,18 +107,19 @@ def _null(null: Null) -> dict[str, Any]:
 
 
 def _walk(walk: WalkForward) -> dict[str, Any]:
-    windows = [
-        {
-            "train": _date(window.span.train),
-            "test": _date(window.span.test),
-            "params": window.params,
-            "in_sample": window.in_sample,
-            "out_of_sample": window.out_of_sample,
-            "total_return": math.prod(1.0 + one for one in window.returns) - 1.0,
-        }
-        for window in walk.windows
-    ]
-    return {**walk._asdict(), "windows": windows}
+    return {**walk._asdict(), "windows": [window_as_plain(window) for window in walk.windows]}
+
+
+def window_as_plain(window: Window) -> dict[str, Any]:
+    """One window of a walk-forward; numbers may be NaN."""
+    return {
+        "train": _date(window.span.train),
+        "test": _date(window.span.test),
+        "params": window.params,
+        "in_sample": window.in_sample,
+        "out_of_sample": window.out_of_sample,
+        "total_return": math.prod(1.0 + one for one in window.returns) - 1.0,
+    }
 
 
 def _stress(stress: Stress) -> dict[str, Any]:
@@ -132,4 +133,6 @@ def _date(moment: int) -> str:
 
 
 def _statistics(evidence: Evidence | str) -> dict[str, Any] | None:
-    return None if isinstance(evidence, str) else evidence._asdict()
+    if isinstance(evidence, str):
+        return None
+    return {**evidence._asdict(), "p_values": {str(number): p for number, p in evidence.p_values.items()}}

@@ -10,10 +10,12 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
+from optuna.trial import FrozenTrial
 
 from engine.data.cells import Cell
 from optim.problem.plan import Plan
@@ -27,7 +29,7 @@ from optim.verdict.returns import Floats, daily_returns, days_of, value_over
 from optim.verdict.windows import Span, on_span, spans, tried_cells
 from optim.workers.pool import Pool
 
-WALK = "optim:walk_forward"  # in the record: the windows searched so far
+WALK = "optim:walk_forward"  # in the record: the windows searched so far; with a number behind it, a window's trials
 
 
 class Window(NamedTuple):
@@ -40,6 +42,16 @@ class Window(NamedTuple):
     in_return: float  # a year, over the training bars in one run
     days: tuple[int, ...]  # of the tried bars, since 1970
     returns: tuple[float, ...]  # net, of each of these days; 0 without a winner
+
+
+class Tried(NamedTuple):
+    """A trial of a window's search."""
+
+    params: dict[str, Any]
+    value: float | None  # of the first objective
+    state: str  # Optuna's
+    start: int  # ms since the epoch
+    end: int
 
 
 class WalkForward(NamedTuple):
@@ -70,14 +82,23 @@ def walk_forward(
     found = _known(record, identity)[: len(wanted)]
     if len(found) < len(wanted) and not stop():
         with Farm(plan, plan.spec.parallel.n_jobs) as farm:
-            for _, window in farm.map(search_window, wanted[len(found) :], stop):
+            for _, (window, tried) in farm.map(search_window, wanted[len(found) :], stop):
+                record.note(f"{WALK}:{len(found)}", finite(tried))
                 found.append(window)
                 record.note(WALK, {"identity": identity, "windows": finite(found)})
                 progress(len(found), len(wanted))
     return together(plan, found) if len(found) == len(wanted) else None
 
 
-def search_window(plan: Plan, span: Span) -> Window:
+def recorded_windows(plan: Plan, record: Record) -> list[tuple[Window, list[Tried]]]:
+    """The windows that have been searched, each with the trials of its search. plan: as it was searched."""
+    if plan.spec.validation.walk_forward is None:
+        return []
+    windows = _known(record, _identity(plan))
+    return [(one, [Tried(*row) for row in record.noted(f"{WALK}:{i}") or []]) for i, one in enumerate(windows)]
+
+
+def search_window(plan: Plan, span: Span) -> tuple[Window, list[Tried]]:
     """One window, in this process."""
     trained = on_span(plan, span)
     with Pool(trained.job, n_jobs=1, backend="sequential") as pool:
@@ -87,13 +108,30 @@ def search_window(plan: Plan, span: Span) -> Window:
     cells = tried_cells(plan, span)
     days = days_of(plan, cells)
     if best is None:
-        return Window(span, {}, math.nan, math.nan, math.nan, _listed(days), (0.0,) * len(days))
+        return Window(span, {}, math.nan, math.nan, math.nan, _listed(days), (0.0,) * len(days)), _tried(trials)
     with Pool(plan.job, n_jobs=1, backend="sequential") as pool:
         outside = _returns(plan, best.params, cells, pool)
         value = value_over(plan, pool.run([plan.trial_task(best.params, cells)])[0])
     grown = math.nan if inside is None else _yearly(inside, days_of(trained, trained.searched))
     tried = np.zeros(len(days)) if outside is None else outside
-    return Window(span, dict(best.params), float(best.values[0]), value, grown, _listed(days), _listed(tried))
+    window = Window(span, dict(best.params), float(best.values[0]), value, grown, _listed(days), _listed(tried))
+    return window, _tried(trials)
+
+
+def _tried(trials: Sequence[FrozenTrial]) -> list[Tried]:
+    def moment(at: datetime | None) -> int:
+        return round(at.timestamp() * 1000) if at else 0
+
+    return [
+        Tried(
+            dict(trial.params),
+            trial.values[0] if trial.values else None,
+            trial.state.name,
+            moment(trial.datetime_start),
+            moment(trial.datetime_complete),
+        )
+        for trial in trials
+    ]
 
 
 def _returns(plan: Plan, point: Point, cells: tuple[Cell, ...], pool: Pool) -> Floats | None:

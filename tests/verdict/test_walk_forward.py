@@ -19,9 +19,11 @@ from optim.problem.recorded import begun
 from optim.record.quiet import quiet_optuna
 from optim.search.ranking import rank
 from optim.spec.study import load_spec
+from optim.tracking import MLflowSettings
 from optim.verdict.walk_forward import WALK, walk_forward
 from optim.verdict.windows import spans, tried_cells
 from tests.studies import run_here, write_study
+from tests.tracking.mlflow_side import all_runs, children, open_client, snapshot
 
 TPE = {"sampler": {"name": "TPESampler", "n_startup_trials": 4}, "n_trials": 10}
 DAY = 86_400_000_000_000
@@ -133,3 +135,58 @@ def test_validate_reports_it(tmp_path: Path) -> None:
     assert verdict is not None
     assert len(verdict["walk_forward"]["windows"]) >= 2
     assert verdict["walk_forward"]["windows"][0]["test"].startswith("2004-03")
+
+
+def test_mlflow_has_a_run_for_every_window_and_its_trials_under_it(tmp_path: Path) -> None:
+    validation = {"null": {"markets": 19}, "walk_forward": {"train": "5y", "test": "2y"}}
+    tracking = {"enabled": True, "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment_name": "walk"}}
+    study = Study.from_toml(write_study(tmp_path, study=TPE, validation=validation, tracking=tracking))
+    study.run()
+    verdict = study.validate()
+    assert verdict is not None
+    expected = verdict["walk_forward"]["windows"]
+    settings = MLflowSettings(f"sqlite:///{tmp_path}/mlflow.db", "walk")
+    study.sync()
+    first = snapshot(settings)
+    assert study.sync().complete
+    assert {name: run for name, run in snapshot(settings).items() if "window" in role(run)} == {
+        name: run for name, run in first.items() if "window" in role(run)
+    }
+    (parent,) = [run for run in all_runs(settings) if run.data.tags["optim.role"] == "study"]
+    windows = sorted(under(settings, parent, "window"), key=lambda run: run.info.run_name)
+    assert [run.info.status for run in windows] == ["FINISHED"] * len(expected)
+    for run, told in zip(windows, expected, strict=True):
+        assert run.data.metrics["sharpe_ratio"] == told["in_sample"]
+        assert run.data.metrics["out_of_sample/sharpe_ratio"] == told["out_of_sample"]
+        assert run.data.params["train"] == told["train"]
+        trials = under(settings, run, "window_trial")
+        assert len(trials) == TPE["n_trials"]
+        finished = [one.data.metrics["sharpe_ratio"] for one in trials if one.info.status == "FINISHED"]
+        assert max(finished) == told["in_sample"]  # of the search on these bars
+    trials = children(settings)
+    assert len(trials) == TPE["n_trials"]  # the study's own trials are these and no others
+    best = int(parent.data.tags["optim.best_trial"])
+    told = verdict["statistics"]
+    assert trials[best].data.metrics["verdict/romano_wolf_p_value"] == told["romano_wolf"]["buy and hold"]
+    for trial in parent.data.tags["optim.top_runs"].split():
+        (number,) = [number for number, run in trials.items() if run.info.run_id == trial]
+        p_value = trials[number].data.metrics["verdict/romano_wolf_p_value"]
+        assert p_value == told["p_values"].get(str(number), 1.0)
+
+    client = open_client(settings)  # a window that was half written when the process died
+    client.update_run(windows[0].info.run_id, status="RUNNING")
+    client.delete_run(under(settings, windows[0], "window_trial")[0].info.run_id)
+    study.sync()
+    again = sorted(under(settings, parent, "window"), key=lambda run: run.info.run_name)
+    assert [run.data.metrics for run in again] == [run.data.metrics for run in windows]
+    assert len(under(settings, again[0], "window_trial")) == TPE["n_trials"]
+
+
+def role(run: Any) -> str:
+    return str(run["data"]["tags"].get("optim.role", ""))
+
+
+def under(settings: MLflowSettings, parent: Any, role: str) -> list[Any]:
+    """The runs of a role whose parent this is."""
+    own = {"mlflow.parentRunId": parent.info.run_id, "optim.role": role}
+    return [run for run in all_runs(settings) if own.items() <= run.data.tags.items()]
