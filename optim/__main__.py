@@ -1,10 +1,14 @@
 """`python -m optim`."""
 
+import gc
 import sys
+
+YOUNG, MIDDLE, OLD = 200_000, 20, 100  # Python's own are 700, 10, 10: it looks through every trial again and again
 
 
 def main() -> int:
-    """Entry point of the console command."""
+    """Entry point of the console command, whose process this is."""
+    gc.set_threshold(YOUNG, MIDDLE, OLD)
     from optim.cli.parser import main as run_command
 
     return run_command()

@@ -35,7 +35,6 @@ from optim.search.search import make_pool, search
 from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
-from optim.spec.uris import is_url
 from optim.tracking.info import MirrorReport
 from optim.tracking.mirror import Mirror
 from optim.tracking.study_mirror import NullMirror, StudyMirror
@@ -242,13 +241,13 @@ class Study:
     def recorded(self) -> tuple[Plan, Record]:
         """The plan and the record; SpecError when the study was never run."""
         plan = self._plan = self._plan or make_plan(self.spec)
-        record = self._record or load_record(plan.storage, self.spec.study.name)
+        if self._record is None or not self._record.intact():
+            self._record = load_record(plan.storage, self.spec.study.name)
+        record = self._record
         if record is None:
             raise SpecError(
                 f"{self.spec.path}: study {self.spec.study.name!r} is not in {mask_uri(plan.storage)}; run it first"
             )
-        if is_url(plan.storage):  # one connection for all looks; a file is opened anew: it may be another one by now
-            self._record = record
         return plan, record
 
 

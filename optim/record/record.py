@@ -23,7 +23,7 @@ from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_ta
 from optim.record.journal import unreadable_line
 from optim.record.notes import parts_of, whole
 from optim.record.optuna_private import GroupingStorage
-from optim.record.quiet import no_warnings
+from optim.record.quiet import no_collection, no_warnings
 from optim.record.rescue import Kept, keep, rescue
 from optim.spec.secrets import mask, mask_uri
 from optim.spec.sections import Direction
@@ -141,10 +141,13 @@ class Record:
         if self._kept is not None:
             self._known += trials
 
+    def intact(self) -> bool:
+        """Whether the storage still is what was opened; what others have added to it will be seen."""
+        return not isinstance(self._storage, GroupingStorage) or self._storage.intact()
+
     def _lost(self) -> bool:
         """Whether the file is no longer the one that the study was begun or resumed with."""
-        cut = isinstance(self._storage, GroupingStorage) and not self._storage.intact()
-        return cut or (self._kept is not None and self._kept.moved())
+        return not self.intact() or (self._kept is not None and self._kept.moved())
 
     def _failure(self, error: Exception, trials: Sequence[optuna.trial.FrozenTrial], done: str) -> RecordError:
         """What went wrong and what has become of the trials; a lost record is rescued."""
@@ -220,8 +223,13 @@ def study_names(storage: str) -> list[tuple[str, int]]:
     """Name and number of trials of every study in a storage; nothing is created."""
     if not _exists(storage):
         return []
-    summaries = optuna.get_all_study_summaries(open_storage(storage))
-    return [(summary.study_name, summary.n_trials) for summary in summaries]
+    backend = open_storage(storage)
+    try:
+        names = [study.study_name for study in backend.get_all_studies()]
+        return [(name, backend.get_n_trials(backend.get_study_id_from_name(name))) for name in names]
+    except Exception as error:
+        said = mask(one_line(str(error)), storage)
+        raise RecordError(f"the record {mask_uri(storage)} cannot be read: {type(error).__name__}: {said}") from error
 
 
 def noted_everywhere(record: Record, name: str) -> list[Any]:
@@ -254,7 +262,8 @@ def open_storage(storage: str) -> BaseStorage:
                 database.parent.mkdir(parents=True, exist_ok=True)
             return RDBStorage(with_driver(storage))
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        return GroupingStorage(storage)
+        with no_collection():
+            return GroupingStorage(storage)
     except Exception as error:
         if broken := _broken_line(storage):
             raise broken from None
