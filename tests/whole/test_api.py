@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -35,6 +36,7 @@ def process_state() -> list[Any]:
         handlers,
         threading.active_count(),
         list(warnings.filters),
+        gc.isenabled(),
     ]
 
 
