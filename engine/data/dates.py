@@ -49,7 +49,7 @@ def check_date_format(date_format: str | None) -> None:
 def tidy(text: pd.Series[str]) -> pd.Series[str]:
     """Without blanks around and doubled ones within; UTC as an offset."""
     spaced = text.str.strip().str.replace(r"\s+", " ", regex=True)
-    return spaced.str.replace(r" ?(?:UTC|GMT)$", "Z", regex=True)
+    return spaced.str.replace(r" ?(?:UTC|GMT)$", "Z", regex=True).str.replace(r"(?:UTC|GMT)(?=[+-]\d)", "", regex=True)
 
 
 def is_iso(text: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.formats import Format
-from engine.errors import MOST_FAULTS, DataError, Fault, refused
+from engine.errors import MOST_FAULTS, DataError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,11 +29,13 @@ class Style(NamedTuple):
     thousands: str  # "": none
 
 
-def numbers_of(columns: Mapping[str, pd.Series[str]], told: Format) -> tuple[dict[str, NDArray[np.float64]], Style]:
-    """Each column as floats, shape (n_rows,), NaN where nothing stands, and how they were written.
+def numbers_of(
+    columns: Mapping[str, pd.Series[str]], told: Format
+) -> tuple[dict[str, NDArray[np.float64]], Style, list[Fault]]:
+    """Each column as floats, shape (n_rows,), how they were written, and the first MOST_FAULTS values that are none.
 
-    The style is told, or settled by all columns together. Raises DataError with both readings where they do not
-    settle it, with all bad rows where a value is no number.
+    NaN where nothing or no number stands. The style is told, or settled by all columns together; DataError with both
+    readings where they do not settle it.
     """
     tidied = {name: _tidy(column) for name, column in columns.items()}
     style = _style(tidied, told)
@@ -43,9 +45,7 @@ def numbers_of(columns: Mapping[str, pd.Series[str]], told: Format) -> tuple[dic
         values[name], bad = _floats(text, style)
         first = np.flatnonzero(bad)[:MOST_FAULTS]
         faults += [Fault(int(i) + 1, f"{name} is no number, got {columns[name].iloc[i]!r}") for i in first]
-    if faults:
-        raise DataError(refused(faults).args[0], sorted(faults)[:MOST_FAULTS])
-    return values, style
+    return values, style, faults
 
 
 def _tidy(column: pd.Series[str]) -> pd.Series[str]:

@@ -64,7 +64,8 @@ def read_bars(
         return _between(bars, start, end, timezone), reading
     except DataError as error:
         name = str(source) if isinstance(source, str | Path) else type(source).__name__
-        raise DataError(f"{name}: {error}", error.faults) from None
+        said = "".join(c if c.isprintable() else " " for c in str(error))  # a file's words are repeated in it
+        raise DataError(f"{name}: {said}", error.faults) from None
 
 
 def bars_of(table: Table, told: Format, date_format: str | None, timezone: str | None) -> tuple[Bars, Reading]:
@@ -140,14 +141,11 @@ def _numbers(table: Table, told: Format) -> tuple[dict[str, NDArray[np.float64]]
         else:
             return values, table.reading, []
     text = table.as_text()
-    try:
-        values, style = numbers_of({name: text[name] for name in wanted}, told)
-    except DataError as error:
-        if not error.faults:
-            raise
-        kept = {name: pd.to_numeric(text[name], errors="coerce").to_numpy(dtype=np.float64) for name in wanted}
-        return kept, table.reading, [error]
-    return values, table.reading._replace(decimal=style.decimal, thousands=style.thousands), []
+    written = [name for name in wanted if not pd.api.types.is_numeric_dtype(text[name])]
+    values = {name: text[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in wanted if name not in written}
+    read, style, faults = numbers_of({name: text[name] for name in written}, told)
+    reading = table.reading._replace(decimal=style.decimal, thousands=style.thousands)
+    return values | read, reading, [refused(faults)] if faults else []
 
 
 def _empty_rows(values: Mapping[str, NDArray[np.float64]], *, every: bool) -> NDArray[np.int64]:

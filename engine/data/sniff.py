@@ -15,6 +15,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 _SPOKEN = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar", " ": "a blank"}
 _BANNER = 40  # lines among which the header is looked for
 _NUMBER = re.compile(r"[-+]?[$€£]?\d[\d.,'’  ]*(?:[eE][-+]?\d+)?[KMB%]?|[-+]?\.\d+", re.ASCII)
+LINE_END = re.compile(r"\r\n|\n|\r")
 _EMPTY = ("", "null", "nan", "na", "n/a", "-")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _OHLCV = (*PRICES, "volume")
@@ -64,6 +65,8 @@ def sniff(head: bytes, told: Format) -> Layout:
     lines = _lines(head, encoding)
     if not lines:
         return Layout(encoding=encoding)
+    if re.match(r"\s*<(?:!doctype|html)", lines[0], re.IGNORECASE):
+        raise DataError("is a web page, no table: what was downloaded is an error or a login; download it again")
     separator = _separator(lines, told)
     rows = [_fields(line, separator) for line in lines]
     if not isinstance(told.columns, Mapping) and told.columns:
@@ -97,8 +100,7 @@ def _lines(head: bytes, encoding: str) -> list[str]:
         text = head.decode(encoding, errors="replace")
     except LookupError:
         raise DataError(f"format encoding = {encoding!r}: no such encoding; e.g. 'utf-8', 'cp1252'") from None
-    lines = text.split("\n")
-    lines = [line.rstrip("\r") for line in lines]
+    lines = LINE_END.split(text)
     if len(head) >= HEAD and len(lines) > 1:
         lines.pop()
     while lines and not lines[-1].strip():
@@ -163,14 +165,15 @@ def _with_header(rows: Sequence[list[str]], header: int, separator: str, encodin
     names = rows[header]
     plain = {name.strip().lower() for name in names}
     skip, name = [*range(header)], next((name for name, known in _HEADERS if known <= plain), "CSV")
-    if plain_name(names[0]) == "price" and header + 1 < len(rows) and plain_name(rows[header + 1][0]) == "ticker":
+    after = [plain_name(row[0]) if row else "" for row in rows[header + 1 : header + 3]]
+    if plain_name(names[0]) == "price" and after[:1] == ["ticker"]:
         tickers = sorted({field for field in rows[header + 1][1:] if field})
         if len(tickers) > 1:
             raise DataError(
                 f"line {header + 2}: holds several instruments ({', '.join(tickers[:5])}); save one file for each"
             )
-        after = [header + 1] + [header + 2] * (header + 2 < len(rows) and plain_name(rows[header + 2][0]) == "date")
-        name, skip, names = "yfinance", skip + after, ["Date", *names[1:]]
+        skip += [header + 1] + [header + 2] * (after[1:] == ["date"])
+        name, names = "yfinance", ["Date", *names[1:]]
     data = [row for row in rows[max([header, *skip]) + 1 :] if row][:20]
     trailing = bool(data) and all(len(row) == len(names) + 1 and not row[-1] for row in data)
     return Layout(name, separator, encoding, header, tuple(skip), tuple(names), trailing)

@@ -21,7 +21,7 @@ from engine.data.formats import (
     plain_name,
     volume_note,
 )
-from engine.data.sniff import BINANCE, HEAD, Layout, sniff
+from engine.data.sniff import BINANCE, HEAD, LINE_END, Layout, sniff
 from engine.data.times import TIME_COLUMNS
 from engine.errors import DataError
 
@@ -45,6 +45,7 @@ class Table(NamedTuple):
     frame: pd.DataFrame  # columns timestamp (or date, time, ...), open, high, low, close, volume, adj_close
     reading: Reading
     as_text: Callable[[], pd.DataFrame]  # the same with every number as it is written
+    lines: Callable[[], list[int]] = list  # the line of each row in its text, from 1; none where it is no text
 
 
 def read_table(source: Any, told: Format) -> Table:
@@ -69,6 +70,10 @@ def read_table(source: Any, told: Format) -> Table:
             return _zip(path, told)
     except FileNotFoundError:
         raise DataError("no such file") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"cannot be read as {error.encoding}: {error.reason}; give [data.format] encoding, e.g. 'cp1252'"
+        ) from None
     except (OSError, ValueError, EOFError, pd.errors.ParserError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"cannot be read: {(str(error).splitlines() or ['broken'])[0]}") from None
     raise DataError(
@@ -155,13 +160,20 @@ def _csv(source: Path | bytes, head: bytes, told: Format) -> Table:
     def read(dtype: Any) -> pd.DataFrame:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         frame: pd.DataFrame = pd.read_csv(file, dtype=dtype, **options)
-        shifted = bool(layout.names) and not isinstance(frame.index, pd.RangeIndex)  # the header lacks a name
-        return frame.reset_index(names="Unnamed: 0") if shifted else frame
+        shifted = bool(layout.names) and not isinstance(frame.index, pd.RangeIndex) and frame.index.nlevels == 1
+        return frame.reset_index(names="Unnamed: 0") if shifted else frame  # the header lacks the first name
 
     told_style = told.decimal is not None or told.thousands is not None
     frame = read(str if told_style else texts)
     reading = Reading(layout.format, {}, layout.separator, encoding=layout.encoding, first_line=layout.first_line)
-    return _named(frame, told, reading, (lambda: frame) if told_style else (lambda: read(str)))
+    table = _named(frame, told, reading, (lambda: frame) if told_style else (lambda: read(str)))
+    return table._replace(lines=lambda: _row_lines(source, layout))
+
+
+def _row_lines(source: Path | bytes, layout: Layout) -> list[int]:
+    text = (source if isinstance(source, bytes) else _open(source)(-1)).decode(layout.encoding, errors="replace")
+    left_out = {*layout.skip, layout.header}
+    return [i + 1 for i, line in enumerate(LINE_END.split(text)) if line.strip() and i not in left_out]
 
 
 def _texts(layout: Layout, told: Format) -> dict[str, type]:

@@ -33,6 +33,15 @@ class Seen(NamedTuple):
     bars: Bars | None
     found: Findings | None
     faults: tuple[Fault, ...]
+    lines: list[int]  # of the rows, where the file is a text and rows are spoken of
+
+    def place(self, row: int) -> str:
+        """Where a row is: its line in a text, else its number."""
+        return f"line {line}" if (line := self.line(row)) else f"row {row}"
+
+    def line(self, row: int) -> int | None:
+        """The line of a row; None where there are no lines."""
+        return self.lines[row - 1] if row <= len(self.lines) else None
 
 
 def data(options: argparse.Namespace) -> int:
@@ -42,7 +51,7 @@ def data(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(_as_object(options.file, seen, warnings), allow_nan=False))  # noqa: T201 - the object on stdout
     else:
-        lines = [*_understood(options.file, seen.reading), *_told(seen, options.timezone)]
+        lines = [*_understood(options.file, seen), *_told(seen, options.timezone)]
         lines += [f"note      {note}" for note in seen.reading.notes] + [f"wrong     {text}" for text in warnings]
         Console().print("\n".join(map(_printable, lines)), highlight=False, markup=False, soft_wrap=True)
     return EXIT_WRONG if warnings or seen.faults else 0
@@ -63,8 +72,9 @@ def _see(options: argparse.Namespace) -> Seen:
         except DataError as error:
             if not error.faults:
                 raise
-            return Seen(table.reading, None, None, error.faults)
-        return Seen(reading, bars, inspect(bars, options.timezone), ())
+            return Seen(table.reading, None, None, error.faults, table.lines())
+        lines = table.lines() if reading.dropped else []
+        return Seen(reading, bars, inspect(bars, options.timezone), (), lines)
     except DataError as error:
         raise DataError(f"{options.file}: {error}") from None
 
@@ -79,7 +89,8 @@ def _columns(text: str) -> dict[str, str] | list[str]:
     return {ours.strip(): theirs.strip() for ours, _, theirs in (part.partition("=") for part in parts)}
 
 
-def _understood(file: str, reading: Reading) -> Iterator[str]:
+def _understood(file: str, seen: Seen) -> Iterator[str]:
+    reading = seen.reading
     said = [reading.format]
     if reading.separator:
         said.append(f"separated by {_SEPARATED.get(reading.separator, reading.separator)}")
@@ -90,7 +101,7 @@ def _understood(file: str, reading: Reading) -> Iterator[str]:
     yield f"file      {Path(file).name}: {', '.join(said)}"
     yield f"columns   {', '.join(f'{ours} = {theirs}' for ours, theirs in reading.columns.items())}"
     if reading.dropped:
-        lines = ", ".join(_place(reading, row) for row in reading.dropped[:5])
+        lines = ", ".join(seen.place(row) for row in reading.dropped[:5])
         yield f"dropped   {counted(len(reading.dropped), 'row')} without a price: {lines}"
 
 
@@ -98,7 +109,7 @@ def _told(seen: Seen, timezone: str | None) -> Iterator[str]:
     if seen.found is None or seen.bars is None:
         yield f"wrong     {counted(len(seen.faults), 'row')} cannot be used (20 are shown at the most):"
         for fault in seen.faults:
-            yield f"          {_place(seen.reading, fault.row)}: {fault.reason}"
+            yield f"          {seen.place(fault.row)}: {fault.reason}"
         return
     found = seen.found
     rate = infer_periods_per_year(seen.bars.timestamp)
@@ -123,19 +134,12 @@ def _printable(line: str) -> str:
     return "".join(c if c.isprintable() else " " for c in line)
 
 
-def _place(reading: Reading, row: int) -> str:
-    """Where a row is: its line in a text, else its number."""
-    return f"line {reading.first_line + row - 1}" if reading.first_line else f"row {row}"
-
-
 def _as_object(file: str, seen: Seen, warnings: list[str]) -> dict[str, Any]:
     """All of it as plain data."""
     told: dict[str, Any] = {"file": file, "reading": seen.reading._asdict(), "wrong": warnings}
     told["bad_rows"] = [
-        {"row": fault.row, "line": seen.reading.first_line + fault.row - 1 if seen.reading.first_line else None,
-         "reason": fault.reason}
-        for fault in seen.faults
-    ]  # fmt: skip
+        {"row": fault.row, "line": seen.line(fault.row), "reason": fault.reason} for fault in seen.faults
+    ]
     if seen.found is not None and seen.bars is not None:
         plain = {key: value for key, value in seen.found._asdict().items() if key not in ("gaps", "jumps", "spikes")}
         lists = {key: [one._asdict() for one in getattr(seen.found, key)] for key in ("gaps", "jumps", "spikes")}

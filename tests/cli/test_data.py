@@ -55,15 +55,15 @@ def test_all_bad_rows_are_listed_with_their_lines(tmp_path: Path, capsys: pytest
     lines = file.read_text().splitlines()
     lines[3], lines[7] = lines[3].replace(",5.0", ",many"), lines[7].replace(",5.0", ",-1")
     lines[9] = lines[8]
-    file.write_text("\n".join(["a banner", *lines]))
+    file.write_text("\n".join(["a banner", *lines[:5], "", *lines[5:]]))
     assert main(["data", str(file)]) == 1
     said = capsys.readouterr().out
     assert "3 rows cannot be used" in said
     assert "line 5: volume is no number, got 'many'" in said
-    assert "line 9: volume is negative, got -1.0" in said
-    assert "line 11: its timestamp is that of the row before (duplicate)" in said
+    assert "line 10: volume is negative, got -1.0" in said
+    assert "line 12: its timestamp is that of the row before (duplicate)" in said
     assert main(["data", str(file), "--json"]) == 1
-    assert [row["line"] for row in json.loads(capsys.readouterr().out)["bad_rows"]] == [5, 9, 11]
+    assert [row["line"] for row in json.loads(capsys.readouterr().out)["bad_rows"]] == [5, 10, 12]
 
 
 def test_what_is_told_on_the_command_line_is_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

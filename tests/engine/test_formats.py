@@ -5,7 +5,9 @@ All hold the same two bars, unless a test says otherwise: 2 and 3 January 2024 a
 
 from __future__ import annotations
 
+import csv
 import gzip
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -19,12 +21,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.data.bars import Bars
 from engine.data.load import content_hash, load_bars, read_bars
 from engine.errors import DataError
+from tests.studies import ROOT
 
 DAYS = [1_704_153_600, 1_704_240_000]  # 2024-01-02 and 03, by `date -u -d @1704153600`
 PRICES = [[187.15, 188.44, 183.89, 185.64], [184.22, 185.88, 183.43, 184.25]]
@@ -84,6 +87,28 @@ FILES = {
         "Datum;Eröffnung;Hoch;Tief;Schlusskurs;Volumen\n2024-01-02;187,15;188,44;183,89;185,64;82.488.700\n"
         "2024-01-03;184,22;185,88;183,43;184,25;58.414.500\n",
     ),
+    "Dukascopy, local time": (
+        "a.csv",
+        "Local time,Open,High,Low,Close,Volume\n02.01.2024 01:00:00.000 GMT+0100,187.15,188.44,183.89,185.64,82488700\n"
+        "03.01.2024 01:00:00.000 GMT+0100,184.22,185.88,183.43,184.25,58414500\n",
+    ),
+    "Investing.com": (
+        "a.csv",
+        '"Date","Price","Open","High","Low","Vol.","Change %"\n'
+        '"01/03/2024","184.25","184.22","185.88","183.43","58.4145M",'
+        '"-0.75%"\n"01/02/2024","185.64","187.15","188.44","183.89","82.4887M","-3.58%"\n',
+    ),
+    "CryptoDataDownload": (
+        "a.csv",
+        "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume\n"
+        "1704240000000,2024-01-03 00:00:00,BTC/USD,184.22,185.88,183.43,184.25,58414500\n"
+        "1704153600000,2024-01-02 00:00:00,BTC/USD,187.15,188.44,183.89,185.64,82488700\n",
+    ),
+    "old line ends": (
+        "a.csv",
+        "date,open,high,low,close,volume\r2024-01-02,187.15,188.44,183.89,185.64,82488700\r"
+        "2024-01-03,184.22,185.88,183.43,184.25,58414500\r",
+    ),
     "newest first, dollars, a banner": (
         "a.csv",
         "Historical prices\nsource: somewhere\n\nDate,Close/Last,Volume,Open,High,Low\n"
@@ -115,8 +140,11 @@ FILES = {
         '[1704240000000, "184.22", "185.88", "183.43", "184.25", "58414500", 1704326399999, "1", 1, "1", "1", "0"]]',
     ),
 }
+TURNED = ("Investing.com", "CryptoDataDownload", "newest first, dollars, a banner")
 TOLD: Mapping[str, dict[str, Any]] = {
     "Dukascopy": {"date_format": "%d.%m.%Y %H:%M:%S.%f"},
+    "Dukascopy, local time": {"date_format": "%d.%m.%Y %H:%M:%S.%f %z"},
+    "Investing.com": {"date_format": "%m/%d/%Y"},
     "newest first, dollars, a banner": {"date_format": "%m/%d/%Y"},
 }
 
@@ -134,11 +162,11 @@ def test_a_file_is_read_as_its_source_meant_it(source: str, tmp_path: Path) -> N
     bars, reading = read_bars(tmp_path / name, **TOLD.get(source, {}))
     assert_the_two(bars)
     assert reading.dropped == ((3,) if source == "Yahoo" else ())
-    assert reading.order == ("newest first" if source.startswith("newest") else "oldest first")
+    assert reading.order == ("newest first" if source in TURNED else "oldest first")
     if source in ("yfinance", "Yahoo", "Kraken", "MetaTrader 4", "HistData", "Stooq", "Dukascopy", "ccxt"):
         assert reading.format == source
     if reading.first_line:
-        assert text.splitlines()[reading.first_line - 1][:1].isdigit() or source == "Stooq"
+        assert text.splitlines()[reading.first_line - 1].lstrip('"')[:1].isdigit() or source == "Stooq"
 
 
 @pytest.mark.parametrize("source", ["yfinance", "Yahoo"])
@@ -249,6 +277,7 @@ REFUSED = [
     ("a.csv", FILES["Yahoo"][1], {"epoch_unit": "s"}, "is no number, but epoch_unit"),
     ("a.csv", FILES["Yahoo"][1], {"encoding": "klingon"}, "no such encoding"),
     ("a.csv", FILES["Yahoo"][1], {"decimal": ",", "thousands": ","}, "must differ"),
+    ("a.csv", "<!DOCTYPE html><html><body>404</body></html>\n", {}, "is a web page, no table"),
     ("a.json", "{}", {}, "no list of candles"),
     ("a.json", "[[1, 2], [3]]", {}, "rows differ in length"),
     ("a.json", "[[1, 2", {}, "is no JSON"),
@@ -313,6 +342,45 @@ def test_rows_are_counted_as_the_file_has_them_when_it_is_turned_round() -> None
     turned = frame()[::-1].assign(close=[-1.0, 185.64])
     with pytest.raises(DataError, match="row 1: close is not above zero"):
         load_bars(turned)
+
+
+def test_a_bad_number_is_no_reason_to_doubt_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(FILES["German"][1].replace("184,22", "18x"))
+    with pytest.raises(DataError) as caught:
+        load_bars(tmp_path / "a.csv")
+    assert [tuple(fault) for fault in caught.value.faults] == [(2, "open is no number, got '18x'")]
+
+
+@pytest.mark.parametrize("name", ["ibm", "aapl", "msft"])
+def test_plain_files_keep_their_identity(name: str) -> None:
+    """The hash by its definition: timestamps, then each column, as Python's own csv and float read them."""
+    file = ROOT / "studies" / "data" / f"{name}_1d.csv"
+    with file.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    days = np.array([row["date"] for row in rows], dtype="datetime64[ns]").astype(np.int64)
+    columns = [np.array([float(row[key]) for row in rows]) for key in ("open", "high", "low", "close", "volume")]
+    digest = hashlib.sha256(b"".join(column.tobytes() for column in (days, *columns)))
+    assert content_hash(load_bars(file)) == digest.hexdigest()
+
+
+HEADERS = st.sampled_from(["", "date,open,high,low,close\n", "Price,Open,High,Low\n", "Datum;Hoch;Tief;Schluss\n"])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    header=HEADERS,
+    body=st.text("0123456789.,;\t\n\r -/:'\"xTZ\x00€", max_size=80),
+    ending=st.sampled_from(["csv", "json", "txt", "zip"]),
+)
+def test_whatever_a_file_holds_is_read_or_refused(header: str, body: str, ending: str, tmp_path: Path) -> None:
+    file = tmp_path / f"a.{ending}"
+    file.write_text(header + body, encoding="utf-8", newline="")
+    said = ""
+    try:
+        load_bars(file)
+    except DataError as error:
+        said = str(error)
+    assert not said or (said.startswith(str(file)) and said.isprintable())
 
 
 @given(
