@@ -8,6 +8,18 @@ UserError
 └── optim.errors.OptimError ...
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MOST_FAULTS = 20  # rows that one error names
+
+
+class Fault(NamedTuple):
+    """A row of a table that cannot be used; rows are counted from 1."""
+
+    row: int
+    reason: str
+
 
 class UserError(Exception):
     """Root of everything that is raised on purpose: its message is one sentence for the user."""
@@ -18,7 +30,16 @@ class EngineError(UserError):
 
 
 class DataError(EngineError):
-    """Market data that cannot be traded."""
+    """Market data that cannot be traded. faults: the bad rows, MOST_FAULTS at the most, where rows are to blame."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+
+def refused(faults: Sequence[Fault]) -> DataError:
+    """The error that tells the first fault and keeps them all."""
+    return DataError(f"row {faults[0].row}: {faults[0].reason}", faults)
 
 
 class StrategyError(EngineError):

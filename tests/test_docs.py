@@ -33,6 +33,12 @@ def local_times(folder: Path) -> None:
     frame.to_csv(folder / "ibm.csv", index_label="date", date_format="%d/%m/%Y %H:%M")
 
 
+def coinbase(folder: Path) -> None:
+    """coinbase.csv as docs/data.md names its columns."""
+    rows = "1704153600,183.89,188.44,187.15,185.64,82488700,x\n1704240000,183.43,185.88,184.22,184.25,58414500,x\n"
+    (folder / "coinbase.csv").write_text(rows)
+
+
 def readme_study(folder: Path) -> None:
     """The files of the README, and the data they name."""
     for name, text in README.files().items():
@@ -48,11 +54,12 @@ def engine_page(folder: Path) -> None:
 
 PYTHON: dict[str, Callable[[Path], None] | None] = {
     "README.md": readme_study,
+    "docs/data.md": coinbase,
     "docs/engine.md": engine_page,
     "docs/metrics.md": None,
     "docs/statistics.md": None,
 }
-TOML = ("README.md", "docs/scaling.md", "docs/study.md", "docs/verdict.md")
+TOML = ("README.md", "docs/data.md", "docs/scaling.md", "docs/study.md", "docs/verdict.md")
 ELSEWHERE = "docs/tracking.md"
 
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.errors import DataError
+from engine.errors import MOST_FAULTS, DataError, Fault, refused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ def check_date_format(date_format: str | None) -> None:
 def tidy(text: pd.Series[str]) -> pd.Series[str]:
     """Without blanks around and doubled ones within; UTC as an offset."""
     spaced = text.str.strip().str.replace(r"\s+", " ", regex=True)
-    return spaced.str.replace(r" ?(?:UTC|GMT)$", "Z", regex=True)
+    return spaced.str.replace(r" ?(?:UTC|GMT)$", "Z", regex=True).str.replace(r"(?:UTC|GMT)(?=[+-]\d)", "", regex=True)
 
 
 def is_iso(text: str) -> bool:
@@ -76,8 +77,7 @@ def parse(text: pd.Series[str], form: str, fault: str) -> pd.DatetimeIndex:
     pandas alone reads 1022020 as the tenth of February when the zero of %d%m%Y was lost.
     """
     if not (fits := text.str.fullmatch(_pattern(form)).to_numpy(dtype=bool)).all():
-        row = int(fits.argmin())
-        raise DataError(f"row {row + 1}: {text.iloc[row]!r} {fault}")
+        raise _faulty(text, ~fits, fault)
     return _parsed(text, form, "%z" in form or "%Z" in form, fault)
 
 
@@ -89,9 +89,12 @@ def _parsed(text: pd.Series[str], form: str, aware: bool, fault: str) -> pd.Date
     except ValueError as error:  # a directive pandas does not know
         raise DataError(f"date_format = {form!r}: {str(error).splitlines()[0]}") from None
     if (bad := np.asarray(times.isna())).any():
-        row = int(bad.argmax())
-        raise DataError(f"row {row + 1}: {text.iloc[row]!r} {fault}")
+        raise _faulty(text, bad, fault)
     return times
+
+
+def _faulty(text: pd.Series[str], bad: NDArray[np.bool_], fault: str) -> DataError:
+    return refused([Fault(int(i) + 1, f"{text.iloc[i]!r} {fault}") for i in np.flatnonzero(bad)[:MOST_FAULTS]])
 
 
 def _pattern(form: str) -> str:

@@ -1,69 +1,111 @@
-"""CSV, Parquet, Feather or a DataFrame -> Bars. The only module here that reads files."""
+"""Any table of bars -> Bars, and what was understood of it."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.bars import Bars, make_bars
-from engine.data.times import TIME_COLUMNS, boundary, find_zone, read_times, refuse_descending
-from engine.errors import DataError
+from engine.data.decimals import numbers_of
+from engine.data.formats import ADJUSTED, PRICES, Format, Reading, make_format
+from engine.data.table import Table, read_table
+from engine.data.times import Times, boundary, find_zone, read_times
+from engine.errors import MOST_FAULTS, DataError, Fault, refused
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_PRICE_COLUMNS = ("open", "high", "low", "close")
-_READERS = {
-    ".csv": "read_csv",
-    ".gz": "read_csv",
-    ".parquet": "read_parquet",
-    ".pq": "read_parquet",
-    ".feather": "read_feather",
-}
-_SEPARATORS = (";", "\t", "|")
-
 
 def load_bars(
-    source: str | Path | pd.DataFrame,
+    source: str | Path | Any,
     *,
     start: str | None = None,
     end: str | None = None,
     date_format: str | None = None,
     timezone: str | None = None,
+    format: Format | Mapping[str, Any] | None = None,  # noqa: A002 - the key of the study file
 ) -> Bars:
     """Read OHLCV bars of one instrument.
 
-    source: a .csv (also .csv.gz), .parquet or .feather file, or a DataFrame. Columns open, high, low, close, volume in
-    any case, bare or as <OPEN>; volume may be absent (then 0). The time is a column named timestamp, datetime, date or
-    time, or the index; date and time are joined when both are there. Whole numbers are dates such as 20201231, or
-    seconds, milli-, micro- or nanoseconds since 1970. What could be read in two ways is refused.
+    source: a .csv, .tsv, .txt (also .gz), .zip, .json, .parquet or .feather file, or a frame of pandas, polars or
+    Arrow. Columns open, high, low, close, volume in any case, bare or as <OPEN>; volume may be absent (then 0). The
+    time is a column named timestamp, datetime, date or time, or the index; date and time are joined when both are
+    there. Whole numbers are dates such as 20201231, or seconds, milli-, micro- or nanoseconds since 1970. Exports of
+    many sources are known besides (docs/data.md). What could be read in two ways is refused.
     start, end: ISO dates or times, both inclusive; 2020, 2020-12 and 2020-12-31 mean the whole year, month, day.
     date_format: how the times are written, as strptime takes it, "%d/%m/%Y"; for date and time joined by one blank.
     timezone: the IANA name of the zone of naive times, of start and of end; UTC by default. Bars are in UTC.
+    format: what else is told of the file, the keys of engine.data.formats.Format.
 
     Raises DataError naming the file, the row (of data, from 1) and the reason.
     """
-    import pandas as pd
+    return read_bars(source, start=start, end=end, date_format=date_format, timezone=timezone, format=format)[0]
 
-    name = "DataFrame" if isinstance(source, pd.DataFrame) else str(source)
+
+def read_bars(
+    source: str | Path | Any,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    date_format: str | None = None,
+    timezone: str | None = None,
+    format: Format | Mapping[str, Any] | None = None,  # noqa: A002
+) -> tuple[Bars, Reading]:
+    """load_bars, and what was understood of the source."""
     try:
-        frame = source if isinstance(source, pd.DataFrame) else _read(Path(source))
-        if frame.empty:
-            raise DataError("no rows")
-        frame = frame.rename(columns=_plain_name)
-        _refuse_doubtful_columns(frame)
-        times = read_times(frame, date_format, timezone)
-        refuse_descending(times)
-        columns = [_numbers(frame, column) for column in _PRICE_COLUMNS]
-        columns.append(_numbers(frame, "volume") if "volume" in frame else np.zeros(len(frame)))
-        bars = make_bars(times, *columns)
-        return _between(bars, start, end, timezone)
+        told = make_format(format)
+        table = read_table(source, told)
+        bars, reading = bars_of(table, told, date_format, timezone)
+        return _between(bars, start, end, timezone), reading
     except DataError as error:
-        raise DataError(f"{name}: {error}") from None
+        name = str(source) if isinstance(source, str | Path) else type(source).__name__
+        said = "".join(c if c.isprintable() else " " for c in str(error))  # a file's words are repeated in it
+        raise DataError(f"{name}: {said}", error.faults) from None
+
+
+def bars_of(table: Table, told: Format, date_format: str | None, timezone: str | None) -> tuple[Bars, Reading]:
+    """The bars of a table, oldest first. DataError tells the first bad row, its faults are all of them."""
+    frame, reading = table.frame, table.reading
+    if reading.columns.get("timestamp", "").strip().lower() == "gmt time" and timezone not in (None, "UTC", "GMT"):
+        raise DataError(f"timezone = {timezone!r}, but the column 'Gmt time' is in UTC; remove timezone")
+    values, reading, faults = _numbers(table, told)
+    empty = _empty_rows(values, every=told.drop_empty)
+    rows = None
+    if len(empty):
+        kept = np.setdiff1d(np.arange(len(frame)), empty)
+        frame, values = frame.iloc[kept], {name: column[kept] for name, column in values.items()}
+        reading, rows = reading._replace(dropped=tuple(int(i) + 1 for i in empty)), kept + 1
+    n_rows = len(frame)
+    times = np.arange(n_rows, dtype=np.int64)
+    try:
+        times = read_times(frame, Times(date_format, timezone, told.epoch_unit, told.repeated_hour))
+    except DataError as error:
+        if not faults and not error.faults:
+            raise
+        faults.append(_numbered(error, rows))
+    backwards = n_rows > 1 and times[0] > times[-1] and bool((np.diff(times) < 0).all())
+    step = -1 if backwards else 1
+    if backwards:
+        rows = np.arange(1, n_rows + 1) if rows is None else rows
+    if told.adjusted:
+        values, reading = _adjusted(values, reading)
+    elif ADJUSTED in reading.columns:
+        reading = reading._replace(notes=(*reading.notes, _unused(reading)))
+    volume = values["volume"] if "volume" in values else np.zeros(n_rows)
+    columns = [column[::step] for column in (*(values[price] for price in PRICES), volume)]
+    try:
+        bars = make_bars(times[::step], *columns, rows=None if rows is None else rows[::step])
+    except DataError as error:
+        faults.append(error)
+    if faults:
+        raise _all_of(faults)
+    order = "newest first" if backwards else "oldest first"
+    return bars, reading._replace(order=order, zone=timezone or "UTC")
 
 
 def content_hash(bars: Bars) -> str:
@@ -82,55 +124,79 @@ def to_frame(bars: Bars) -> pd.DataFrame:
     return pd.DataFrame({name: getattr(bars, name) for name in Bars._fields[1:]}, index=index)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _numbers(table: Table, told: Format) -> tuple[dict[str, NDArray[np.float64]], Reading, list[DataError]]:
+    """The columns of numbers, shape (n_rows,): as pandas has them, or from their text where that is not enough."""
     import pandas as pd
 
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"cannot tell the format from the ending {path.suffix!r}; use .csv, .parquet or .feather")
-    try:
-        frame: pd.DataFrame = _read_csv(path) if reader == "read_csv" else getattr(pd, reader)(path)
-    except FileNotFoundError:
-        raise DataError("no such file") from None
-    except (OSError, ValueError, pd.errors.ParserError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise DataError(f"cannot be read: {str(error).splitlines()[0]}") from None
-    return frame
+    wanted = [name for name in (*PRICES, "volume", ADJUSTED) if name in table.frame]
+    if not told.adjusted:
+        wanted = [name for name in wanted if name != ADJUSTED]
+    values = {}
+    if told.decimal is None and told.thousands is None:
+        for name in wanted:
+            numbers = pd.to_numeric(table.frame[name], errors="coerce")
+            if (numbers.isna() & table.frame[name].notna()).any():
+                break
+            values[name] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            return values, table.reading, []
+    text = table.as_text()
+    written = [name for name in wanted if not pd.api.types.is_numeric_dtype(text[name])]
+    values = {name: text[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in wanted if name not in written}
+    read, style, faults = numbers_of({name: text[name] for name in written}, told)
+    reading = table.reading._replace(decimal=style.decimal, thousands=style.thousands)
+    return values | read, reading, [refused(faults)] if faults else []
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Separated by what its header says; times stay texts, so that no leading zero and no digit of them is lost."""
-    import pandas as pd
-
-    header = list(pd.read_csv(path, nrows=0).columns)
-    separator = next((one for one in _SEPARATORS if len(header) == 1 and one in header[0]), ",")
-    names = header if separator == "," else header[0].split(separator)
-    texts = {name.strip('"'): str for name in names if _plain_name(name.strip('"')) in TIME_COLUMNS}
-    return pd.read_csv(path, sep=separator, dtype=texts)
-
-
-def _plain_name(column: object) -> str:
-    """A column's name in lower case, without blanks and angle brackets."""
-    return str(column).strip().strip("<>").lower()
+def _empty_rows(values: Mapping[str, NDArray[np.float64]], *, every: bool) -> NDArray[np.int64]:
+    """Rows without any price, counted from 0: those at the end, or all of them. DataError when no row has one."""
+    if not every and not np.isnan(values["close"][-1]):
+        return np.zeros(0, dtype=np.int64)
+    empty: NDArray[np.bool_] = np.all([np.isnan(values[price]) for price in PRICES], axis=0)
+    if empty.all():
+        raise DataError("no row has a price")
+    if not every:
+        empty[: len(empty) - int((~empty[::-1]).argmax())] = False
+    return np.flatnonzero(empty)
 
 
-def _refuse_doubtful_columns(frame: pd.DataFrame) -> None:
-    present = list(frame.columns)
-    if missing := [column for column in _PRICE_COLUMNS if column not in present]:
-        raise DataError(f"missing column {', '.join(missing)}; present are {', '.join(present)}")
-    if doubled := sorted({column for column in present if present.count(column) > 1}):
-        raise DataError(f"column {', '.join(doubled)} is there more than once")
+def _numbered(error: DataError, rows: NDArray[np.int64] | None) -> DataError:
+    """The same error with the rows of the source, where some were left out."""
+    if rows is None or not error.faults:
+        return error
+    return refused([Fault(int(rows[fault.row - 1]), fault.reason) for fault in error.faults])
 
 
-def _numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    import pandas as pd
+def _adjusted(
+    values: dict[str, NDArray[np.float64]], reading: Reading
+) -> tuple[dict[str, NDArray[np.float64]], Reading]:
+    """All prices times the adjusted close / close."""
+    if ADJUSTED not in values:
+        raise DataError("format adjusted: there is no column Adj Close; remove adjusted, or name the column adj_close")
+    with np.errstate(all="ignore"):
+        factor = values[ADJUSTED] / values["close"]
+    moved = {price: values[price] * factor for price in PRICES} | {"close": values[ADJUSTED]}
+    for price in ("open", "close"):  # a product may pass the bar's end by its last digit
+        near = np.isclose(moved[price], moved["high"], rtol=1e-12), np.isclose(moved[price], moved["low"], rtol=1e-12)
+        moved["high"] = np.where(near[0], np.maximum(moved["high"], moved[price]), moved["high"])
+        moved["low"] = np.where(near[1], np.minimum(moved["low"], moved[price]), moved["low"])
+    return values | moved, reading._replace(adjusted=True)
 
-    numbers = pd.to_numeric(frame[column], errors="coerce")
-    if (bad := (numbers.isna() & frame[column].notna()).to_numpy()).any():
-        row = int(bad.argmax())
-        value = frame[column].iloc[row]
-        hint = "; write it with a decimal point and without separators" if "," in str(value) else ""
-        raise DataError(f"row {row + 1}: {column} is no number, got {value!r}{hint}")
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+
+def _unused(reading: Reading) -> str:
+    return (
+        f"{reading.columns[ADJUSTED]} is there and not used: prices fall at each dividend; "
+        "[data.format] adjusted = true adjusts all of them"
+    )
+
+
+def _all_of(errors: list[DataError]) -> DataError:
+    """One error: the first one's words, the faults of all; of each row the first."""
+    found: dict[int, str] = {}
+    for error in errors:
+        for fault in error.faults:
+            found.setdefault(fault.row, fault.reason)
+    return DataError(str(errors[0]), [Fault(*pair) for pair in sorted(found.items())][:MOST_FAULTS])
 
 
 def _between(bars: Bars, start: str | None, end: str | None, timezone: str | None) -> Bars:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TIME_COLUMNS = ("timestamp", "datetime", "date", "time", "open_time")
 _UNITS = {"seconds": 10**9, "milliseconds": 10**6, "microseconds": 10**3, "nanoseconds": 1}
+UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
+IN_ORDER = "in order"
 _FIRST, _LAST = 631_152_000 * 10**9, 7_258_118_400 * 10**9  # 1990 and 2200: no number is in the range of two units
 _DAY = r"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}  # no epoch number is so long
@@ -25,7 +27,19 @@ _YEARS = (1678, 2261)  # those that nanoseconds since 1970 hold in full
 _CLOCK = r"\d{1,2}:\d\d.*"
 
 
-def read_times(frame: pd.DataFrame, date_format: str | None = None, timezone: str | None = None) -> NDArray[np.int64]:
+class Times(NamedTuple):
+    """How times are written, where that is told."""
+
+    date_format: str | None = None
+    timezone: str | None = None  # of naive times; UTC when None
+    epoch_unit: str | None = None  # of whole numbers: one of UNITS, "s", "ms", "us" or "ns"
+    repeated_hour: str | None = None  # IN_ORDER: an hour the clocks show twice is told apart by the order of the rows
+
+
+_UNTOLD = Times()
+
+
+def read_times(frame: pd.DataFrame, told: Times = _UNTOLD) -> NDArray[np.int64]:
     """Nanoseconds since 1970 (UTC) of every row of a frame with lower-case columns, shape (n_rows,).
 
     The column is the first of TIME_COLUMNS there is, date joined with time if both are there, or the index.
@@ -33,21 +47,24 @@ def read_times(frame: pd.DataFrame, date_format: str | None = None, timezone: st
     """
     import pandas as pd
 
-    zone = find_zone(timezone)
-    check_date_format(date_format)
+    zone = find_zone(told.timezone)
+    check_date_format(told.date_format)
     values = _time_values(frame)
     if isinstance(values.dtype, pd.DatetimeTZDtype) or np.issubdtype(
         getattr(values.dtype, "type", object), np.datetime64
     ):
-        if date_format is not None:
-            raise DataError(f"date_format = {date_format!r} does not apply: the times are no texts; remove it")
+        for key in ("date_format", "epoch_unit"):
+            if (given := getattr(told, key)) is not None:
+                raise DataError(f"{key} = {given!r} does not apply: the times are no texts; remove it")
         moments = pd.DatetimeIndex(values)
     else:
         text = tidy(_as_text(values))
-        if date_format is None and text.str.fullmatch(r"-?\d+(?:\.\d+)?").all():
-            return _from_numbers(text, zone)
-        moments = read_dates(text, date_format)
-    return _in_utc(moments, zone)
+        if told.date_format is None and text.str.fullmatch(r"-?\d+(?:\.\d+)?").all():
+            return _from_numbers(text, zone, told.epoch_unit)
+        if told.epoch_unit is not None:
+            raise DataError(f"row 1: {text.iloc[0]!r} is no number, but epoch_unit = {told.epoch_unit!r} is given")
+        moments = read_dates(text, told.date_format)
+    return _in_utc(moments, zone, told.repeated_hour)
 
 
 def find_zone(timezone: str | None) -> zoneinfo.ZoneInfo:
@@ -84,15 +101,6 @@ def boundary(text: str, zone: zoneinfo.ZoneInfo, *, end: bool) -> int:
         return int(moment.as_unit("ns").value) + end
     except (ValueError, OverflowError) as error:
         raise DataError(f"{shown} is no date: {error}") from None
-
-
-def refuse_descending(times: NDArray[np.int64]) -> None:
-    """DataError with the remedy when the rows run from the newest to the oldest."""
-    if len(times) > 1 and (np.diff(times) < 0).all():
-        raise DataError(
-            "row 2: its timestamp is before that of the row before (not sorted): the rows run from the newest to the "
-            "oldest; sort them by time, oldest first"
-        )
 
 
 def _time_values(frame: pd.DataFrame) -> Any:
@@ -150,9 +158,11 @@ def _as_text(values: Any) -> pd.Series[str]:
     return text
 
 
-def _from_numbers(text: pd.Series[str], zone: zoneinfo.ZoneInfo) -> NDArray[np.int64]:
+def _from_numbers(text: pd.Series[str], zone: zoneinfo.ZoneInfo, unit_told: str | None) -> NDArray[np.int64]:
     """Dates such as 20200131, or one unit since 1970, whichever the column can be; never both."""
     text = text.str.replace(r"\.0+$", "", regex=True)
+    if unit_told is not None:
+        return _in_unit(text, _unit(unit_told))
     length = len(text.iloc[0])
     if length in _COMPACT and re.match(_DAY, text.iloc[0]):
         form = _COMPACT[length]
@@ -175,7 +185,21 @@ def _from_numbers(text: pd.Series[str], zone: zoneinfo.ZoneInfo) -> NDArray[np.i
             f"row {row + 1}: {text.iloc[row]} counts {names[which[row]]} since 1970, but row 1 counts {names[which[0]]}"
             "; write all times in one unit"
         )
-    unit = _UNITS[names[which[0]]]
+    return _in_unit(text, _UNITS[names[which[0]]])
+
+
+def _unit(name: str) -> int:
+    if name not in UNITS:
+        raise DataError(f"epoch_unit = {name!r}: must be one of {', '.join(UNITS)}")
+    return UNITS[name]
+
+
+def _in_unit(text: pd.Series[str], unit: int) -> NDArray[np.int64]:
+    """Numbers of one unit since 1970 -> nanoseconds, exactly."""
+    limit = 2**63 // unit
+    if (wide := ~text.astype(float).abs().lt(limit).to_numpy()).any():
+        row = int(wide.argmax())
+        raise DataError(f"row {row + 1}: {text.iloc[row]} is outside the years {_YEARS[0]} to {_YEARS[1]}")
     if text.str.contains(".", regex=False).any():
         return np.array([int(Decimal(number) * unit) for number in text], dtype=np.int64)
     return text.to_numpy(dtype=np.int64) * np.int64(unit)
@@ -196,10 +220,14 @@ def _implausible(number: float) -> str:
     return "is no number of seconds, milli-, micro- or nanoseconds since 1970 between the years 1990 and 2200"
 
 
-def _in_utc(moments: pd.DatetimeIndex, zone: zoneinfo.ZoneInfo) -> NDArray[np.int64]:
+def _in_utc(moments: pd.DatetimeIndex, zone: zoneinfo.ZoneInfo, repeated_hour: str | None = None) -> NDArray[np.int64]:
     """Naive times are in `zone`; DataError for one that its clocks show twice or never."""
     import pandas as pd
 
+    if repeated_hour not in (None, IN_ORDER):
+        raise DataError(f"repeated_hour = {repeated_hour!r}: must be {IN_ORDER!r}")
+    if moments.tz is None and repeated_hour == IN_ORDER:
+        moments = _told_apart(moments, zone)
     if moments.tz is None:
         local = moments.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
         if (bad := np.asarray(local.isna())).any():
@@ -208,6 +236,7 @@ def _in_utc(moments: pd.DatetimeIndex, zone: zoneinfo.ZoneInfo) -> NDArray[np.in
             raise DataError(
                 f"row {row + 1}: {moments[row]} {'happens twice' if exists else 'does not exist'} in {zone.key}, where "
                 "the clocks are changed; write the times in UTC or with their offset, as 2000-12-31T09:30:00+01:00"
+                + (f", or give repeated_hour = {IN_ORDER!r} if the rows are in order" if exists else "")
             )
         moments = local
     try:
@@ -217,3 +246,16 @@ def _in_utc(moments: pd.DatetimeIndex, zone: zoneinfo.ZoneInfo) -> NDArray[np.in
         row = int(((years < _YEARS[0]) | (years > _YEARS[1])).argmax())
         raise DataError(f"row {row + 1}: {moments[row]} is outside the years {_YEARS[0]} to {_YEARS[1]}") from None
     return nanoseconds
+
+
+def _told_apart(moments: pd.DatetimeIndex, zone: zoneinfo.ZoneInfo) -> pd.DatetimeIndex:
+    """Local times whose repeated hour is first the earlier, then the later one, as the rows go."""
+    backwards = len(moments) > 1 and moments[0] > moments[-1]
+    rows = moments[::-1] if backwards else moments
+    try:
+        local = rows.tz_localize(zone, ambiguous="infer", nonexistent="NaT")
+    except ValueError as error:
+        raise DataError(f"repeated_hour = {IN_ORDER!r}: the rows do not tell: {str(error).splitlines()[0]}") from None
+    if (bad := np.asarray(local.isna())).any():
+        raise DataError(f"{rows[int(bad.argmax())]} does not exist in {zone.key}, where the clocks are changed")
+    return local[::-1] if backwards else local

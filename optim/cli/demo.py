@@ -9,11 +9,10 @@ import numpy as np
 from rich.console import Console
 
 from optim.api import Study
+from optim.report.chart import line_of
 from optim.report.judged import print_null, print_verdict
 
 _BARS, _SEED = 1500, 98
-_MARKS = "▁▂▃▄▅▆▇█"
-_WIDTH = 72
 _STUDY = """
 [study]
 name = "demo"
@@ -78,11 +77,3 @@ def random_walk() -> str:
     return "date,open,high,low,close,volume\n" + "".join(
         f"{day},{','.join(f'{price:.4f}' for price in prices)},1000\n" for day, *prices in rows
     )
-
-
-def line_of(equity: np.ndarray) -> str:
-    """An equity curve in one line of text."""
-    points = np.interp(np.linspace(0, len(equity) - 1, _WIDTH), np.arange(len(equity)), equity)
-    low, high = float(points.min()), float(points.max())
-    steps = np.minimum((points - low) / (high - low or 1.0) * len(_MARKS), len(_MARKS) - 1).astype(int)
-    return "".join(_MARKS[step] for step in steps)

@@ -137,6 +137,30 @@ VERBS = (
         module="prove",
     ),
     Verb(
+        "data",
+        "what was understood of a file of bars, and what is strange about them",
+        lambda commands, spec, options: commands.data(options),
+        (
+            _flag("file", metavar="FILE", help=".csv, .tsv, .txt, .zip, .json, .parquet or .feather"),
+            _flag("--date-format", metavar="FORM", help="how times are written, as strptime takes it: %%d/%%m/%%Y"),
+            _flag("--timezone", metavar="ZONE", help="of times without an offset, e.g. America/New_York"),
+            _flag(
+                "--columns", metavar="NAMES", help="open=Kurs,close=Schluss, or all names of a file without a header"
+            ),
+            _flag("--separator", metavar="CHARACTER", help="; or , or tab or blank"),
+            _flag("--decimal", metavar="CHARACTER", help=". or ,"),
+            _flag("--thousands", metavar="CHARACTER", help=", or . or ' or a blank"),
+            _flag("--encoding", metavar="NAME", help="e.g. cp1252"),
+            _flag("--epoch-unit", metavar="UNIT", help="of times that are numbers: s, ms, us or ns"),
+            _flag("--repeated-hour", metavar="HOW", help="'in order': local times shown twice are told by their order"),
+            _flag("--adjusted", action="store_true", help="all prices times Adj Close / Close"),
+            _flag("--drop-empty", action="store_true", help="leave out rows without any price"),
+            _flag("--json", action="store_true", help="print it as one JSON object"),
+        ),
+        study=False,
+        module="data",
+    ),
+    Verb(
         "demo",
         "half a minute: a beautiful equity curve found on a random walk, and then the verdict",
         lambda commands, spec, options: commands.show_demo(),

@@ -171,6 +171,7 @@ def check(spec: StudySpec) -> int:
     lines = [
         *_environment(spec),
         *(f"data      {d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}" for d in plan.datasets),
+        *(f"warning   {note}" for note in plan.notes),
         f"clock     {plan.clock}",
         f"cells     {len(plan.cells)} for the search, {len(plan.holdouts)} locked",
         f"space     {counted(len(plan.space.parameters), 'parameter')}, {points_text}",

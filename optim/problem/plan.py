@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 from engine.data.bars import Bars, slice_bars
 from engine.data.cells import Cell, split
 from engine.data.clock import check_periods_per_year, infer_periods_per_year
-from engine.data.load import content_hash, load_bars
+from engine.data.formats import Reading
+from engine.data.load import content_hash, read_bars
 from engine.errors import EngineError
 from engine.simulator.account import Account, make_account
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.source import ENGINE, code_hashes
 from optim.errors import SpecError, cut, shown
 from optim.problem.checks import aligned, check_parameters, check_sampling, check_storage, check_tracking, find_point
+from optim.problem.data_notes import data_notes
 from optim.problem.objective import Objective, build_objective
 from optim.spec.secrets import expand
 from optim.spec.space import Parameter, Point, SearchSpace
@@ -44,6 +46,7 @@ class Plan(NamedTuple):
     storage: str  # absolute path or URL, secrets in the clear
     tracking_uri: str  # absolute, secrets in the clear
     code: Mapping[str, str]  # what the results depend on, by file (engine.strategies.source)
+    notes: tuple[str, ...] = ()  # what is strange about the searched bars
 
     @property
     def clock(self) -> str:
@@ -116,7 +119,8 @@ def make_plan(spec: StudySpec) -> Plan:
         account = make_account({k: v for k, v in spec.backtest.items() if k != "portfolio"})
     except EngineError as error:
         raise SpecError(f"{spec.path}: [backtest] {cut(str(error), 300)}") from None
-    instruments = aligned(spec, strategy, _load_data(spec))
+    loaded, readings = zip(*_load_data(spec), strict=True)
+    instruments = aligned(spec, strategy, loaded)
     cells, holdouts = _make_cells(spec, instruments)
     datasets = tuple(_datasets(spec, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
@@ -135,6 +139,7 @@ def make_plan(spec: StudySpec) -> Plan:
         resolve_storage(spec),
         resolve_tracking(spec),
         code,
+        tuple(_notes(spec, instruments, readings, holdouts, account)),
     )
     check_storage(spec, plan.storage)
     check_tracking(spec, plan.tracking_uri, plan.storage)
@@ -195,28 +200,51 @@ def _shown(name: str, folder: Path) -> str:
         return Path(name).name
 
 
-def _load_data(spec: StudySpec) -> tuple[Bars, ...]:
-    instruments: list[Bars] = []
+def _load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
+    """The bars of each file, and what was understood of it."""
     for given in spec.data.files:
         file = (spec.folder / given).resolve()
         if not os.path.isfile(file):
             raise SpecError(f"{spec.path}: [data] path = {shown(given)}: no such file: {shown(str(file))}")
         try:
-            given_times = {"date_format": spec.data.date_format, "timezone": spec.data.timezone}
-            instruments.append(load_bars(file, start=spec.data.start, end=spec.data.end, **given_times))
+            yield read_bars(
+                file,
+                start=spec.data.start,
+                end=spec.data.end,
+                date_format=spec.data.date_format,
+                timezone=spec.data.timezone,
+                format=spec.data.format.model_dump(),
+            )
         except EngineError as error:
             bounds = {"start": spec.data.start, "end": spec.data.end}
             key = next((k for k, text in bounds.items() if text is not None and repr(text)[:40] in str(error)), "path")
             value = shown(bounds.get(key) or given)
             raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
-    return tuple(instruments)
 
 
 def _datasets(spec: StudySpec, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> Iterator[Dataset]:
     """What was searched: the hold-out's bars have no say, and no trace before it is opened."""
+    for given, bars, stop in zip(spec.data.files, instruments, _stops(instruments, holdouts), strict=True):
+        yield _dataset(spec, given, bars, stop)
+
+
+def _stops(instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> list[int]:
+    """Where the searched bars of each instrument end."""
     stops = {cell.instrument: cell.start for cell in holdouts}
-    for i, (given, bars) in enumerate(zip(spec.data.files, instruments, strict=True)):
-        yield _dataset(spec, given, bars, stops.get(i, stops.get(-1, len(bars.close))))
+    return [stops.get(i, stops.get(-1, len(bars.close))) for i, bars in enumerate(instruments)]
+
+
+def _notes(
+    spec: StudySpec,
+    instruments: tuple[Bars, ...],
+    readings: tuple[Reading, ...],
+    holdouts: tuple[Cell, ...],
+    account: Account,
+) -> Iterator[str]:
+    rules = [parameter.name for parameter in spec.search_space().parameters]
+    stops = _stops(instruments, holdouts)
+    for given, bars, reading, stop in zip(spec.data.files, instruments, readings, stops, strict=True):
+        yield from data_notes(given, slice_bars(bars, 0, stop), reading, account, rules)
 
 
 def _dataset(spec: StudySpec, given: str, bars: Bars, searched: int) -> Dataset:

@@ -83,6 +83,20 @@ class StudySection(Section):
         return (self.objective,) if isinstance(self.objective, str) else tuple(self.objective)
 
 
+class FormatSection(Section):
+    """[data.format]: how the files of [data] are written, where that cannot be found out."""
+
+    columns: dict[str, str] | list[str] = []  # { open = "Kurs" }, or the names of a file without a header
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal[".", ",", "'", " "] | None = None
+    encoding: str | None = None
+    epoch_unit: Literal["s", "ms", "us", "ns"] | None = None
+    repeated_hour: Literal["in order"] | None = None
+    adjusted: bool = False
+    drop_empty: bool = False
+
+
 class DataSection(Section):
     """[data]: the bars."""
 
@@ -92,6 +106,7 @@ class DataSection(Section):
     end: str | None = None
     date_format: str | None = None
     timezone: str | None = None
+    format: FormatSection = FormatSection()
     align: Literal["refuse", "common"] = "refuse"  # instruments whose bars have different times
     periods_per_year: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # None: inferred from the bars
     clock: Literal["as given"] | None = None  # periods_per_year holds although the bars say otherwise

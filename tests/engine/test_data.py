@@ -97,9 +97,9 @@ def test_bad_timestamps_are_named():
 def test_unreadable_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.csv: no such file"):
         load_bars(tmp_path / "nowhere.csv")
-    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "a.xls").write_text("x")
     with pytest.raises(DataError, match="cannot tell the format"):
-        load_bars(tmp_path / "a.txt")
+        load_bars(tmp_path / "a.xls")
     for name in ("empty.csv", "empty.parquet", "empty.feather"):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(DataError, match=rf"{name}: cannot be read"):

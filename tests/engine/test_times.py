@@ -82,7 +82,7 @@ REFUSED = [
     (["2020-01-31T09:30Z", "2020-01-31T10:30"], "row 2: .* only one of them has an offset"),
     (["2020-01-31", "31/01/2020"], "row 2: '31/01/2020' is no timestamp of the form %Y-%m-%d"),
     (["2020-01-31", "2020-02-30"], "row 2: '2020-02-30' is no timestamp"),
-    (["2020-02-01", "2020-01-31", "2020-01-30"], "from the newest to the oldest; sort them by time"),
+    (["2020-02-01", "2020-01-30", "2020-01-31"], "row 2: its timestamp is before that of the row before"),
     (["0001-01-01", "0001-01-02"], "outside the years 1678 to 2261"),
     ([True, False], "'True' is no timestamp"),
     ([1580463015.5, float("inf")], "is no timestamp"),
@@ -153,8 +153,7 @@ def test_exports_are_read_by_their_header(tmp_path: Path) -> None:
         assert shown(bars.timestamp) == ["2020-01-31T09:30:00", "2020-01-31T09:31:00"]
         assert bars.volume.tolist() == [7.0, 8.0]
     (tmp_path / "b.csv").write_text("Date;Open;High;Low;Close\n31.01.2020;1,5;2,5;0,5;1,5\n03.02.2020;1;2;0,5;1\n")
-    with pytest.raises(DataError, match="row 1: open is no number, got '1,5'; write it with a decimal point"):
-        load_bars(tmp_path / "b.csv")
+    assert load_bars(tmp_path / "b.csv").open.tolist() == [1.5, 1.0]
 
 
 def test_naive_times_are_in_the_zone_and_the_clocks_change() -> None:
@@ -217,7 +216,9 @@ def test_every_written_series_is_read_back_exactly_or_refused(
         bars = load_bars(table([int(text) for text in written] if numbers else written))
     except DataError:
         return
-    assert bars.timestamp.tolist() == [int(moment.timestamp()) * 10**9 for moment in meant]
+    as_written = [int(moment.timestamp()) * 10**9 for moment in meant]
+    assert bars.timestamp.tolist() in (as_written, as_written[::-1])
+    assert (np.diff(bars.timestamp) > 0).all()
 
 
 def _kept(moment: datetime, form: str) -> datetime:

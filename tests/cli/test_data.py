@@ -1,0 +1,133 @@
+"""`optim data`, and what `check` and `run` say of strange bars."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optim import Study
+from optim.cli.parser import main
+from optim.problem.plan import make_plan
+from optim.spec.study import load_spec
+from tests.studies import IBM, write_study
+
+
+def prices(folder: Path, **columns: Any) -> Path:
+    """Two years of daily bars that wave, with other columns in place of some or beside them."""
+    close = 100 + np.resize([0.0, 0.5, 1.0, 0.5], 500)
+    days = pd.bdate_range("2020-01-01", periods=500).strftime("%Y-%m-%d")
+    table = {"Date": days, "Open": close, "High": close, "Low": close, "Close": close, "Volume": 5.0} | columns
+    pd.DataFrame(table).to_csv(folder / "bars.csv", index=False)
+    return folder / "bars.csv"
+
+
+def test_a_good_file_is_told_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", str(IBM)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "file      ibm_1d.csv: CSV, separated by commas, decimal point"
+    assert lines[2] == "bars      3,270 of 1 day, 2000-03-01 to 2013-03-01 UTC"
+    assert "the longest is 1 week, 2001-09-10 to 2001-09-17" in lines[5]  # the exchange was closed after the attacks
+    assert set(lines[-1].strip()) <= set("▁▂▃▄▅▆▇█")
+    assert len(lines[-1]) == 80
+
+
+def test_a_split_is_wrong_and_an_unused_column_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    close = (100 + np.resize([0.0, 0.5, 1.0, 0.5], 500)) * np.where(np.arange(500) < 100, 4.0, 1.0)
+    file = prices(tmp_path, Open=close, High=close, Low=close, Close=close, **{"Adj Close": close / 4})
+    assert main(["data", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert "wrong     2020-05-20: the price changes by -75% in one bar (a 4:1 split?)" in said
+    assert "note      Adj Close is there and not used" in said
+    assert main(["data", str(file), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [jump["split"] for jump in told["jumps"]] == ["4:1"]
+    assert told["n_bars"] == 500
+    assert told["periods_per_year"] == 252
+
+
+def test_all_bad_rows_are_listed_with_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = prices(tmp_path)
+    lines = file.read_text().splitlines()
+    lines[3], lines[7] = lines[3].replace(",5.0", ",many"), lines[7].replace(",5.0", ",-1")
+    lines[9] = lines[8]
+    file.write_text("\n".join(["a banner", *lines[:5], "", *lines[5:]]))
+    assert main(["data", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert "3 rows cannot be used" in said
+    assert "line 5: volume is no number, got 'many'" in said
+    assert "line 10: volume is negative, got -1.0" in said
+    assert "line 12: its timestamp is that of the row before (duplicate)" in said
+    assert main(["data", str(file), "--json"]) == 1
+    assert [row["line"] for row in json.loads(capsys.readouterr().out)["bad_rows"]] == [5, 10, 12]
+
+
+def test_what_is_told_on_the_command_line_is_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("01/02/2024\t1,5\t2\t1\t1,5\n01/03/2024\t1,5\t2\t1\t1,5\n")
+    assert main(["data", str(file)]) == 2
+    assert "no header row?" in capsys.readouterr().err
+    told = ["--columns", "date,open,high,low,close", "--date-format", "%d/%m/%Y", "--separator", "tab"]
+    assert main(["data", str(file), *told]) == 0
+    assert "2024-02-01 to 2024-03-01" in capsys.readouterr().out
+    assert main(["data", str(file), "--columns", "open=A,B"]) == 2
+    assert "'B' has no =" in capsys.readouterr().err
+    assert main(["data", str(tmp_path / "none.csv")]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def notes_of(folder: Path, **tables: Any) -> tuple[str, ...]:
+    return make_plan(load_spec(write_study(folder, **tables))).notes
+
+
+def test_a_study_hears_of_its_searched_bars_only(tmp_path: Path) -> None:
+    close = 100 + np.resize([0.0, 0.5, 1.0, 0.5], 500)
+
+    def split(at: int) -> tuple[str, ...]:
+        moved = close * np.where(np.arange(500) < at, 4.0, 1.0)
+        file = prices(tmp_path, Open=moved, High=moved, Low=moved, Close=moved)
+        return notes_of(tmp_path, data={"path": str(file)}, evaluation={"holdout": 0.2})
+
+    (note,) = split(100)
+    assert "-75% in one bar (a 4:1 split?)" in note
+    assert split(450) == ()  # in the hold-out, which nobody has seen
+
+
+def test_a_study_hears_of_missing_volumes_where_they_matter(tmp_path: Path) -> None:
+    data = {"path": str(prices(tmp_path, Volume=0.0))}
+    assert notes_of(tmp_path, data=data) == ()
+    (note,) = notes_of(tmp_path, data=data, backtest={"max_volume_share": 0.1})
+    assert "no bar has a volume, but max_volume_share is on" in note
+    (note,) = notes_of(tmp_path, data={"path": str(prices(tmp_path, Volume=np.arange(500) % 5))})
+    assert "have no volume" in note
+
+
+def test_a_study_is_told_how_its_file_is_written(tmp_path: Path) -> None:
+    file = prices(tmp_path, **{"Adj Close": 50.0})
+    (note,) = notes_of(tmp_path, data={"path": str(file)})
+    assert "adjusted = true" in note
+    spec = load_spec(write_study(tmp_path, data={"path": str(file), "format": {"adjusted": True}}))
+    assert make_plan(spec).notes == ()
+    assert set(make_plan(spec).job.instruments[0].close) == {50.0}
+
+
+def test_check_and_run_say_it_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = prices(tmp_path, **{"Adj Close": 50.0})
+    path = write_study(tmp_path, data={"path": str(file)}, validation={"quick": 0})
+    assert main(["check", str(path)]) == 0
+    assert capsys.readouterr().out.count("Adj Close is there and not used") == 1
+    said: list[str] = []
+
+    class Listening:
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    from optim.report.view import Quiet
+
+    view = type("Listening", (Listening, Quiet), {})()
+    Study.from_toml(path, n_trials=2, n_jobs=1).run(view)
+    assert sum("Adj Close is there and not used" in text for text in said) == 1
