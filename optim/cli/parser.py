@@ -81,6 +81,12 @@ VERBS = (
         lambda commands, spec, options: commands.show(spec),
     ),
     Verb(
+        "report",
+        "write the result as one HTML page to send: verdict, winner, charts, where it is from",
+        lambda commands, spec, options: commands.report(spec, options.output),
+        (_flag("-o", "--output", type=Path, metavar="FILE", help="an .html file; the study's name, here, by default"),),
+    ),
+    Verb(
         "list",
         "list the studies in the storage of a study file",
         lambda commands, spec, options: commands.list_studies(spec),
