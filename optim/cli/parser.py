@@ -171,8 +171,9 @@ def build_parser() -> argparse.ArgumentParser:
         one.set_defaults(verb=verb)
         if verb.study:
             one.add_argument("study", metavar="STUDY.toml", help="the study file")
-        either = one.add_mutually_exclusive_group()
-        for names, rules in (*verb.flags, *(_STUDY_FLAGS if verb.study else ())):
+        flags = (*verb.flags, *(_STUDY_FLAGS if verb.study else ()))
+        either = one.add_mutually_exclusive_group() if any(names[0] in _ONE_OF for names, _ in flags) else one
+        for names, rules in flags:
             (either if names[0] in _ONE_OF else one).add_argument(*names, **rules)
     return parser
 
