@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from optuna.trial import FrozenTrial
 
 from engine.errors import UserError
-from optim.errors import SpecError, counted
+from optim.errors import OptimError, SpecError, counted
+from optim.problem.checks import check_target
 from optim.problem.plan import Plan, make_plan
 from optim.problem.recorded import begun, changed_inputs, check_fingerprint, continued
+from optim.record.files import foreign_page
 from optim.record.guard import sole_writer
 from optim.record.locks import owner
 from optim.record.quiet import quiet_optuna
@@ -211,6 +213,27 @@ class Study:
             reason = _reason(self.spec, record, len(trials))
             with make_pool(plan, here=True) as pool:
                 return _summary(plan, record, trials, reason, pool, kept_verdict(record, plan, trials))
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write what is recorded so far as one HTML page that needs nothing else, and say where.
+
+        path: by default NAME.html in the working directory. Written over nothing but an earlier report. The hold-out is
+        on it only once it has been opened. Raises OptimError.
+        """
+        from optim.report.html.page import page_of
+        from optim.report.html.written import file_name, write_page
+
+        with quiet_optuna():
+            plan, record = self.recorded()
+            target = Path(file_name(self.spec.study.name) if path is None else path)
+            check_target(self.spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_page)
+            summary = self.summary()
+            page = page_of(plan, record.trials(), summary, last_opening(record), record.versions)
+        try:
+            write_page(page, target.resolve())
+        except OSError as error:
+            raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
+        return target
 
     def replay(self, number: int | None = None) -> list[Replay]:
         """Run recorded trials again, all or one, and say what comes out differently. Raises OptimError."""

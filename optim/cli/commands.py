@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from optim.api import Study
 from optim.errors import OptimError, SpecError, TrackingError, counted
 from optim.problem.checks import check_storage, check_target
 from optim.problem.plan import resolve_storage
+from optim.record.files import foreign_table, replace_whole
 from optim.record.quiet import quiet_optuna
 from optim.record.record import study_names
 from optim.report.console import as_json, print_commands, print_summary
@@ -70,6 +70,16 @@ def show(spec: StudySpec) -> int:
     return 0 if summary.best is not None else EXIT_NO_WINNER
 
 
+def report(spec: StudySpec, target: Path | None) -> int:
+    """Write the result as one HTML page; 0 with a winner, 1 without one."""
+    study, console = Study(spec), Console()
+    with console.status("Drawing ..."):
+        file = study.report(target)
+        best = study.best
+    say(console, f"Written to {file if target is None else target}; open it in a browser.")
+    return 0 if best is not None else EXIT_NO_WINNER
+
+
 def list_studies(spec: StudySpec) -> int:
     """Print the studies in the storage of a study file."""
     console = Console()
@@ -89,19 +99,12 @@ def export(spec: StudySpec, target: Path) -> int:
     study = Study(spec)
     plan, _ = study.recorded()
     file = target.resolve()
-    check_target(spec, file, (plan.storage, plan.tracking_uri))
+    check_target(spec, file, (plan.storage, plan.tracking_uri), foreign_table)
     frame = study.trials
-    partial = file.with_name(f".{file.name}.{os.getpid()}.part")  # an earlier table stays whole until this one is
+    write = frame.to_csv if target.suffix == ".csv" else frame.to_parquet
     try:
-        with partial.open("xb") as handle:
-            if target.suffix == ".csv":
-                frame.to_csv(handle, index=False)
-            else:
-                frame.to_parquet(handle, index=False)
-        partial.replace(file)
+        replace_whole(file, lambda handle: write(handle, index=False))
     except OSError as error:
-        if not isinstance(error, FileExistsError):
-            partial.unlink(missing_ok=True)
         raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
     say(Console(), f"{counted(len(frame), 'trial')} written to {target}")
     return 0

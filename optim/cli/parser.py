@@ -81,6 +81,12 @@ VERBS = (
         lambda commands, spec, options: commands.show(spec),
     ),
     Verb(
+        "report",
+        "write the result as one HTML page to send: verdict, winner, charts, where it is from",
+        lambda commands, spec, options: commands.report(spec, options.output),
+        (_flag("-o", "--output", type=Path, metavar="FILE", help="an .html file; the study's name, here, by default"),),
+    ),
+    Verb(
         "list",
         "list the studies in the storage of a study file",
         lambda commands, spec, options: commands.list_studies(spec),
@@ -189,8 +195,9 @@ def build_parser() -> argparse.ArgumentParser:
         one.set_defaults(verb=verb)
         if verb.study:
             one.add_argument("study", metavar="STUDY.toml", help="the study file")
-        either = one.add_mutually_exclusive_group()
-        for names, rules in (*verb.flags, *(_STUDY_FLAGS if verb.study else ())):
+        flags = (*verb.flags, *(_STUDY_FLAGS if verb.study else ()))
+        either = one.add_mutually_exclusive_group() if any(names[0] in _ONE_OF for names, _ in flags) else one
+        for names, rules in flags:
             (either if names[0] in _ONE_OF else one).add_argument(*names, **rules)
     return parser
 

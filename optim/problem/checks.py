@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from urllib.parse import unquote, urlsplit
@@ -18,7 +18,7 @@ from engine.simulator.portfolio import align
 from engine.strategies.base import Strategy
 from engine.strategies.parameters import caster
 from optim.errors import SpecError, cut, shown
-from optim.record.files import MLFLOW, foreign_database, foreign_record, foreign_table, sqlite_file
+from optim.record.files import MLFLOW, foreign_database, foreign_record, sqlite_file
 from optim.spec.expressions import suggestion
 from optim.spec.secrets import mask_uri
 from optim.spec.sections import ENUMERATING
@@ -166,13 +166,15 @@ def check_tracking(spec: StudySpec, uri: str, storage: str) -> None:
             raise SpecError(f"{where}: is a file; name a folder, or write sqlite:///FILE")
 
 
-def check_target(spec: StudySpec, target: Path, places: Sequence[str]) -> None:
-    """`--output`: a new file, or an earlier trials table; nothing that the study reads or writes (`places`)."""
+def check_target(spec: StudySpec, target: Path, places: Sequence[str], foreign: Callable[[Path], str]) -> None:
+    """`--output`: a new file, or an earlier one of its kind, of which `foreign` says why it is none; nothing that the
+    study reads or writes (`places`).
+    """
     written = [("[study] storage or [tracking.mlflow]", sqlite_file(place) or Path(place)) for place in places if place]
     for key, file in [*inputs(spec), *written]:
         if target == file or (target.exists() and file.exists() and target.samefile(file)):
             raise SpecError(f"--output {target}: is the file of {key}; name another")
-    if reason := foreign_table(target):
+    if reason := foreign(target):
         raise SpecError(f"--output {target}: {reason}")
 
 

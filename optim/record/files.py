@@ -12,9 +12,10 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Set
+from collections.abc import Callable, Set
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 _FIRST_LINE = 1 << 20  # bytes; the first entry of a journal names a study and its directions
@@ -22,6 +23,7 @@ _SQLITE = b"SQLite format 3\x00"
 _BESIDE = {"-journal": (b"\xd9\xd5\x05\xf9", b"\0\0\0\0"), "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")}
 OPTUNA = frozenset({"studies", "trials"})  # tables by which a database is known as somebody's
 MLFLOW = frozenset({"experiments", "runs"})
+PAGE = b"<!doctype html>\n<!-- optim report -->\n"  # how a report begins
 _BEGUN = frozenset({"alembic_version", "version_info", "study_directions"})  # a database whose making was killed early
 
 
@@ -131,6 +133,22 @@ def foreign_table(path: Path) -> str:
     return "" if is_trials_table(names) else "the file is there already and is no trials table; name another"
 
 
+def foreign_page(path: Path) -> str:
+    """Why this file is no earlier report."""
+    if path.suffix != ".html":
+        return "the ending must be .html"
+    try:
+        if _absent_or_empty(path):
+            return ""
+        with path.open("rb") as file:
+            known = file.read(len(PAGE)) == PAGE
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except _Unusual as kind:
+        return str(kind)
+    return "" if known else "the file is there already and is no report; name another"
+
+
 def identity(path: Path) -> tuple[int, int] | None:
     """Which file stands at a path: the same as long as it is neither deleted nor replaced; None without one."""
     try:
@@ -218,3 +236,16 @@ def _parquet_header(path: Path) -> list[str]:
         return [str(name) for name in read_schema(path).names]
     except (pyarrow.ArrowException, ValueError):
         return []
+
+
+def replace_whole(file: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file beside its place and put it there: an earlier one stays whole until then. Raises OSError."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with partial.open("xb") as handle:
+            write(handle)
+        partial.replace(file)
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            partial.unlink(missing_ok=True)
+        raise

@@ -75,9 +75,14 @@ class Record:
         return dict(self.study.user_attrs[SPEC])
 
     @property
+    def versions(self) -> dict[str, str]:
+        """The versions with which the study was begun, by package."""
+        return {name: str(text) for name, text in self.study.user_attrs.get(VERSIONS, {}).items()}
+
+    @property
     def version(self) -> str:
         """The version of optim that began the study; empty when it is not known."""
-        return str(self.study.user_attrs.get(VERSIONS, {}).get("optim", ""))
+        return self.versions.get("optim", "")
 
     def ended(self) -> str:
         """Why the search that wrote the last of these trials ended; empty when that is not known."""

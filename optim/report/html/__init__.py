@@ -1,0 +1,1 @@
+"""One page of HTML about a study: its values, its figures, its template."""

@@ -1,0 +1,130 @@
+"""The page of a study: every section in its order, from record, plan and verdict. Nothing is read or written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from optuna.trial import FrozenTrial
+
+from optim.errors import counted
+from optim.problem.lookahead import searched_bars
+from optim.problem.plan import Plan
+from optim.report.html.judgement import (
+    banner,
+    command,
+    holdout_section,
+    null_section,
+    stress_section,
+    terms,
+    walk_section,
+)
+from optim.report.html.trials import parameters_section, search_section
+from optim.report.html.values import Page, Section, Table, Value, joined, row, spoken_value
+from optim.report.html.winner import (
+    definitions,
+    equity_section,
+    metric_value,
+    months_section,
+    trades_section,
+    winner_section,
+)
+from optim.report.summary import Summary
+from optim.spec.secrets import mask, mask_uri
+from optim.verdict.holdout import Opening
+
+_FACTS = (
+    ("Total return", "total_return"),
+    ("Sharpe ratio", "sharpe_ratio"),
+    ("Deepest fall", "max_drawdown"),
+    ("Growth a year", "cagr"),
+)
+
+
+def page_of(
+    plan: Plan,
+    trials: Sequence[FrozenTrial],
+    summary: Summary,
+    opening: Opening | None,
+    versions: Mapping[str, str],
+) -> Page:
+    """The page of what is recorded. opening: of the hold-out, if any. versions: with which the study began."""
+    verdict = summary.verdict
+    reasons = {
+        mask(reason, plan.storage, plan.tracking_uri): number
+        for reason, number in {**summary.failures, **summary.obstacles}.items()
+    }
+    sections = (
+        winner_section(plan, summary),
+        equity_section(summary),
+        months_section(summary),
+        trades_section(plan, summary),
+        null_section(plan, summary, verdict),
+        search_section(plan, trials, summary, reasons),
+        parameters_section(plan, trials, summary, verdict),
+        walk_section(plan, summary, verdict),
+        stress_section(plan, summary, verdict),
+        holdout_section(plan, summary, opening),
+        Section("definitions", "Definitions", (_definitions(plan, summary),)),
+        _provenance(plan, trials, versions),
+    )
+    return Page(plan.spec.study.name, _subtitle(plan), banner(plan, summary, verdict), _facts(summary), sections)
+
+
+def _subtitle(plan: Plan) -> str:
+    first, last = _dates(plan, 0)
+    names = joined(dict.fromkeys(data.name for data in plan.datasets))
+    return f"{plan.strategy.name} on {names}, {first} to {last}"
+
+
+def _facts(summary: Summary) -> tuple[tuple[str, Value, str], ...]:
+    """The winner's headline figures beside buying and holding."""
+    own, held, _ = summary.winner
+    if own is None or held is None or not own.metrics:
+        return ()
+    return tuple(
+        (
+            title,
+            metric_value(name, own.metrics.get(name), own.short),
+            f"buying and holding {metric_value(name, held.metrics.get(name), held.short).text}",
+        )
+        for title, name in _FACTS
+    )
+
+
+def _definitions(plan: Plan, summary: Summary) -> Table:
+    known = definitions(summary)
+    return known._replace(heading=("term", "meaning"), rows=(*terms(summary.verdict), *known.rows))
+
+
+def _provenance(plan: Plan, trials: Sequence[FrozenTrial], versions: Mapping[str, str]) -> Section:
+    spec, bars = plan.spec, searched_bars(plan)
+    rules = ", ".join(f"{name} {spoken_value(value)}" for name, value in spec.backtest.items())
+    rows = [
+        row("objective", joined(f"{goal.name} ({goal.direction})" for goal in plan.objective.goals)),
+        row("search", f"{spec.study.sampler.name}, {spec.study.pruner.name}, seed {spec.study.seed}, "
+                      f"batches of {spec.parallel.batch_size}"),
+        row("evaluation", f"{spec.evaluation.folds} folds, {spec.evaluation.aggregate}; "
+                          f"{spec.evaluation.holdout:.0%} of the bars held out"),
+        row("account", rules or "as by default"),
+    ]  # fmt: skip
+    for i, data in enumerate(plan.datasets):
+        first, last = _dates(plan, i)
+        rows.append(row(f"data {data.name}", f"{counted(len(bars[i].close), 'searched bar')}, {first} to {last}"))
+        rows.append(row(f"data {data.name}, hash", Value(f"sha256 {data.digest}", tone="hash")))
+    for name, digest in plan.fingerprint()["code"].items():
+        rows.append(row(f"code {name}", Value(f"sha256 {digest}", tone="hash")))
+    rows.append(row("versions", ", ".join(f"{name} {text}" for name, text in versions.items()) or "not known"))
+    rows.append(row("record", mask_uri(spec.study.storage)))
+    ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    if ends:
+        rows.append(row("last trial", f"{max(ends):%Y-%m-%d %H:%M}"))
+    rows.append(row("to search it again, in its folder", Value(command(plan, "run"), tone="command")))
+    rows.append(row("to prove each trial equal", Value(command(plan, "replay"), tone="command")))
+    return Section("provenance", "Provenance", (Table(("what", "is"), tuple(rows), kind="facts"),))
+
+
+def _dates(plan: Plan, instrument: int) -> tuple[str, str]:
+    """The first and last searched day of an instrument."""
+    times = searched_bars(plan)[instrument].timestamp
+    first, last = (str(times[i].astype("datetime64[ns]").astype("datetime64[D]")) for i in (0, -1))
+    return first, last

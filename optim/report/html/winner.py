@@ -1,0 +1,247 @@
+"""The winner: in words, beside buying and holding, its account, its months, its trades."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.metrics.catalogue import METRICS
+from optim.errors import counted
+from optim.problem.lookahead import searched_bars
+from optim.problem.plan import Plan
+from optim.report.console import SHOWN, metric_text
+from optim.report.html.values import (
+    Block,
+    Chart,
+    Equity,
+    Missing,
+    Section,
+    Table,
+    Trading,
+    Value,
+    row,
+    spoken_value,
+    thinned,
+)
+from optim.report.showcase import Window
+from optim.report.summary import Summary
+
+if TYPE_CHECKING:
+    from engine.backtest import BacktestResult
+
+MOST = 6  # instruments that are drawn
+_MOST_TRADES = 250  # fills of a kind on one chart
+_LONG_YEARS, _STEEP = 5.0, 4.0  # from here on equity is drawn on a logarithmic axis
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def winner_section(plan: Plan, summary: Summary) -> Section:
+    """Who won, with what, and every metric beside buying and holding."""
+    best = summary.best
+    if best is None:
+        return Section("winner", "The winner", (_nobody(summary),))
+    blocks: list[Block] = [_in_words(summary)]
+    if len(summary.objectives) > 1:
+        blocks.append(f"It is the best of the Pareto front by {summary.objectives[0]}; the front has "
+                      f"{counted(len(summary.top), 'trial')}.")  # fmt: skip
+    for name, window in (("In one run", summary.winner.searched), ("On the hold-out", summary.winner.holdout)):
+        if window is not None and window.error:
+            blocks.append(Missing(f"{name}: {window.error}"))
+    blocks += [_parameters(plan, summary), metrics_table(summary), f"Annualised with {summary.clock}."]
+    if summary.short_cells or any(window and window.short for window in summary.winner):
+        blocks.append("In brackets: less than a quarter of a year made into a whole one, which says little.")
+    return Section("winner", "The winner", tuple(blocks))
+
+
+def metrics_table(summary: Summary) -> Table:
+    """Every shown metric: over the search's cells, in one run, of buying and holding, on an opened hold-out."""
+    columns = [(f"in the search, {summary.cells}", summary.in_sample(), summary.short_cells)]
+    for heading, window in zip(("in one run", "buying and holding", "hold-out"), summary.winner, strict=True):
+        if window is not None:
+            columns.append((heading, dict(window.metrics), window.short))
+    columns = [*columns[1:3], columns[0], *columns[3:]]
+    rows = [
+        row(spelled(name), *(metric_value(name, found.get(name), short) for _, found, short in columns))
+        for name in dict.fromkeys((*(o for o in summary.objectives if o in summary.metrics), *SHOWN))
+        if name in summary.metrics
+    ]
+    for name, value in zip(summary.objectives, summary.best.values if summary.best else (), strict=False):
+        if name not in summary.metrics:  # an expression, a function: known of the search alone
+            dashes = ["–" for _ in columns]
+            rows.insert(0, row(name, *dashes[:2], Value(f"{value:.4f}", value), *dashes[3:]))
+    return Table(("metric", *(heading for heading, _, _ in columns)), tuple(rows))
+
+
+def metric_value(name: str, value: float | None, short: bool = False) -> Value:
+    """A metric as the terminal prints it."""
+    exact = None if value is None or np.isnan(value) else float(value)
+    return Value(metric_text(name, value, short=short).replace("-", "−"), exact)
+
+
+def spelled(metric: str) -> str:
+    """A metric's name for a reader."""
+    usual = {"cagr": "CAGR", "n_trades": "Trades", "max_drawdown": "Maximum drawdown"}
+    return usual.get(metric) or metric.replace("_", " ").capitalize()
+
+
+def equity_section(summary: Summary) -> Section:
+    """The winner's account over the searched bars."""
+    searched, held = summary.winner.searched, summary.winner.benchmark
+    blocks = tuple(account_blocks(searched, held)) if searched else ()
+    return Section("equity", "Equity and drawdown", blocks or (_nothing_drawn(summary),))
+
+
+def account_blocks(window: Window, held: Window | None) -> Iterator[Block]:
+    """A chart for each account; beside it the account that buys and holds, where there is one, else the market."""
+    benchmarks = held.backtests if held and held.backtests else (None,) * len(window.backtests)
+    for one, other in list(zip(window.backtests, benchmarks, strict=True))[:MOST]:
+        yield Chart(_equity(one, other), f"{one.instrument}: equity, and below it the drawdown.")
+    yield from not_drawn(len(window.backtests))
+
+
+def not_drawn(count: int) -> Iterator[str]:
+    """How many of so many instruments are left out."""
+    if count > MOST:
+        yield f"{counted(count - MOST, 'more instrument')} not drawn."
+
+
+def months_section(summary: Summary) -> Section:
+    """Return of every calendar month."""
+    window = summary.winner.searched
+    found = window.backtests if window else ()
+    tables: tuple[Block, ...] = (*(months_table(one) for one in found[:MOST]), *not_drawn(len(found)))
+    return Section("months", "Monthly returns", tables or (_nothing_drawn(summary),))
+
+
+def months_table(result: BacktestResult) -> Table:
+    """Years down, months across; in per cent, in UTC."""
+    returns = result.returns.to_numpy()
+    months = _times(result).astype("datetime64[M]").astype(int)
+    grown = {int(month): float(np.prod(1 + returns[months == month]) - 1) for month in np.unique(months)}
+    bound = float(np.quantile(np.abs(list(grown.values())), 0.9)) or 1.0
+    rows = []
+    for year in range(min(grown) // 12, max(grown) // 12 + 1):
+        own = [grown.get(12 * year + k) for k in range(12)]
+        whole = float(np.prod([1 + one for one in own if one is not None]) - 1)
+        cells = [_share(one, _tone(one, bound)) for one in own]
+        rows.append(row(str(1970 + year), *cells, _share(whole, "gain0" if whole >= 0 else "loss0")))
+    return Table(("year", *_MONTHS, "year's"), tuple(rows), f"{result.instrument}, per cent", "months")
+
+
+def trades_section(plan: Plan, summary: Summary) -> Section:
+    """Where the winner bought and sold, on the searched bars."""
+    window = summary.winner.searched
+    if window is None or not window.backtests:
+        return Section("trades", "Trades", (_nothing_drawn(summary),))
+    blocks: list[Block] = []
+    for i, bars in enumerate(searched_bars(plan)[:MOST]):
+        result = window.backtests[0 if plan.spec.portfolio else i]
+        trades = result.trades
+        if "instrument" in trades:
+            trades = trades[trades["instrument"] == i]
+        told = f"{plan.datasets[i].name}: {counted(len(trades), 'trade')} on the closes"
+        if held := int((trades["exit_reason"] == "open").sum()):
+            told += f", {held} of them still open"
+        if len(trades) > _MOST_TRADES:
+            told += f"; the last {_MOST_TRADES} are drawn"
+        trades = trades.tail(_MOST_TRADES)
+        ends = trades["exit_reason"] != "open"
+        enter = (_naive(trades["entry_time"]), trades["entry_price"].to_numpy(float))
+        leave = (_naive(trades["exit_time"]), trades["exit_price"].to_numpy(float))
+        long = trades["size"].to_numpy(float) > 0
+        bought = tuple(np.r_[a[long], b[~long & ends]] for a, b in zip(enter, leave, strict=True))
+        sold = tuple(np.r_[a[~long], b[long & ends]] for a, b in zip(enter, leave, strict=True))
+        kept = thinned(bars.close)
+        times = bars.timestamp.astype("datetime64[ns]")[kept]
+        blocks.append(Chart(Trading(times, bars.close[kept], bought, sold), f"{told}."))
+    return Section("trades", "Trades", (*blocks, *not_drawn(len(plan.datasets))))
+
+
+def definitions(summary: Summary) -> Table:
+    """What each shown metric is."""
+    names = [name for name in SHOWN if name in summary.metrics]
+    names += [name for name in summary.objectives if name in METRICS and name not in names]
+    return Table(("metric", "is"), tuple(row(spelled(name), METRICS[name].description) for name in names), kind="facts")
+
+
+def _nobody(summary: Summary) -> Missing:
+    if not any(summary.counts[kind] for kind in ("complete", "pruned", "failed")):
+        return Missing("No trial has ended yet.")
+    if summary.counts["failed"] == sum(summary.counts[kind] for kind in ("complete", "pruned", "failed")):
+        return Missing("Every trial failed; the reasons are below.")
+    return Missing("No trial is feasible: loosen the constraints, widen the search space or raise n_trials.")
+
+
+def _nothing_drawn(summary: Summary) -> Missing:
+    if summary.best is None:
+        return Missing("Nothing to draw without a winner.")
+    return Missing("The winner's backtest over all searched bars failed.")
+
+
+def _in_words(summary: Summary) -> str:
+    best, (own, held, _) = summary.best, summary.winner
+    assert best is not None
+    values = ", ".join(
+        f"{name} {value:.4g}".replace(" -", " −") for name, value in zip(summary.objectives, best.values, strict=True)
+    )
+    said = f"Trial {best.number} won the search with {values}."
+    if own is None or held is None or not own.metrics or not held.metrics:
+        return said
+    mine, theirs = ({name: metric_text(name, w.metrics.get(name)) for name in SHOWN} for w in (own, held))
+    trades = counted(int(own.metrics.get("n_trades", 0)), "closed trade")
+    text = (
+        f"{said} In one run over the {own.days / 365.25:.1f} searched years it made {mine['total_return']}; buying and "
+        f"holding made {theirs['total_return']}. Its deepest fall was {mine['max_drawdown']}, against "
+        f"{theirs['max_drawdown']}. It held a position {mine['exposure']} of the time, in {trades}."
+    )
+    return text.replace(" -", " −")
+
+
+def _parameters(plan: Plan, summary: Summary) -> Table:
+    assert summary.best is not None
+    rows = []
+    for parameter in plan.space.parameters:
+        if parameter.name not in summary.best.params:
+            continue
+        low, high = spoken_value(parameter.low), spoken_value(parameter.high)
+        among = ", ".join(map(str, parameter.choices)) if parameter.choices else f"{low} to {high}"
+        rows.append(row(parameter.name, spoken_value(summary.best.params[parameter.name]), among))
+    rows += [row(name, spoken_value(value), "fixed") for name, value in plan.spec.strategy.fixed.items()]
+    return Table(("parameter", "value", "searched among"), tuple(rows), kind="facts")
+
+
+def _equity(one: BacktestResult, other: BacktestResult | None) -> Equity:
+    account = np.asarray(one.equity, np.float64)
+    held = np.asarray(one.account.initial_cash * one.market if other is None else other.equity, np.float64)
+    peak = np.maximum(np.maximum.accumulate(held), one.account.initial_cash)
+    times, held_depth = _times(one), held / peak - 1
+    depth = np.asarray(one.drawdown, np.float64)
+    kept = thinned(account, held, depth)
+    low, high = min(account.min(), held.min()), max(account.max(), held.max())
+    years = float((times[-1] - times[0]) / np.timedelta64(1, "D")) / 365.25
+    log = bool(low > 0 and (years > _LONG_YEARS or high / low > _STEEP))
+    return Equity(times[kept], account[kept], held[kept], depth[kept], held_depth[kept], log)
+
+
+def _share(value: float | None, tone: str) -> Value:
+    if value is None:
+        return Value("")
+    return Value(f"{100 * value:.1f}".replace("-", "−"), value, tone)
+
+
+def _tone(value: float | None, bound: float) -> str:
+    if value is None or value == 0:
+        return ""
+    return f"{'gain' if value > 0 else 'loss'}{min(4, 1 + int(4 * abs(value) / bound))}"
+
+
+def _times(result: BacktestResult) -> np.ndarray:
+    return _naive(result.equity.index)
+
+
+def _naive(times: object) -> np.ndarray:
+    import pandas as pd
+
+    return pd.DatetimeIndex(times).tz_convert(None).to_numpy()  # type: ignore[arg-type]

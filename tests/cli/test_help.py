@@ -1,0 +1,18 @@
+"""Every command explains itself."""
+
+import re
+
+import pytest
+
+from optim.cli.parser import VERBS, Verb, main
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_a_command_names_its_flags(verb: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb.name, "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert re.search(r"usage: .*\s" + verb.name, told)
+    for names, _ in verb.flags:
+        assert all(name in told for name in names if name.startswith("-"))
