@@ -19,6 +19,7 @@ REMEDY = "write it as 2000-12-31 or 2000-12-31T09:30:00, or give date_format, e.
 _ZONE = r"(?:Z|[+-]\d\d(?::?\d\d)?)"
 _ISO = rf"\d{{4}}-\d\d(?:-\d\d(?:[ T]\d\d(?::?\d\d(?::?\d\d(?:\.\d{{1,9}})?)?)? ?{_ZONE}?)?)?"
 _ISO_WITH_OFFSET = rf"\d{{4}}-\d\d-\d\d[ T].*{_ZONE}"
+_NAMED_OFFSET = r"(?:UTC|GMT)(?=[+-]\d)"  # GMT+0100
 _DAY_OR_MONTH_FIRST = "either"
 _FORMS = tuple(  # of a date: what it looks like, how it is read; `{s}` is what stands between the parts
     (re.compile(pattern, re.ASCII), form)
@@ -49,7 +50,9 @@ def check_date_format(date_format: str | None) -> None:
 def tidy(text: pd.Series[str]) -> pd.Series[str]:
     """Without blanks around and doubled ones within; UTC as an offset."""
     spaced = text.str.strip().str.replace(r"\s+", " ", regex=True)
-    return spaced.str.replace(r" ?(?:UTC|GMT)$", "Z", regex=True).str.replace(r"(?:UTC|GMT)(?=[+-]\d)", "", regex=True)
+    if len(spaced) and re.search(_NAMED_OFFSET, spaced.iloc[0]):
+        spaced = spaced.str.replace(_NAMED_OFFSET, "", regex=True)
+    return spaced.str.replace(r" ?(?:UTC|GMT)$", "Z", regex=True)
 
 
 def is_iso(text: str) -> bool:
