@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from optuna.trial import FrozenTrial
 
 from engine.errors import UserError
-from optim.errors import OptimError, SpecError, counted
+from optim.errors import OptimError, SpecError
 from optim.problem.checks import check_target
 from optim.problem.plan import Plan, make_plan
 from optim.problem.recorded import begun, changed_inputs, check_fingerprint, continued
@@ -28,7 +28,7 @@ from optim.record.record import Record, load_record
 from optim.record.table import trials_frame
 from optim.report.summary import Summary, best_params_toml, summarise
 from optim.report.tracked import study_info, study_result, tracking_settings
-from optim.report.view import Quiet, View
+from optim.report.view import Quiet, View, say_where_it_stands
 from optim.search.events import Listener
 from optim.search.ranking import winner_of
 from optim.search.rehearsal import ready
@@ -104,7 +104,7 @@ class Study:
                 plan, record = continued(plan) or (plan, begun(plan))
                 self._plan = plan
                 record.claim(owner(), guard)
-                _say_where_it_stands(view, spec, len(record.trials()))
+                say_where_it_stands(view, spec, len(record.trials()))
                 with _mirror(plan, record) as mirror:
                     summary, report = self._search(plan, record, mirror, view)
         return Ended(summary, report if spec.tracking.enabled else None)
@@ -289,13 +289,3 @@ def _summary(plan: Plan, record: Record, trials: Any, reason: str, pool: Pool, v
 def _mirror(plan: Plan, record: Record) -> StudyMirror:
     """The mirror process, started at once so that importing MLflow overlaps with the search; or none."""
     return Mirror(study_info(plan, record), tracking_settings(plan)) if plan.spec.tracking.enabled else NullMirror()
-
-
-def _say_where_it_stands(view: View, spec: StudySpec, done: int) -> None:
-    if done >= spec.study.n_trials:
-        view.say(
-            f"Study {spec.study.name!r} is finished: {done} of {spec.study.n_trials} trials are in the record. "
-            "Raise n_trials to go on, or give [study] another name to start anew."
-        )
-    elif done:
-        view.say(f"Resuming study {spec.study.name!r} at trial {done} of {counted(spec.study.n_trials, 'trial')}.")

@@ -14,7 +14,7 @@ from optim.problem.checks import check_storage, check_target
 from optim.problem.plan import resolve_storage
 from optim.record.files import foreign_table, replace_whole
 from optim.record.quiet import quiet_optuna
-from optim.record.record import study_names
+from optim.record.storages import study_names
 from optim.report.console import as_json, print_commands, print_summary
 from optim.report.summary import best_params_toml
 from optim.report.terminal import Terminal

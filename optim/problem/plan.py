@@ -6,22 +6,18 @@ Everything that can be wrong is found here, before anything is written.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.data.bars import Bars, slice_bars
-from engine.data.cells import Cell, split
-from engine.data.clock import check_periods_per_year, infer_periods_per_year
-from engine.data.formats import Reading
-from engine.data.load import content_hash, read_bars
+from engine.data.cells import Cell
 from engine.errors import EngineError
 from engine.simulator.account import Account, make_account
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.source import ENGINE, code_hashes
 from optim.errors import SpecError, cut, shown
 from optim.problem.checks import aligned, check_parameters, check_sampling, check_storage, check_tracking, find_point
-from optim.problem.data_notes import data_notes
+from optim.problem.data import datasets_of, load_data, make_cells, notes_of, periods_per_year
 from optim.problem.objective import Objective, build_objective
 from optim.spec.secrets import expand
 from optim.spec.space import Parameter, Point, SearchSpace
@@ -119,12 +115,12 @@ def make_plan(spec: StudySpec) -> Plan:
         account = make_account({k: v for k, v in spec.backtest.items() if k != "portfolio"})
     except EngineError as error:
         raise SpecError(f"{spec.path}: [backtest] {cut(str(error), 300)}") from None
-    loaded, readings = zip(*_load_data(spec), strict=True)
+    loaded, readings = zip(*load_data(spec), strict=True)
     instruments = aligned(spec, strategy, loaded)
-    cells, holdouts = _make_cells(spec, instruments)
-    datasets = tuple(_datasets(spec, instruments, holdouts))
+    cells, holdouts = make_cells(spec, instruments)
+    datasets = tuple(datasets_of(spec, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
-    rate = _periods_per_year(spec, instruments)
+    rate = periods_per_year(spec, instruments)
     job = Job(strategy.reference, str(spec.folder), instruments, rate, tuple(code.items()))
     plan = Plan(
         spec,
@@ -139,7 +135,7 @@ def make_plan(spec: StudySpec) -> Plan:
         resolve_storage(spec),
         resolve_tracking(spec),
         code,
-        tuple(_notes(spec, instruments, readings, holdouts, account)),
+        tuple(notes_of(spec, instruments, readings, holdouts, account)),
     )
     check_storage(spec, plan.storage)
     check_tracking(spec, plan.tracking_uri, plan.storage)
@@ -198,98 +194,6 @@ def _shown(name: str, folder: Path) -> str:
         return name if name == "engine" else Path(os.path.relpath(name, folder)).as_posix()
     except ValueError:  # another drive of Windows
         return Path(name).name
-
-
-def _load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
-    """The bars of each file, and what was understood of it."""
-    for given in spec.data.files:
-        file = (spec.folder / given).resolve()
-        if not os.path.isfile(file):
-            raise SpecError(f"{spec.path}: [data] path = {shown(given)}: no such file: {shown(str(file))}")
-        try:
-            yield read_bars(
-                file,
-                start=spec.data.start,
-                end=spec.data.end,
-                date_format=spec.data.date_format,
-                timezone=spec.data.timezone,
-                format=spec.data.format.model_dump(),
-            )
-        except EngineError as error:
-            bounds = {"start": spec.data.start, "end": spec.data.end}
-            key = next((k for k, text in bounds.items() if text is not None and repr(text)[:40] in str(error)), "path")
-            value = shown(bounds.get(key) or given)
-            raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
-
-
-def _datasets(spec: StudySpec, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> Iterator[Dataset]:
-    """What was searched: the hold-out's bars have no say, and no trace before it is opened."""
-    for given, bars, stop in zip(spec.data.files, instruments, _stops(instruments, holdouts), strict=True):
-        yield _dataset(spec, given, bars, stop)
-
-
-def _stops(instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> list[int]:
-    """Where the searched bars of each instrument end."""
-    stops = {cell.instrument: cell.start for cell in holdouts}
-    return [stops.get(i, stops.get(-1, len(bars.close))) for i, bars in enumerate(instruments)]
-
-
-def _notes(
-    spec: StudySpec,
-    instruments: tuple[Bars, ...],
-    readings: tuple[Reading, ...],
-    holdouts: tuple[Cell, ...],
-    account: Account,
-) -> Iterator[str]:
-    rules = [parameter.name for parameter in spec.search_space().parameters]
-    stops = _stops(instruments, holdouts)
-    for given, bars, reading, stop in zip(spec.data.files, instruments, readings, stops, strict=True):
-        yield from data_notes(given, slice_bars(bars, 0, stop), reading, account, rules)
-
-
-def _dataset(spec: StudySpec, given: str, bars: Bars, searched: int) -> Dataset:
-    digest = content_hash(slice_bars(bars, 0, searched))
-    first, last = (str(bars.timestamp[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))
-    return Dataset((spec.folder / given).resolve().stem, given, digest, len(bars.timestamp), first, last)
-
-
-def _periods_per_year(spec: StudySpec, instruments: tuple[Bars, ...]) -> float:
-    """The study's one clock: as given, if the bars agree, else inferred from them."""
-    rates = [infer_periods_per_year(bars.timestamp) for bars in instruments]
-    given = spec.data.periods_per_year
-    if spec.data.clock is not None:
-        if given is None:
-            raise SpecError(f"{spec.path}: [data] clock = 'as given' needs periods_per_year; give it, or remove clock")
-        return given
-    try:
-        for rate in rates:
-            check_periods_per_year(rates[0] if given is None else given, rate)
-    except EngineError as error:
-        several = "the instruments tick differently: " if given is None else ""
-        raise SpecError(f"{spec.path}: [data] {several}{error}") from None
-    return rates[0] if given is None else given
-
-
-def _make_cells(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
-    """One set of folds per instrument (or one for the portfolio).
-
-    Ordered fold by fold, so that early rounds see every instrument.
-    """
-    which = [-1] if spec.portfolio else list(range(len(instruments)))
-    try:
-        parts = [
-            split(
-                len(instruments[max(i, 0)].timestamp),
-                folds=spec.evaluation.folds,
-                holdout=spec.evaluation.holdout,
-                instrument=i,
-            )
-            for i in which
-        ]
-    except EngineError as error:
-        raise SpecError(f"{spec.path}: [evaluation] {error}") from None
-    cells = tuple(folds[k] for k in range(spec.evaluation.folds) for folds, _ in parts)
-    return cells, tuple(holdout for _, holdout in parts if holdout is not None)
 
 
 def _plain(parameter: Parameter) -> dict[str, Any]:

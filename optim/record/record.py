@@ -7,7 +7,6 @@ holds no RUNNING trial.
 from __future__ import annotations
 
 import functools
-import os
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 
 from optim.errors import RecordError, one_line
 from optim.record.differences import differences
-from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
-from optim.record.journal import unreadable_line
+from optim.record.files import sqlite_file
 from optim.record.notes import parts_of, whole
 from optim.record.optuna_private import GroupingStorage
-from optim.record.quiet import no_collection, no_warnings
+from optim.record.quiet import no_warnings
 from optim.record.rescue import Kept, keep, rescue
+from optim.record.storages import broken_line, exists, open_storage
 from optim.spec.secrets import mask, mask_uri
 from optim.spec.sections import Direction
-from optim.spec.uris import is_url, with_driver
+from optim.spec.uris import is_url
 
 ID, SPEC, VERSIONS = "optim:id", "optim:spec", "optim:versions"
 NUMBERS_SINCE = (0, 2)  # the first version whose results are today's to the last digit
@@ -158,7 +157,7 @@ class Record:
         """What went wrong and what has become of the trials; a lost record is rescued."""
         if self._kept is not None and self._lost():
             return rescue(self._kept, [*self._known, *trials])
-        if broken := _broken_line(self._secret):
+        if broken := broken_line(self._secret):
             return broken
         said = mask(one_line(str(error)), self._secret)
         return RecordError(
@@ -214,7 +213,7 @@ def open_record(
 
 def load_record(storage: str, name: str) -> Record | None:
     """The study if it is there; nothing is created."""
-    if not _exists(storage):
+    if not exists(storage):
         return None
     try:
         backend = open_storage(storage)
@@ -224,19 +223,6 @@ def load_record(storage: str, name: str) -> Record | None:
     return Record(study, storage, backend) if ID in study.user_attrs else None
 
 
-def study_names(storage: str) -> list[tuple[str, int]]:
-    """Name and number of trials of every study in a storage; nothing is created."""
-    if not _exists(storage):
-        return []
-    backend = open_storage(storage)
-    try:
-        names = [study.study_name for study in backend.get_all_studies()]
-        return [(name, backend.get_n_trials(backend.get_study_id_from_name(name))) for name in names]
-    except Exception as error:
-        said = mask(one_line(str(error)), storage)
-        raise RecordError(f"the record {mask_uri(storage)} cannot be read: {type(error).__name__}: {said}") from error
-
-
 def noted_everywhere(record: Record, name: str) -> list[Any]:
     """What every study in a record's storage keeps under a name."""
     try:
@@ -244,50 +230,3 @@ def noted_everywhere(record: Record, name: str) -> list[Any]:
     except Exception as error:
         raise record._failure(error, (), "read") from error
     return [whole(study.system_attrs, name) for study in studies if name in study.system_attrs]
-
-
-def _exists(storage: str) -> bool:
-    """Whether there is anything to load; a database server is asked by name later."""
-    database = sqlite_file(storage)
-    if database is not None:
-        _refuse_foreign(foreign_database(database, OPTUNA), storage)
-        return has_tables(database, OPTUNA)
-    return is_url(storage) or os.path.exists(storage)
-
-
-def open_storage(storage: str) -> BaseStorage:
-    database = sqlite_file(storage)
-    if database is not None:
-        _refuse_foreign(foreign_database(database, OPTUNA), storage)
-    elif not is_url(storage):
-        _refuse_foreign(foreign_journal(Path(storage)), storage)
-    try:
-        if is_url(storage):
-            if database is not None:
-                database.parent.mkdir(parents=True, exist_ok=True)
-            return RDBStorage(with_driver(storage))
-        Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        with no_collection():
-            return GroupingStorage(storage)
-    except Exception as error:
-        if broken := _broken_line(storage):
-            raise broken from None
-        cause = getattr(error, "orig", None) or error  # without SQLAlchemy's own links
-        said = mask(" ".join(str(cause).split()), storage)
-        raise RecordError(f"the record {mask_uri(storage)} cannot be opened: {type(cause).__name__}: {said}") from error
-
-
-def _broken_line(storage: str) -> RecordError | None:
-    """What is wrong with a journal that Optuna cannot read, and where."""
-    found = "" if is_url(storage) else unreadable_line(storage)
-    if not found:
-        return None
-    return RecordError(
-        f"the record {storage}: {found} is no entry of an Optuna journal; bring back a copy of the file, or take the "
-        "line out, which loses only what it held, then run the same command again"
-    )
-
-
-def _refuse_foreign(reason: str, storage: str) -> None:
-    if reason:
-        raise RecordError(f"[study] storage = {mask_uri(storage)!r}: {reason}")

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from optuna.trial import FrozenTrial
 
+from optim.errors import counted
 from optim.problem.plan import Plan
 from optim.report.summary import Summary
+from optim.spec.study import StudySpec
 from optim.verdict.null import Null
 
 Progress = Callable[[int, int], None]  # trials done, trials in all
@@ -68,3 +70,14 @@ class Quiet:
     def projecting(self) -> AbstractContextManager[Progress]:
         """Nothing."""
         return contextlib.nullcontext(lambda done, told: None)
+
+
+def say_where_it_stands(view: View, spec: StudySpec, done: int) -> None:
+    """Tell how many trials are in the record already."""
+    if done >= spec.study.n_trials:
+        view.say(
+            f"Study {spec.study.name!r} is finished: {done} of {spec.study.n_trials} trials are in the record. "
+            "Raise n_trials to go on, or give [study] another name to start anew."
+        )
+    elif done:
+        view.say(f"Resuming study {spec.study.name!r} at trial {done} of {counted(spec.study.n_trials, 'trial')}.")

@@ -19,7 +19,8 @@ from optim.cli.parser import main
 from optim.errors import RecordError
 from optim.record.files import MLFLOW, OPTUNA, foreign_database, foreign_journal, foreign_table
 from optim.record.guard import sole_writer
-from optim.record.record import load_record, open_record, study_names
+from optim.record.record import load_record, open_record
+from optim.record.storages import study_names
 from tests.studies import IBM, load, run_here, write_study
 
 Snapshot = dict[str, tuple[int, bytes | str]]

@@ -13,7 +13,8 @@ from optim.errors import RecordError
 from optim.record import optuna_private
 from optim.record.guard import sole_writer
 from optim.record.optuna_private import GroupingStorage
-from optim.record.record import load_record, open_record, study_names
+from optim.record.record import load_record, open_record
+from optim.record.storages import study_names
 from tests.studies import essence, load, run_here, write_study
 
 

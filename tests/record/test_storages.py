@@ -11,7 +11,7 @@ import pytest
 from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
-from optim.record.record import open_storage
+from optim.record.storages import open_storage
 from tests import servers
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the suite of another project warns of is its own

@@ -15,7 +15,8 @@ from optim.cli.parser import main
 from optim.errors import RecordError
 from optim.problem.plan import make_plan
 from optim.record.guard import sole_writer
-from optim.record.record import load_record, open_record, open_storage
+from optim.record.record import load_record, open_record
+from optim.record.storages import open_storage
 from optim.search.events import Listener
 from optim.search.loop import Search
 from optim.search.search import make_pool
