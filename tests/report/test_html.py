@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from optim.api import Study
 from optim.cli.parser import main
-from optim.errors import SpecError
+from optim.errors import OptimError, SpecError
 from optim.problem.plan import make_plan
 from optim.problem.recorded import begun
 from optim.report.console import as_json
@@ -152,6 +152,7 @@ def test_every_kind_of_study_has_a_whole_page_that_needs_nothing_else(made: Made
     assert set(re.findall(r"url\(#([^)]+)\)", made.html)) <= set(page.ids)
     assert len(made.html.encode()) < BYTES
     assert str(made.study.spec.folder) not in made.html
+    assert "mathdefault" not in made.html
     assert "#0101" not in made.html  # every colour is the page's own
 
 
@@ -233,6 +234,15 @@ def test_changed_hold_out_bars_change_no_byte_before_it_is_opened(sealed: Study,
     assert f"better than in {opening['opened']['rank']:.0%} of 200 equally long windows" in text
 
 
+def test_searched_bars_that_are_others_now_are_told(sealed: Study, tmp_path: Path) -> None:
+    file = sealed.report(tmp_path / "one.html")
+    assert "no longer what was searched" not in Read(file.read_text()).text
+    (tmp_path / "bars.csv").write_text("\n".join([*LINES[:900], turned(LINES[900]), *LINES[901:]]) + "\n")
+    text = Read(Study.from_toml(sealed.spec.path).report(file).read_text()).text
+    assert "What is run here is no longer what was searched: [data]" in text
+    assert "changed since it was searched" in text
+
+
 def test_an_opening_for_another_trial_shows_nothing(sealed: Study, tmp_path: Path) -> None:
     opened = sealed.open_holdout()["trial"]
     more = Study.from_toml(sealed.spec.path, n_trials=40)
@@ -244,24 +254,28 @@ def test_an_opening_for_another_trial_shows_nothing(sealed: Study, tmp_path: Pat
 
 
 def test_it_is_written_over_nothing_but_a_report(
-    sealed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pages: Callable[[str], Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    study = pages("failed").study
+    path = study.spec.path
     monkeypatch.chdir(tmp_path)
-    assert main(["report", "study.toml"]) == 0
-    first = (tmp_path / "s.html").read_bytes()
-    assert main(["report", "study.toml"]) == 0
-    assert (tmp_path / "s.html").read_bytes() == first
-    (tmp_path / "other.html").write_text("<!doctype html>\n<p>mine\n")
-    for name, said in (
-        ("other.html", "no report"),
-        ("study.toml", "the file of"),
+    for _ in range(2):
+        assert main(["report", str(path)]) == 1
+        assert Path("s.html").read_text(encoding="utf-8") == pages("failed").html
+    Path("other.html").write_text("<!doctype html>\n<p>mine\n")
+    Path("folder.html").mkdir()
+    for target, said in (
+        ("other.html", "is no report"),
+        ("folder.html", "is a folder"),
+        (path, "is the file of"),
         ("page.txt", "ending must be .html"),
     ):
-        before = (tmp_path / name).read_bytes() if (tmp_path / name).exists() else None
         with pytest.raises(SpecError, match=said):
-            sealed.report(name)
-        assert before == ((tmp_path / name).read_bytes() if (tmp_path / name).exists() else None)
-    assert not list(tmp_path.glob(".*.part"))
+            study.report(target)
+    with pytest.raises(OptimError, match="cannot be written: No such file"):
+        study.report("nowhere/page.html")
+    assert Path("other.html").read_text() == "<!doctype html>\n<p>mine\n"
+    assert {one.name for one in tmp_path.iterdir()} == {"s.html", "other.html", "folder.html"}
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400), st.integers(4, 60))
@@ -283,7 +297,7 @@ def test_sampled_trials_have_the_best_half_among_them(values: list[float], most:
     assert sorted(scores[kept], reverse=maximise)[: len(best)] == best
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
@@ -296,7 +310,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.mark.real("chromium")
-def test_a_phone_needs_not_scroll_sideways_and_nothing_is_asked_of_the_network(made: Made, browser: Any) -> None:
+@pytest.mark.parametrize("kind", ["judged", "several", "failed"])
+def test_a_phone_needs_not_scroll_sideways_and_nothing_is_asked_of_the_network(
+    kind: str, pages: Callable[[str], Made], browser: Any
+) -> None:
+    made = pages(kind)
     asked: list[str] = []
     for width in (320, 390, 1280):
         page = browser.new_page(viewport={"width": width, "height": 800})

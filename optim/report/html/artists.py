@@ -26,8 +26,7 @@ def _equity(figure: Figure, d: Equity) -> None:
     top.plot(d.times, d.held, color=BENCH, linewidth=1.1, label="buying and holding")
     top.plot(d.times, d.account, color=ACCENT, linewidth=1.5, label="the winner")
     if d.log:
-        top.set_yscale("log")
-        _plain_log(top)
+        _plain_log(top, "y")
     else:
         top.yaxis.set_major_formatter("{x:,.0f}")
     _legend(figure, top)
@@ -168,17 +167,20 @@ def _scale(axes: Axes, axis: Axis, which: str) -> None:
         ticks(list(range(0, len(axis.choices), step)), names)
         (axes.set_xlim if which == "x" else axes.set_ylim)(-0.6, len(axis.choices) - 0.4)
     elif axis.log:
-        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        _plain_log(axes, which)
 
 
-def _plain_log(axes: Axes) -> None:
+def _plain_log(axes: Axes, which: str) -> None:
+    """A logarithmic axis with numbers as one writes them."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    low, high = axes.get_ylim()
-    marks = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 10 else (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
-    axes.yaxis.set_major_locator(LogLocator(subs=marks, numticks=12))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_view_interval()
+    marks = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 5 else (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=marks, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _dates(axes: Axes) -> None:
