@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.backtest import BacktestEngine
 from optim.api import Study
 from optim.cli.parser import main
 from optim.errors import OptimError, SpecError
 from optim.problem.plan import make_plan
 from optim.problem.recorded import begun
 from optim.report.console import as_json
+from optim.report.html.page import Origin, page_of
 from optim.report.html.values import sampled, thinned
+from optim.report.html.winner import months_table
 from optim.spec.study import load_spec
 from tests.studies import IBM, write_study
 from tests.verdict.test_holdout import FIRST, LINES, turned
 
+NAME = "<b>" + "long" * 20
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 BYTES = 6_000_000
 LEAKY = "def leaky(df, params):\n    raise ValueError('no answer from postgresql://me:hunter2@db.example/x <b>')\n"
@@ -39,7 +44,7 @@ CONDITIONAL = {
 SWEEP = {"pruner": {"name": "NopPruner"}}
 KINDS: dict[str, dict[str, Any]] = {
     "judged": {
-        "study": {"name": "<b>", "n_trials": 16},
+        "study": {"name": NAME, "n_trials": 16},
         "evaluation": {"holdout": 0.2},
         "validation": {"null": {"markets": 19}, "walk_forward": {"train": "5y", "test": "3y"}},
         "parallel": {"n_jobs": 1},
@@ -199,7 +204,7 @@ def test_without_a_winner_it_says_why(kind: str, said: str, pages: Callable[[str
 
 def test_names_are_text_and_a_whole_verdict_is_shown(pages: Callable[[str], Made]) -> None:
     found = pages("judged")
-    assert "<h1>&lt;b&gt;</h1>" in found.html
+    assert f"<h1>&lt;b&gt;{NAME[3:]}</h1>" in found.html
     assert "b" not in found.page.tags
     assert {"gain1", "loss1"} <= set(re.findall(r'class="(\w+)"', found.html))
     verdict = found.study.verdict
@@ -208,6 +213,18 @@ def test_names_are_text_and_a_whole_verdict_is_shown(pages: Callable[[str], Made
         row[0] for row in found.page.rows if row[:1] in [[w["test"][:10]] for w in verdict["walk_forward"]["windows"]]
     ]
     assert found.page.numbers["as it is"][0] == verdict["stress"]["conditions"]["as it is"]["total_return"]
+
+
+def test_no_password_of_a_server_is_on_it(pages: Callable[[str], Made]) -> None:
+    study = pages("portfolio").study
+    plan, record = study.recorded()
+    uri = "postgresql://me:hunter2@db.example/optuna"
+    spec = plan.spec.model_copy(update={"study": plan.spec.study.model_copy(update={"storage": uri})})
+    plan = plan._replace(spec=spec, storage=uri)
+    page = page_of(plan, record.trials(), study.summary(), None, Origin(record.versions, ()))
+    (section,) = [one for one in page.sections if one.key == "provenance"]
+    assert "db.example" in str(section)
+    assert "hunter2" not in str(page)
 
 
 @pytest.fixture
@@ -330,3 +347,18 @@ def test_a_phone_needs_not_scroll_sideways_and_nothing_is_asked_of_the_network(
             assert max(widths) <= width
         page.close()
     assert asked == [made.file.as_uri()] * 3
+
+
+def test_months_are_what_the_account_made_of_them() -> None:
+    days = pd.date_range("2020-01-01", "2021-02-28", freq="D")
+    close = 100.0 * 1.001 ** np.arange(len(days))
+    frame = pd.DataFrame({"open": close, "high": close, "low": close, "close": close, "volume": 1.0}, index=days)
+    result = BacktestEngine(initial_cash=1000.0).run_realistic(frame, "buy_and_hold", {})
+    first, second = months_table(result).rows
+    assert [cell.text for cell in first[:1]] == ["2020"]
+    assert first[3].exact == pytest.approx(1.001**31 - 1, rel=1e-9)  # March: held on each of its days
+    assert first[3].text == "3.1"
+    assert first[12].exact == pytest.approx(1.001**31 - 1, rel=1e-9)
+    assert second[1].exact == pytest.approx(1.001**31 - 1, rel=1e-9)
+    assert second[13].exact == pytest.approx(1.001 ** (31 + 28) - 1, rel=1e-9)
+    assert [cell.text for cell in second[3:13]] == [""] * 10

@@ -92,7 +92,8 @@ def _shares(figure: Figure, d: Shares) -> None:
     axes = figure.subplots()
     places = np.arange(len(d.names))[::-1]
     axes.barh(places, d.shares, 0.62, color=ACCENT, alpha=0.85)
-    axes.set_yticks(places, [_short(name) for name in d.names])
+    most = 30 if figure.get_figwidth() * 72 > NARROW else 16
+    axes.set_yticks(places, [_short(name, most) for name in d.names])
     axes.tick_params(axis="y", colors=INK)
     for place, share in zip(places, d.shares, strict=True):
         axes.annotate(f"{share:.0%}", (share, place), (4, 0), textcoords="offset points", va="center", color=MUTED)
@@ -110,7 +111,7 @@ def _slices(figure: Figure, d: Slices) -> None:
         axes.plot(_spread(axis), scores, color=BENCH, markersize=4.2, alpha=0.6, **_DOTS)
         axes.plot(near, there, linestyle="none", marker="D", markersize=5, color=GAIN, markeredgecolor=PAPER)
         _ring(axes, axis.winner, d.winner)
-        axes.set_title(_short(axis.name), loc="left")
+        axes.set_title(_short(axis.name, 30 if columns != 2 else 20), loc="left")
         _scale(axes, axis, "x")
     for axes in grid[len(d.axes) :]:
         axes.set_visible(False)
@@ -177,7 +178,7 @@ def _plain_log(axes: Axes, which: str) -> None:
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_view_interval()
-    marks = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 5 else (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
+    marks = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
     axis.set_major_locator(LogLocator(subs=marks, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
     axis.set_minor_formatter(NullFormatter())

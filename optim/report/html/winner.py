@@ -27,6 +27,7 @@ from optim.report.html.values import (
 )
 from optim.report.showcase import Window
 from optim.report.summary import Summary
+from optim.spec.secrets import mask
 
 if TYPE_CHECKING:
     from engine.backtest import BacktestResult
@@ -54,7 +55,7 @@ def winner_section(plan: Plan, summary: Summary, changed: Sequence[str]) -> Sect
                       f"{counted(len(summary.top), 'trial')}.")  # fmt: skip
     for name, window in (("In one run", summary.winner.searched), ("On the hold-out", summary.winner.holdout)):
         if window is not None and window.error:
-            blocks.append(Missing(f"{name}: {window.error}"))
+            blocks.append(Missing(mask(f"{name}: {window.error}", plan.storage, plan.tracking_uri)))
     blocks += [_parameters(plan, summary), metrics_table(summary), f"Annualised with {summary.clock}."]
     if summary.short_cells or any(window and window.short for window in summary.winner):
         blocks.append("In brackets: less than a quarter of a year made into a whole one, which says little.")
@@ -228,7 +229,7 @@ def _equity(one: BacktestResult, other: BacktestResult | None) -> Equity:
 def _share(value: float | None, tone: str) -> Value:
     if value is None:
         return Value("")
-    return Value(f"{100 * value:.1f}".replace("-", "−"), value, tone)
+    return Value(f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "−"), value, tone)  # + 0.0: no minus nought
 
 
 def _tone(value: float | None, bound: float) -> str:
