@@ -220,15 +220,15 @@ class Study:
         path: by default NAME.html in the working directory. Written over nothing but an earlier report. The hold-out is
         on it only once it has been opened. Raises OptimError.
         """
-        from optim.report.html.page import page_of
+        from optim.report.html.page import Origin, page_of
         from optim.report.html.written import file_name, write_page
 
         with quiet_optuna():
             plan, record = self.recorded()
             target = Path(file_name(self.spec.study.name) if path is None else path)
             check_target(self.spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_page)
-            summary = self.summary()
-            page = page_of(plan, record.trials(), summary, last_opening(record), record.versions)
+            summary, origin = self.summary(), Origin(record.versions, changed_inputs(plan, record))
+            page = page_of(plan, record.trials(), summary, last_opening(record), origin)
         try:
             write_page(page, target.resolve())
         except OSError as error:

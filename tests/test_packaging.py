@@ -58,5 +58,6 @@ def test_built_in_strategies_and_search_spaces_come_along(installed: Path, tmp_p
     done = run(installed, sys.executable, "-m", "optim", "run", str(path), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "budget spent" in done.stdout
+    assert {file.suffix for file in (installed / "optim" / "report" / "html").glob("report.*")} == {".html", ".css"}
     spaces = {file.stem for file in (ROOT / "search_spaces").glob("*.toml")}
     assert spaces == {file.stem for file in (installed / "optim" / "search_spaces").glob("*.toml")}

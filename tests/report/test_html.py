@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.backtest import BacktestEngine
 from optim.api import Study
 from optim.cli.parser import main
-from optim.errors import SpecError
+from optim.errors import OptimError, SpecError
 from optim.problem.plan import make_plan
 from optim.problem.recorded import begun
 from optim.report.console import as_json
+from optim.report.html.page import Origin, page_of
 from optim.report.html.values import sampled, thinned
+from optim.report.html.winner import months_table
 from optim.spec.study import load_spec
 from tests.studies import IBM, write_study
 from tests.verdict.test_holdout import FIRST, LINES, turned
 
+NAME = "<b>" + "long" * 20
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 BYTES = 6_000_000
 LEAKY = "def leaky(df, params):\n    raise ValueError('no answer from postgresql://me:hunter2@db.example/x <b>')\n"
@@ -39,7 +44,7 @@ CONDITIONAL = {
 SWEEP = {"pruner": {"name": "NopPruner"}}
 KINDS: dict[str, dict[str, Any]] = {
     "judged": {
-        "study": {"name": "<b>", "n_trials": 16},
+        "study": {"name": NAME, "n_trials": 16},
         "evaluation": {"holdout": 0.2},
         "validation": {"null": {"markets": 19}, "walk_forward": {"train": "5y", "test": "3y"}},
         "parallel": {"n_jobs": 1},
@@ -152,6 +157,7 @@ def test_every_kind_of_study_has_a_whole_page_that_needs_nothing_else(made: Made
     assert set(re.findall(r"url\(#([^)]+)\)", made.html)) <= set(page.ids)
     assert len(made.html.encode()) < BYTES
     assert str(made.study.spec.folder) not in made.html
+    assert "mathdefault" not in made.html
     assert "#0101" not in made.html  # every colour is the page's own
 
 
@@ -198,7 +204,7 @@ def test_without_a_winner_it_says_why(kind: str, said: str, pages: Callable[[str
 
 def test_names_are_text_and_a_whole_verdict_is_shown(pages: Callable[[str], Made]) -> None:
     found = pages("judged")
-    assert "<h1>&lt;b&gt;</h1>" in found.html
+    assert f"<h1>&lt;b&gt;{NAME[3:]}</h1>" in found.html
     assert "b" not in found.page.tags
     assert {"gain1", "loss1"} <= set(re.findall(r'class="(\w+)"', found.html))
     verdict = found.study.verdict
@@ -207,6 +213,18 @@ def test_names_are_text_and_a_whole_verdict_is_shown(pages: Callable[[str], Made
         row[0] for row in found.page.rows if row[:1] in [[w["test"][:10]] for w in verdict["walk_forward"]["windows"]]
     ]
     assert found.page.numbers["as it is"][0] == verdict["stress"]["conditions"]["as it is"]["total_return"]
+
+
+def test_no_password_of_a_server_is_on_it(pages: Callable[[str], Made]) -> None:
+    study = pages("portfolio").study
+    plan, record = study.recorded()
+    uri = "postgresql://me:hunter2@db.example/optuna"
+    spec = plan.spec.model_copy(update={"study": plan.spec.study.model_copy(update={"storage": uri})})
+    plan = plan._replace(spec=spec, storage=uri)
+    page = page_of(plan, record.trials(), study.summary(), None, Origin(record.versions, ()))
+    (section,) = [one for one in page.sections if one.key == "provenance"]
+    assert "db.example" in str(section)
+    assert "hunter2" not in str(page)
 
 
 @pytest.fixture
@@ -233,6 +251,15 @@ def test_changed_hold_out_bars_change_no_byte_before_it_is_opened(sealed: Study,
     assert f"better than in {opening['opened']['rank']:.0%} of 200 equally long windows" in text
 
 
+def test_searched_bars_that_are_others_now_are_told(sealed: Study, tmp_path: Path) -> None:
+    file = sealed.report(tmp_path / "one.html")
+    assert "no longer what was searched" not in Read(file.read_text()).text
+    (tmp_path / "bars.csv").write_text("\n".join([*LINES[:900], turned(LINES[900]), *LINES[901:]]) + "\n")
+    text = Read(Study.from_toml(sealed.spec.path).report(file).read_text()).text
+    assert "What is run here is no longer what was searched: [data]" in text
+    assert "changed since it was searched" in text
+
+
 def test_an_opening_for_another_trial_shows_nothing(sealed: Study, tmp_path: Path) -> None:
     opened = sealed.open_holdout()["trial"]
     more = Study.from_toml(sealed.spec.path, n_trials=40)
@@ -244,24 +271,28 @@ def test_an_opening_for_another_trial_shows_nothing(sealed: Study, tmp_path: Pat
 
 
 def test_it_is_written_over_nothing_but_a_report(
-    sealed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pages: Callable[[str], Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    study = pages("failed").study
+    path = study.spec.path
     monkeypatch.chdir(tmp_path)
-    assert main(["report", "study.toml"]) == 0
-    first = (tmp_path / "s.html").read_bytes()
-    assert main(["report", "study.toml"]) == 0
-    assert (tmp_path / "s.html").read_bytes() == first
-    (tmp_path / "other.html").write_text("<!doctype html>\n<p>mine\n")
-    for name, said in (
-        ("other.html", "no report"),
-        ("study.toml", "the file of"),
+    for _ in range(2):
+        assert main(["report", str(path)]) == 1
+        assert Path("s.html").read_text(encoding="utf-8") == pages("failed").html
+    Path("other.html").write_text("<!doctype html>\n<p>mine\n")
+    Path("folder.html").mkdir()
+    for target, said in (
+        ("other.html", "is no report"),
+        ("folder.html", "is a folder"),
+        (path, "is the file of"),
         ("page.txt", "ending must be .html"),
     ):
-        before = (tmp_path / name).read_bytes() if (tmp_path / name).exists() else None
         with pytest.raises(SpecError, match=said):
-            sealed.report(name)
-        assert before == ((tmp_path / name).read_bytes() if (tmp_path / name).exists() else None)
-    assert not list(tmp_path.glob(".*.part"))
+            study.report(target)
+    with pytest.raises(OptimError, match="cannot be written: No such file"):
+        study.report("nowhere/page.html")
+    assert Path("other.html").read_text() == "<!doctype html>\n<p>mine\n"
+    assert {one.name for one in tmp_path.iterdir()} == {"s.html", "other.html", "folder.html"}
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400), st.integers(4, 60))
@@ -283,7 +314,7 @@ def test_sampled_trials_have_the_best_half_among_them(values: list[float], most:
     assert sorted(scores[kept], reverse=maximise)[: len(best)] == best
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
@@ -296,7 +327,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.mark.real("chromium")
-def test_a_phone_needs_not_scroll_sideways_and_nothing_is_asked_of_the_network(made: Made, browser: Any) -> None:
+@pytest.mark.parametrize("kind", ["judged", "several", "failed"])
+def test_a_phone_needs_not_scroll_sideways_and_nothing_is_asked_of_the_network(
+    kind: str, pages: Callable[[str], Made], browser: Any
+) -> None:
+    made = pages(kind)
     asked: list[str] = []
     for width in (320, 390, 1280):
         page = browser.new_page(viewport={"width": width, "height": 800})
@@ -312,3 +347,18 @@ def test_a_phone_needs_not_scroll_sideways_and_nothing_is_asked_of_the_network(m
             assert max(widths) <= width
         page.close()
     assert asked == [made.file.as_uri()] * 3
+
+
+def test_months_are_what_the_account_made_of_them() -> None:
+    days = pd.date_range("2020-01-01", "2021-02-28", freq="D")
+    close = 100.0 * 1.001 ** np.arange(len(days))
+    frame = pd.DataFrame({"open": close, "high": close, "low": close, "close": close, "volume": 1.0}, index=days)
+    result = BacktestEngine(initial_cash=1000.0).run_realistic(frame, "buy_and_hold", {})
+    first, second = months_table(result).rows
+    assert [cell.text for cell in first[:1]] == ["2020"]
+    assert first[3].exact == pytest.approx(1.001**31 - 1, rel=1e-9)  # March: held on each of its days
+    assert first[3].text == "3.1"
+    assert first[12].exact == pytest.approx(1.001**31 - 1, rel=1e-9)
+    assert second[1].exact == pytest.approx(1.001**31 - 1, rel=1e-9)
+    assert second[13].exact == pytest.approx(1.001 ** (31 + 28) - 1, rel=1e-9)
+    assert [cell.text for cell in second[3:13]] == [""] * 10

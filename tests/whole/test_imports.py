@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("optuna", "mlflow", "joblib", "numba", "pandas", "optim", "rich", "matplotlib")
+HEAVY = ("optuna", "mlflow", "joblib", "numba", "pandas", "optim", "rich", "matplotlib", "jinja2")
 
 
 def loaded(statement: str) -> set[str]:
@@ -22,7 +22,7 @@ def loaded(statement: str) -> set[str]:
         ("import optim.spec.study", {"optuna", "mlflow", "joblib", "numba", "pandas", "matplotlib"}),
         ("import optim.tracking", {"mlflow", "numba", "pandas", "joblib", "matplotlib"}),
         ("import optim.workers.pool", {"optuna", "mlflow", "rich", "matplotlib"}),
-        ("import optim.api", {"mlflow", "matplotlib"}),
+        ("import optim.api", {"mlflow", "matplotlib", "jinja2"}),
         (
             "import contextlib as c; from optim.cli.parser import main\nwith c.suppress(SystemExit): main(['--help'])",
             {"optuna", "mlflow", "joblib", "numba", "pandas", "rich", "matplotlib"},

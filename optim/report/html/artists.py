@@ -26,8 +26,7 @@ def _equity(figure: Figure, d: Equity) -> None:
     top.plot(d.times, d.held, color=BENCH, linewidth=1.1, label="buying and holding")
     top.plot(d.times, d.account, color=ACCENT, linewidth=1.5, label="the winner")
     if d.log:
-        top.set_yscale("log")
-        _plain_log(top)
+        _plain_log(top, "y")
     else:
         top.yaxis.set_major_formatter("{x:,.0f}")
     _legend(figure, top)
@@ -93,7 +92,8 @@ def _shares(figure: Figure, d: Shares) -> None:
     axes = figure.subplots()
     places = np.arange(len(d.names))[::-1]
     axes.barh(places, d.shares, 0.62, color=ACCENT, alpha=0.85)
-    axes.set_yticks(places, [_short(name) for name in d.names])
+    most = 30 if figure.get_figwidth() * 72 > NARROW else 16
+    axes.set_yticks(places, [_short(name, most) for name in d.names])
     axes.tick_params(axis="y", colors=INK)
     for place, share in zip(places, d.shares, strict=True):
         axes.annotate(f"{share:.0%}", (share, place), (4, 0), textcoords="offset points", va="center", color=MUTED)
@@ -111,7 +111,7 @@ def _slices(figure: Figure, d: Slices) -> None:
         axes.plot(_spread(axis), scores, color=BENCH, markersize=4.2, alpha=0.6, **_DOTS)
         axes.plot(near, there, linestyle="none", marker="D", markersize=5, color=GAIN, markeredgecolor=PAPER)
         _ring(axes, axis.winner, d.winner)
-        axes.set_title(_short(axis.name), loc="left")
+        axes.set_title(_short(axis.name, 30 if columns != 2 else 20), loc="left")
         _scale(axes, axis, "x")
     for axes in grid[len(d.axes) :]:
         axes.set_visible(False)
@@ -168,17 +168,20 @@ def _scale(axes: Axes, axis: Axis, which: str) -> None:
         ticks(list(range(0, len(axis.choices), step)), names)
         (axes.set_xlim if which == "x" else axes.set_ylim)(-0.6, len(axis.choices) - 0.4)
     elif axis.log:
-        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        _plain_log(axes, which)
 
 
-def _plain_log(axes: Axes) -> None:
+def _plain_log(axes: Axes, which: str) -> None:
+    """A logarithmic axis with numbers as one writes them."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    low, high = axes.get_ylim()
-    marks = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 10 else (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
-    axes.yaxis.set_major_locator(LogLocator(subs=marks, numticks=12))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_view_interval()
+    marks = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=marks, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _dates(axes: Axes) -> None:

@@ -62,7 +62,7 @@ def null_section(plan: Plan, summary: Summary, verdict: Verdict) -> Section:
     """The winners of the shuffled markets, the real one among them, and the other statistics."""
     title, null = "Skill or luck", (verdict or {}).get("null")
     if verdict is None or null is None:
-        blocks: list[Block] = [_missing(plan, summary, "No shuffled market has been searched.")]
+        blocks: list[Block] = [Missing("No shuffled market has been searched.", command(plan, "validate"))]
     else:
         arm = max(null["arms"], key=lambda arm: arm["p_value"])
         found = np.array([winner for winner in arm["winners"] if winner is not None], dtype=float)
@@ -74,17 +74,19 @@ def null_section(plan: Plan, summary: Summary, verdict: Verdict) -> Section:
             )
             blocks.append(Chart(Winners(found, null["value"], summary.objectives[0]), text))
         if not null["complete"]:
-            blocks.append(_missing(plan, summary, f"{null['planned']} markets of each kind are planned."))
+            blocks.append(Missing(f"{null['planned']} markets of each kind are planned.", command(plan, "validate")))
     if verdict is not None and (statistics := verdict.get("statistics")):
         blocks.append(_statistics(verdict, statistics))
     return Section("null", title, tuple(blocks))
 
 
-def stress_section(plan: Plan, summary: Summary, verdict: Verdict) -> Section:
+def stress_section(plan: Plan, verdict: Verdict) -> Section:
     """The winner under each condition."""
     stress = (verdict or {}).get("stress")
     if stress is None or stress["distance"] is None:
-        return Section("stress", "Stress", (_missing(plan, summary, "The winner has not been put under stress."),))
+        return Section(
+            "stress", "Stress", (Missing("The winner has not been put under stress.", command(plan, "validate")),)
+        )
     rows = tuple(
         row(name, _grown(one["total_return"]), figure(one["score"])) for name, one in stress["conditions"].items()
     )
@@ -96,14 +98,14 @@ def stress_section(plan: Plan, summary: Summary, verdict: Verdict) -> Section:
     return Section("stress", "Stress", (Table(("condition", "total return", "score"), rows), told))
 
 
-def walk_section(plan: Plan, summary: Summary, verdict: Verdict) -> Section:
+def walk_section(plan: Plan, verdict: Verdict) -> Section:
     """Every window's winner on the bars that follow."""
     title, walk = "Walk-forward", (verdict or {}).get("walk_forward")
     if walk is None:
         if plan.spec.validation.walk_forward is not None:
-            return Section("walk", title, (_missing(plan, summary, "The windows have not been searched."),))
+            return Section("walk", title, (Missing("The windows have not been searched.", command(plan, "validate")),))
         text = 'No windows were asked for: add walk_forward = { train = "4y", test = "1y" } to [validation], then'
-        return Section("walk", title, (_missing(plan, summary, text),))
+        return Section("walk", title, (Missing(text, command(plan, "validate")),))
     rows = []
     for window in walk["windows"]:
         params = ", ".join(f"{name} {spoken_value(value)}" for name, value in window["params"].items()) or "none"
@@ -129,7 +131,7 @@ def holdout_section(plan: Plan, summary: Summary, opening: Opening | None) -> Se
             return Section("holdout", title, (Missing(told),))
         share = plan.spec.evaluation.holdout
         text = f"The last {share:.0%} of the bars are sealed: nothing of them is on this page."
-        return Section("holdout", title, (_missing(plan, summary, text, "holdout"),))
+        return Section("holdout", title, (Missing(text, "" if best is None else command(plan, "holdout")),))
     opened = opening.opened
     said = "It was blind until it was opened." if opened.blind else "It was no longer blind: opened before."
     value = metric_value(opened.metric, opened.value) if opened.metric in summary.metrics else figure(opened.value)
@@ -164,11 +166,6 @@ def _statistics(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> Table:
         row("what luck shows in as many trials", figure(found["luck"])),
     ]
     return Table(("statistic", "value"), tuple(rows))
-
-
-def _missing(plan: Plan, summary: Summary, text: str, verb: str = "validate") -> Missing:
-    """With the command, where there is a winner to use it on."""
-    return Missing(text, command(plan, verb) if summary.best is not None else "")
 
 
 def _grown(value: float | None) -> Value:

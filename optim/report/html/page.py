@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from optuna.trial import FrozenTrial
 
@@ -40,32 +41,42 @@ _FACTS = (
 )
 
 
+class Origin(NamedTuple):
+    """What the study began with, and what is no longer so."""
+
+    versions: Mapping[str, str]
+    changed: Sequence[str]  # sentences
+
+    @property
+    def other_inputs(self) -> tuple[str, ...]:
+        """What makes today's backtests other ones than the search's; versions hardly do."""
+        return tuple(text for text in self.changed if not text.startswith("version of "))
+
+
 def page_of(
     plan: Plan,
     trials: Sequence[FrozenTrial],
     summary: Summary,
     opening: Opening | None,
-    versions: Mapping[str, str],
+    origin: Origin,
 ) -> Page:
-    """The page of what is recorded. opening: of the hold-out, if any. versions: with which the study began."""
+    """The page of what is recorded. opening: of the hold-out, if any."""
     verdict = summary.verdict
     reasons = {
         mask(reason, plan.storage, plan.tracking_uri): number
         for reason, number in {**summary.failures, **summary.obstacles}.items()
     }
+    judged = summary.best is not None  # else there is nothing to draw, and nothing to judge
     sections = (
-        winner_section(plan, summary),
-        equity_section(summary),
-        months_section(summary),
-        trades_section(plan, summary),
-        null_section(plan, summary, verdict),
+        winner_section(plan, summary, origin.other_inputs),
+        *((equity_section(summary), months_section(summary), trades_section(plan, summary)) if judged else ()),
+        *((null_section(plan, summary, verdict),) if judged else ()),
         search_section(plan, trials, summary, reasons),
         parameters_section(plan, trials, summary, verdict),
-        walk_section(plan, summary, verdict),
-        stress_section(plan, summary, verdict),
+        *((walk_section(plan, verdict), stress_section(plan, verdict)) if judged else ()),
         holdout_section(plan, summary, opening),
         Section("definitions", "Definitions", (_definitions(plan, summary),)),
-        _provenance(plan, trials, versions),
+        _provenance(plan, trials, origin),
     )
     return Page(plan.spec.study.name, _subtitle(plan), banner(plan, summary, verdict), _facts(summary), sections)
 
@@ -96,7 +107,7 @@ def _definitions(plan: Plan, summary: Summary) -> Table:
     return known._replace(heading=("term", "meaning"), rows=(*terms(summary.verdict), *known.rows))
 
 
-def _provenance(plan: Plan, trials: Sequence[FrozenTrial], versions: Mapping[str, str]) -> Section:
+def _provenance(plan: Plan, trials: Sequence[FrozenTrial], origin: Origin) -> Section:
     spec, bars = plan.spec, searched_bars(plan)
     rules = ", ".join(f"{name} {spoken_value(value)}" for name, value in spec.backtest.items())
     rows = [
@@ -113,7 +124,8 @@ def _provenance(plan: Plan, trials: Sequence[FrozenTrial], versions: Mapping[str
         rows.append(row(f"data {data.name}, hash", Value(f"sha256 {data.digest}", tone="hash")))
     for name, digest in plan.fingerprint()["code"].items():
         rows.append(row(f"code {name}", Value(f"sha256 {digest}", tone="hash")))
-    rows.append(row("versions", ", ".join(f"{name} {text}" for name, text in versions.items()) or "not known"))
+    rows.append(row("versions", ", ".join(f"{name} {text}" for name, text in origin.versions.items()) or "not known"))
+    rows += [row("changed since it was searched", text) for text in origin.changed]
     rows.append(row("record", mask_uri(spec.study.storage)))
     ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
     if ends:

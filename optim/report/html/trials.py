@@ -79,8 +79,11 @@ def parameters_section(
     drawn = [known[name] for name in order if sum(name in trial.params for trial in complete) >= _FEWEST]
     if drawn:
         blocks.append(Chart(_slices(drawn, complete, summary, verdict), _slices_caption(summary, verdict)))
-    if len(drawn) > 1 and (field := _field(drawn[0], drawn[1], complete, summary)) is not None:
-        text = "Every complete trial at its two weightiest parameters, the better the larger; the winner ringed."
+    own = drawn if summary.best is None else [one for one in drawn if one.name in summary.best.params]
+    if len(own) > 1 and (field := _field(own[0], own[1], complete, summary)) is not None:
+        text = (
+            "The complete trials over the winner's two weightiest parameters, the better the larger; the winner ringed."
+        )
         blocks.append(Chart(field, text))
     kept = ((verdict or {}).get("plateau") or {}).get("kept")
     if kept is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ from optim.report.html.values import (
 )
 from optim.report.showcase import Window
 from optim.report.summary import Summary
+from optim.spec.secrets import mask
 
 if TYPE_CHECKING:
     from engine.backtest import BacktestResult
@@ -34,21 +35,27 @@ if TYPE_CHECKING:
 MOST = 6  # instruments that are drawn
 _MOST_TRADES = 250  # fills of a kind on one chart
 _LONG_YEARS, _STEEP = 5.0, 4.0  # from here on equity is drawn on a logarithmic axis
+_FAILED = Missing("The winner's backtest over all searched bars failed.")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def winner_section(plan: Plan, summary: Summary) -> Section:
-    """Who won, with what, and every metric beside buying and holding."""
+def winner_section(plan: Plan, summary: Summary, changed: Sequence[str]) -> Section:
+    """Who won, with what, and every metric beside buying and holding.
+
+    changed: what is no longer as it was when it was searched.
+    """
     best = summary.best
     if best is None:
         return Section("winner", "The winner", (_nobody(summary),))
     blocks: list[Block] = [_in_words(summary)]
+    if changed:
+        blocks.append(Missing(f"What is run here is no longer what was searched: {'; '.join(changed)}."))
     if len(summary.objectives) > 1:
         blocks.append(f"It is the best of the Pareto front by {summary.objectives[0]}; the front has "
                       f"{counted(len(summary.top), 'trial')}.")  # fmt: skip
     for name, window in (("In one run", summary.winner.searched), ("On the hold-out", summary.winner.holdout)):
         if window is not None and window.error:
-            blocks.append(Missing(f"{name}: {window.error}"))
+            blocks.append(Missing(mask(f"{name}: {window.error}", plan.storage, plan.tracking_uri)))
     blocks += [_parameters(plan, summary), metrics_table(summary), f"Annualised with {summary.clock}."]
     if summary.short_cells or any(window and window.short for window in summary.winner):
         blocks.append("In brackets: less than a quarter of a year made into a whole one, which says little.")
@@ -90,7 +97,7 @@ def equity_section(summary: Summary) -> Section:
     """The winner's account over the searched bars."""
     searched, held = summary.winner.searched, summary.winner.benchmark
     blocks = tuple(account_blocks(searched, held)) if searched else ()
-    return Section("equity", "Equity and drawdown", blocks or (_nothing_drawn(summary),))
+    return Section("equity", "Equity and drawdown", blocks or (_FAILED,))
 
 
 def account_blocks(window: Window, held: Window | None) -> Iterator[Block]:
@@ -112,7 +119,7 @@ def months_section(summary: Summary) -> Section:
     window = summary.winner.searched
     found = window.backtests if window else ()
     tables: tuple[Block, ...] = (*(months_table(one) for one in found[:MOST]), *not_drawn(len(found)))
-    return Section("months", "Monthly returns", tables or (_nothing_drawn(summary),))
+    return Section("months", "Monthly returns", tables or (_FAILED,))
 
 
 def months_table(result: BacktestResult) -> Table:
@@ -134,7 +141,7 @@ def trades_section(plan: Plan, summary: Summary) -> Section:
     """Where the winner bought and sold, on the searched bars."""
     window = summary.winner.searched
     if window is None or not window.backtests:
-        return Section("trades", "Trades", (_nothing_drawn(summary),))
+        return Section("trades", "Trades", (_FAILED,))
     blocks: list[Block] = []
     for i, bars in enumerate(searched_bars(plan)[:MOST]):
         result = window.backtests[0 if plan.spec.portfolio else i]
@@ -172,12 +179,6 @@ def _nobody(summary: Summary) -> Missing:
     if summary.counts["failed"] == sum(summary.counts[kind] for kind in ("complete", "pruned", "failed")):
         return Missing("Every trial failed; the reasons are below.")
     return Missing("No trial is feasible: loosen the constraints, widen the search space or raise n_trials.")
-
-
-def _nothing_drawn(summary: Summary) -> Missing:
-    if summary.best is None:
-        return Missing("Nothing to draw without a winner.")
-    return Missing("The winner's backtest over all searched bars failed.")
 
 
 def _in_words(summary: Summary) -> str:
@@ -228,7 +229,7 @@ def _equity(one: BacktestResult, other: BacktestResult | None) -> Equity:
 def _share(value: float | None, tone: str) -> Value:
     if value is None:
         return Value("")
-    return Value(f"{100 * value:.1f}".replace("-", "−"), value, tone)
+    return Value(f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "−"), value, tone)  # + 0.0: no minus nought
 
 
 def _tone(value: float | None, bound: float) -> str:
