@@ -49,6 +49,8 @@ from optim.workers.pool import Pool
 if TYPE_CHECKING:
     import pandas as pd
 
+    from optim.report.html.values import Page
+
 
 class Ended(NamedTuple):
     """How a run ended."""
@@ -220,15 +222,13 @@ class Study:
         path: by default NAME.html in the working directory. Written over nothing but an earlier report. The hold-out is
         on it only once it has been opened. Raises OptimError.
         """
-        from optim.report.html.page import Origin, page_of
         from optim.report.html.written import file_name, write_page
 
         with quiet_optuna():
             plan, record = self.recorded()
             target = Path(file_name(self.spec.study.name) if path is None else path)
             check_target(self.spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_page)
-            summary, origin = self.summary(), Origin(record.versions, changed_inputs(plan, record))
-            page = page_of(plan, record.trials(), summary, last_opening(record), origin)
+            page = _page(plan, record, self.summary())
         try:
             write_page(page, target.resolve())
         except OSError as error:
@@ -252,16 +252,18 @@ class Study:
             return changed_inputs(*self.recorded())
 
     def sync(self) -> MirrorReport:
-        """Bring MLflow to exactly the record. Raises OptimError."""
+        """Bring MLflow to exactly the record, and the page of `report` with it. Raises OptimError."""
         if not self.spec.tracking.enabled:
             raise SpecError(f"{self.spec.path}: [tracking] enabled = false: there is nothing to bring up to date")
+        from optim.report.html.written import as_html
         from optim.tracking import sync
 
         summary = self.summary()
         with quiet_optuna():
             plan, record = self.recorded()
             info, settings = study_info(plan, record), tracking_settings(plan)
-            return sync(info, settings, record.trials(), study_result(plan, record, summary))
+            result = study_result(plan, record, summary)._replace(page=as_html(_page(plan, record, summary)))
+            return sync(info, settings, record.trials(), result)
 
     def recorded(self) -> tuple[Plan, Record]:
         """The plan and the record; SpecError when the study was never run."""
@@ -284,6 +286,13 @@ def _reason(spec: StudySpec, record: Record, n_trials: int) -> str:
 def _summary(plan: Plan, record: Record, trials: Any, reason: str, pool: Pool, verdict: Plain | None) -> Summary:
     opening = last_opening(record)
     return summarise(plan, trials, reason, pool, verdict, None if opening is None else opening.trial)
+
+
+def _page(plan: Plan, record: Record, summary: Summary) -> Page:
+    from optim.report.html.page import Origin, page_of
+
+    origin = Origin(record.versions, changed_inputs(plan, record))
+    return page_of(plan, record.trials(), summary, last_opening(record), origin)
 
 
 def _mirror(plan: Plan, record: Record) -> StudyMirror:

@@ -25,13 +25,17 @@ def log_config(client: Any, run_id: str, info: StudyInfo) -> None:
 def log_reports(
     client: Any, run_id: str, info: StudyInfo, trials: Sequence[FrozenTrial], result: StudyResult | None
 ) -> None:
-    """`reports/trials.parquet` and, once the search has ended, `reports/best_params.toml` on the parent run."""
+    """`reports/trials.parquet` and, once the search has ended, `reports/best_params.toml` on the parent run; after
+    `validate`, `holdout` and `sync` also `reports/report.html`.
+    """
     with TemporaryDirectory() as name:
         reports = Path(name) / "reports"
         reports.mkdir()
         trials_frame(trials).to_parquet(reports / "trials.parquet")
         if result and result.best_params_toml:
             (reports / "best_params.toml").write_text(result.best_params_toml)
+        if result and result.page:
+            (reports / "report.html").write_text(result.page, encoding="utf-8", errors="replace")
         client.log_artifacts(run_id, name)
 
 

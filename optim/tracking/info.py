@@ -85,6 +85,7 @@ class StudyResult(NamedTuple):
     metrics: Mapping[str, float] = {}  # likewise
     windows: Sequence[WindowRun] = ()  # of the walk-forward
     p_values: Mapping[int, float] | None = None  # by trial number, those below 1; None: nothing was tested
+    page: str = ""  # the report as HTML, where there is one
 
 
 class MirrorReport(NamedTuple):

@@ -173,6 +173,9 @@ def test_mlflow_has_a_run_for_every_window_and_its_trials_under_it(tmp_path: Pat
         p_value = trials[number].data.metrics["verdict/romano_wolf_p_value"]
         assert p_value == told["p_values"].get(str(number), 1.0)
 
+    page = open_client(settings).download_artifacts(parent.info.run_id, "reports/report.html")
+    assert Path(page).read_bytes() == study.report(tmp_path / "report.html").read_bytes()
+
     client = open_client(settings)  # a window that was half written when the process died
     client.update_run(windows[0].info.run_id, status="RUNNING")
     client.delete_run(under(settings, windows[0], "window_trial")[0].info.run_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optim.errors import counted
 from optim.problem.plan import Plan
 from optim.report.html.values import (
     Banner,
@@ -69,7 +70,7 @@ def null_section(plan: Plan, summary: Summary, verdict: Verdict) -> Section:
         blocks = []
         if len(found):
             text = (
-                f"The same search in {len(arm['winners'])} markets whose past cannot be learnt from "
+                f"The same search in {counted(len(arm['winners']), 'market')} whose past cannot be learnt from "
                 f"({kind_in_words(arm['kind'])} shuffled): their winners, and the study's."
             )
             blocks.append(Chart(Winners(found, null["value"], summary.objectives[0]), text))
