@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.data.bars import Bars as Bars
     from engine.data.clock import infer_periods_per_year as infer_periods_per_year
     from engine.data.load import load_bars as load_bars
+    from engine.data.load import to_frame as to_frame
     from engine.errors import UserError as UserError
     from engine.metrics.catalogue import METRICS as METRICS
     from engine.simulator.account import Account as Account
@@ -54,6 +55,7 @@ HOME = {
     "Bars": "engine.data.bars",
     "infer_periods_per_year": "engine.data.clock",
     "load_bars": "engine.data.load",
+    "to_frame": "engine.data.load",
     "UserError": "engine.errors",
     "METRICS": "engine.metrics.catalogue",
     "Account": "engine.simulator.account",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from engine.data.bars import Bars, slice_bars
+from engine.data.bars import Bars, is_bars, plain_bars, slice_bars
 from engine.data.clock import periods_per_year_of
 from engine.data.load import content_hash, load_bars
 from engine.evaluate import run_portfolio, warmup_start
@@ -137,7 +137,7 @@ class BacktestEngine:
             return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, rate)
         bars = seen[0]
         scale = volatility_scale(bars.close, self.account, rate)
-        traded = slice_bars(bars, first, len(bars.close))
+        traded = plain_bars(slice_bars(bars, first, len(bars.close)))
         target = strategy.target(bars, bound)
         return simulate(traded, target[first:], scale[first:], pack_rules(self.account)), traded.close
 
@@ -175,12 +175,12 @@ def log(result: BacktestResult, tracker: BacktestTracker) -> None:
 
 
 def _is_portfolio(df: Any) -> bool:
-    return isinstance(df, (list, tuple)) and not isinstance(df, Bars)
+    return isinstance(df, (list, tuple)) and not is_bars(df)
 
 
 def _instruments(df: Any) -> tuple[Bars, ...]:
     parts = df if _is_portfolio(df) else (df,)
-    return tuple(part if isinstance(part, Bars) else load_bars(part) for part in parts)
+    return tuple(part if is_bars(part) else load_bars(part) for part in parts)
 
 
 def _tables(timestamp: Any, run: Simulation, market: Any) -> tuple[pd.Series[float], pd.DataFrame, pd.Series[float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.compiled.arrays import Array
-from engine.data.bars import Bars, make_bars, slice_bars
+from engine.data.bars import Bars, add_features, make_bars, slice_bars
 from engine.data.cells import Cell
 from engine.errors import EngineError, ParameterError, StrategyError
 from engine.evaluate import evaluate, reason
@@ -47,18 +47,24 @@ class Report(NamedTuple):
 
 
 def check_strategy(
-    reference: str | Strategy, params: Mapping[str, Any] | None = None, *, base: Path = Path(), seed: int = 0
+    reference: str | Strategy,
+    params: Mapping[str, Any] | None = None,
+    *,
+    base: Path = Path(),
+    seed: int = 0,
+    features: Sequence[str] = (),
 ) -> Report:
     """Run every check on random bars; StrategyError says which rule is broken, for what parameters, at which bar.
 
     params: one parameter set to check. Without it, sets are drawn from the strategy's search space if it has one beside
     it or among the built-in ones (search_spaces/<name>.toml), else from the defaults its Params declare.
+    features: further columns that the strategy reads, standard normal here.
     """
     strategy = reference if isinstance(reference, Strategy) else load_strategy(reference, base)
     rng = np.random.default_rng(seed)
     drawn = [dict(params)] if params is not None else list(draw_params(strategy, rng))
     k = strategy.n_instruments or 2
-    instruments = tuple(random_bars(rng) for _ in range(k))
+    instruments = tuple(random_bars(rng, features=features) for _ in range(k))
     unproven = []
     seconds = 0.2 if strategy.compiled else 6.0 / len(drawn)
     for one in drawn:
@@ -71,7 +77,7 @@ def check_strategy(
                 where = f"search_spaces/{strategy.name}.toml beside its file"
                 hint = "" if one else f"; it was called without parameters: write those it takes to {where}"
                 raise StrategyError(f"{reason(strategy, error)} for {dict(one)}{hint}") from error
-        if not _looks_not_ahead(strategy, one, k, rng, seconds):
+        if not _looks_not_ahead(strategy, one, k, rng, seconds, features):
             unproven.append(one)
     checks = [*((check.__doc__ or "").rstrip(".") for check in CHECKS), _CAUSAL]
     return Report(strategy.name, tuple(checks), len(drawn), tuple(unproven))
@@ -122,13 +128,18 @@ _CAUSAL = "The signal of bars 0 ... k is the same whether later bars are known o
 
 
 def _looks_not_ahead(
-    strategy: Strategy, params: Mapping[str, Any], k: int, rng: np.random.Generator, seconds: float
+    strategy: Strategy,
+    params: Mapping[str, Any],
+    k: int,
+    rng: np.random.Generator,
+    seconds: float,
+    features: Sequence[str],
 ) -> bool:
     """Probe for look-ahead on markets of several calendars, longer ones until the signal moves; whether it ever did."""
     for n_bars in LENGTHS:
         probes = []
         for times in (_frozen(np.arange(N_BARS) * HOUR), _days(n_bars), _sessions(n_bars)):
-            market = tuple(random_bars(rng, len(times))._replace(timestamp=times) for _ in range(k))
+            market = tuple(random_bars(rng, len(times), features)._replace(timestamp=times) for _ in range(k))
             probes.append(probe_lookahead(strategy, [params], market if strategy.joint else market[:1], seconds))
         if any(probe.moved[0] for probe in probes):
             return True
@@ -158,8 +169,8 @@ def signal(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bar
     return strategy.weights(instruments, bound) if strategy.joint else strategy.target(instruments[0], bound)
 
 
-def random_bars(rng: np.random.Generator, n: int = N_BARS) -> Bars:
-    """A random walk with trends, gaps and a flat stretch, in which nothing moves."""
+def random_bars(rng: np.random.Generator, n: int = N_BARS, features: Sequence[str] = ()) -> Bars:
+    """A random walk with trends, gaps and a flat stretch, in which nothing moves; features are standard normal."""
     drift = np.repeat(rng.normal(0, 0.002, n // 50 + 1), 50)[:n]
     steps = drift + rng.normal(0, 0.01, n)
     steps[n // 2 : n // 2 + 20] = 0.0
@@ -167,7 +178,8 @@ def random_bars(rng: np.random.Generator, n: int = N_BARS) -> Bars:
     open_ = np.r_[100.0, close[:-1]] * np.exp(rng.normal(0, 0.002, n) * (steps != 0))
     spread = np.abs(rng.normal(0, 0.004, n)) * (steps != 0)
     high, low = np.maximum(open_, close) * (1 + spread), np.minimum(open_, close) * (1 - spread)
-    return make_bars(np.arange(n) * HOUR, open_, high, low, close, rng.integers(1, 10_000, n).astype(float))
+    bars = make_bars(np.arange(n) * HOUR, open_, high, low, close, rng.integers(1, 10_000, n).astype(float))
+    return add_features(bars, {name: rng.standard_normal(n) for name in features}) if features else bars
 
 
 def draw_params(strategy: Strategy, rng: np.random.Generator, n: int = 6) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.compiled.arrays import Array, Booleans
 from engine.compiled.jit import kernel
-from engine.data.bars import Bars, slice_bars
+from engine.data.bars import Bars, plain_bars, slice_bars
 from engine.data.cells import Cell
 from engine.errors import EngineError
 from engine.metrics.measure import N_METRICS, as_metrics, measure
@@ -76,7 +76,7 @@ def measure_cell(
         seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
         target = strategy.proposed(seen, bound)
         scale = volatility_scale(seen.close, account, periods_per_year)
-        values = score(seen, first, target, scale, pack_rules(account), periods_per_year, tails)
+        values = score(plain_bars(seen), first, target, scale, pack_rules(account), periods_per_year, tails)
         if len(values) == 0:
             strategy.refuse_unusable(target)
         return values
@@ -103,7 +103,7 @@ def equity_of(
     seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
     target = strategy.target(seen, bound)
     scale = volatility_scale(seen.close, account, periods_per_year)
-    traded = slice_bars(seen, first, len(seen.close))
+    traded = plain_bars(slice_bars(seen, first, len(seen.close)))
     return simulate(traded, target[first:], scale[first:], pack_rules(account)).equity
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from engine.backtest import StrategyLike, as_strategy
 from engine.compiled.arrays import Array
 from engine.compiled.memory import keep_freed_memory
-from engine.data.bars import Bars
+from engine.data.bars import Bars, is_bars, plain_bars
 from engine.data.cells import Cell
 from engine.data.clock import periods_per_year_of
 from engine.data.load import load_bars
@@ -75,9 +75,9 @@ def sweep(
     names = list(METRICS) if metrics is None else list(metrics)
     if unknown := [name for name in names if name not in METRICS]:
         raise ParameterError(f"unknown metric {', '.join(unknown)}; there are {', '.join(METRICS)}")
-    several = isinstance(bars, (list, tuple)) and not isinstance(bars, Bars)
+    several = isinstance(bars, (list, tuple)) and not is_bars(bars)
     given: list[Any] = list(bars) if several else [bars]
-    instruments = tuple(one if isinstance(one, Bars) else load_bars(one) for one in given)
+    instruments = tuple(one if is_bars(one) else load_bars(one) for one in given)
     cell = Cell(-1 if several else 0, 0, len(instruments[0].close))
     tails = not TAIL_METRICS.isdisjoint(names)
     rate = periods_per_year_of(instruments[0].timestamp, periods_per_year)
@@ -185,7 +185,9 @@ def _run_group(
         return
     rules = np.array(packed)
     rules.flags.writeable = False  # as pack_rules has it: kernels are compiled for one of the two
-    scored, usable = score_rows(bars, room[: len(ready)], _stacked(scales), rules, work.periods_per_year, work.tails)
+    scored, usable = score_rows(
+        plain_bars(bars), room[: len(ready)], _stacked(scales), rules, work.periods_per_year, work.tails
+    )
     for at, i in enumerate(ready):
         if usable[at]:
             values[i] = scored[at]

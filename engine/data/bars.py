@@ -1,9 +1,15 @@
-"""Bars: the open, high, low, close and volume of one instrument, validated once and never written again."""
+"""Bars: the open, high, low, close and volume of one instrument, and features beside them.
+
+They are validated once and never written again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections import namedtuple
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from keyword import iskeyword
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,31 +28,104 @@ class Bars(NamedTuple):
     volume: NDArray[np.float64]
 
 
-def make_bars(timestamp: ArrayLike, *prices: ArrayLike, rows: NDArray[np.int64] | None = None) -> Bars:
-    """Copy, freeze and validate timestamp, open, high, low, close, volume, each of shape (n_bars,).
+_OHLCV = len(Bars._fields)
+_KIND = "Bars with "  # begins the name of every type of bars with features
+
+
+@lru_cache(maxsize=256)
+def bars_with(features: tuple[str, ...]) -> type[Bars]:
+    """The type of bars that have these features: further float64 arrays of shape (n_bars,), NaN allowed.
+
+    Their values at a bar are known at its close. Where there are none it is Bars itself. Raises DataError for a name
+    that Python cannot read as `bars.name`.
+    """
+    if not features:
+        return Bars
+    for name in features:
+        if not name.isidentifier() or iskeyword(name) or name.startswith("_") or hasattr(Bars, name):
+            raise DataError(f"{name!r} cannot be the name of a feature: it must be readable as bars.{name}")
+    made = cast(Any, namedtuple)("Features", (*Bars._fields, *features))
+    made.__module__, made.__name__ = __name__, _KIND + ",".join(features)
+    made.__qualname__ = made.__name__
+    return cast(type[Bars], made)
+
+
+def __getattr__(name: str) -> Any:
+    """Types of bars with features by their names: pickles and kernels in a cache find them in another process."""
+    if name.startswith(_KIND):
+        return bars_with(tuple(name.removeprefix(_KIND).split(",")))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def is_bars(value: object) -> bool:
+    """Whether these are the bars of one instrument, with features or without."""
+    return getattr(value, "_fields", ())[:_OHLCV] == Bars._fields
+
+
+def features_of(bars: Bars) -> dict[str, NDArray[np.float64]]:
+    """The features by name."""
+    columns: tuple[Any, ...] = bars[_OHLCV:]
+    return dict(zip(bars._fields[_OHLCV:], columns, strict=True))
+
+
+def plain_bars(bars: Bars) -> Bars:
+    """The bars without features, as the simulator is compiled for."""
+    return bars if type(bars) is Bars else Bars._make(bars[:_OHLCV])
+
+
+def add_features(bars: Bars, features: Mapping[str, ArrayLike]) -> Bars:
+    """The bars with further columns of their length, in the place of those they had. Raises DataError."""
+    columns = [_frozen(column, np.float64) for column in features.values()]
+    made = bars_with(tuple(features))(*plain_bars(bars), *columns)
+    check_lengths(made)
+    return made
+
+
+def make_bars(
+    timestamp: ArrayLike,
+    *prices: ArrayLike,
+    rows: NDArray[np.int64] | None = None,
+    features: Mapping[str, ArrayLike] | None = None,
+) -> Bars:
+    """Copy, freeze and validate timestamp, open, high, low, close, volume and features, each of shape (n_bars,).
 
     rows: the number of each bar in its source, shape (n_bars,); counted from 1 when None.
     Raises DataError naming the first bad row and why; its faults are all bad rows.
     """
     bars = Bars(_frozen(timestamp, np.int64), *(_frozen(column, np.float64) for column in prices))
     check_bars(bars, rows)
-    return bars
+    return add_features(bars, features) if features else bars
+
+
+def take(bars: Bars, rows: Any) -> Bars:
+    """The bars at these rows, in this order, with their features: an index, a mask or a slice."""
+    return type(bars)(*(column[rows] for column in bars))
+
+
+def as_arrays(bars: Bars) -> Bars:
+    """The same bars with plain arrays over whatever holds them, such as memory maps."""
+    return type(bars)(*(np.asarray(column) for column in bars))  # type: ignore[arg-type]
+
+
+def freeze(bars: Bars) -> Bars:
+    """The same bars in read-only C-order arrays of their own."""
+    return type(bars)(*(_frozen(column, column.dtype) for column in bars))
 
 
 def slice_bars(bars: Bars, start: int, stop: int) -> Bars:
     """The bars start <= t < stop, as views."""
     if start == 0 and stop == len(bars.close):
         return bars
-    times, open_, high, low, close, volume = bars
     part = slice(start, stop)
+    if type(bars) is not Bars:
+        return take(bars, part)
+    times, open_, high, low, close, volume = bars
     return Bars(times[part], open_[part], high[part], low[part], close[part], volume[part])
 
 
 def check_bars(bars: Bars, rows: NDArray[np.int64] | None = None) -> None:
     """Refuse bars that cannot be traded: DataError with the row (counted from 1) and the reason."""
-    n_bars = len(bars.timestamp)
-    if any(column.shape != (n_bars,) for column in bars):
-        raise DataError(f"all columns must have one length, but got {[column.shape for column in bars]}")
+    n_bars = check_lengths(bars)
     if n_bars < 2:
         raise DataError(f"a backtest needs at least 2 bars, but got {n_bars}")
     found: dict[int, str] = {}  # the first reason of each bar
@@ -58,6 +137,14 @@ def check_bars(bars: Bars, rows: NDArray[np.int64] | None = None) -> None:
         number = np.arange(1, n_bars + 1) if rows is None else rows
         faults = [Fault(int(number[i]), reason) for i, reason in found.items()]
         raise DataError(refused(faults).args[0], sorted(faults)[:MOST_FAULTS])
+
+
+def check_lengths(bars: Bars) -> int:
+    """The number of bars; DataError when a column has another one."""
+    n_bars = len(bars.timestamp)
+    if any(column.shape != (n_bars,) for column in bars):
+        raise DataError(f"all columns must have one length, but got {[column.shape for column in bars]}")
+    return n_bars
 
 
 def _rules(bars: Bars) -> Iterator[tuple[NDArray[np.bool_], str, NDArray[Any]]]:

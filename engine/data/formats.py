@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from keyword import iskeyword
 from typing import NamedTuple
 
 from engine.data.times import TIME_COLUMNS
@@ -27,6 +29,7 @@ _PRICE_NAMES = {
     "schluss": "close", "schluß": "close", "schlusskurs": "close", "schlußkurs": "close", "close price": "close",
     "close/last": "close", "price": "close", "c": "close",
 }  # fmt: skip
+_TAKEN = (*TIME_COLUMNS, *PRICES, "volume", "count", "index")  # by us, or by every tuple
 _VOLUME_NAMES = ("stücke", "stuecke", "volumen", "umsatz", "vol", "vol.", "tickvol", "tick_volume", "v")
 _ADJUSTED_NAMES = ("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close")
 
@@ -59,6 +62,7 @@ class Reading(NamedTuple):
     first_line: int = 0  # of the data; 0: the file has no lines
     dropped: tuple[int, ...] = ()  # rows without any price that were left out, counted from 1
     adjusted: bool = False
+    features: Mapping[str, str] = {}  # further columns of numbers: their names for a strategy -> the file's
     notes: tuple[str, ...] = ()  # what a reader should know
 
 
@@ -142,6 +146,26 @@ def check_columns(found: Mapping[str, int], present: Sequence[object]) -> None:
             f"missing column {', '.join(missing)}; present are {', '.join(str(column).lower() for column in present)}; "
             f'say which it is with [data.format] columns = {{ {missing[0]} = "..." }}'
         )
+
+
+def feature_names(others: Mapping[str, str]) -> dict[str, str]:
+    """Names for the columns that are no time, price or volume, by their place: `<TICKVOL>` is tickvol, `Fear & Greed`
+    fear_greed. Times and columns without a name are none.
+
+    Raises DataError where two columns would have one name.
+    """
+    found: dict[str, str] = {}
+    for place, theirs in others.items():
+        plain = plain_name(theirs)
+        name = re.sub(r"\W+", "_", plain).strip("_")
+        if not name or plain in TIME_NAMES or re.search(r"^unnamed|time$|date$|^ignore$", name):
+            continue
+        name = f"column_{name}" if name[0].isdigit() or iskeyword(name) or name in _TAKEN else name
+        if name in found.values():
+            twin = next(others[at] for at, one in found.items() if one == name)
+            raise DataError(f"columns {twin!r} and {theirs!r} would both be the feature {name}; rename one of them")
+        found[place] = name
+    return found
 
 
 def volume_note(found: Mapping[str, int], present: Sequence[object]) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.bars import Bars, make_bars
+from engine.data.bars import Bars, features_of, freeze, make_bars, slice_bars
 from engine.data.decimals import numbers_of
 from engine.data.formats import ADJUSTED, PRICES, Format, Reading, make_format
+from engine.data.further import features
 from engine.data.table import Table, read_table
 from engine.data.times import Times, boundary, find_zone, read_times
 from engine.errors import MOST_FAULTS, DataError, Fault, refused
@@ -35,8 +36,9 @@ def load_bars(
     source: a .csv, .tsv, .txt (also .gz), .zip, .json, .parquet or .feather file, or a frame of pandas, polars or
     Arrow. Columns open, high, low, close, volume in any case, bare or as <OPEN>; volume may be absent (then 0). The
     time is a column named timestamp, datetime, date or time, or the index; date and time are joined when both are
-    there. Whole numbers are dates such as 20201231, or seconds, milli-, micro- or nanoseconds since 1970. Exports of
-    many sources are known besides (docs/data.md). What could be read in two ways is refused.
+    there. Whole numbers are dates such as 20201231, or seconds, milli-, micro- or nanoseconds since 1970. Further
+    columns of numbers are features of the bars, `Fear & Greed` as bars.fear_greed. Exports of many sources are known
+    besides (docs/data.md). What could be read in two ways is refused.
     start, end: ISO dates or times, both inclusive; 2020, 2020-12 and 2020-12-31 mean the whole year, month, day.
     date_format: how the times are written, as strptime takes it, "%d/%m/%Y"; for date and time joined by one blank.
     timezone: the IANA name of the zone of naive times, of start and of end; UTC by default. Bars are in UTC.
@@ -99,7 +101,11 @@ def bars_of(table: Table, told: Format, date_format: str | None, timezone: str |
     volume = values["volume"] if "volume" in values else np.zeros(n_rows)
     columns = [column[::step] for column in (*(values[price] for price in PRICES), volume)]
     try:
-        bars = make_bars(times[::step], *columns, rows=None if rows is None else rows[::step])
+        further, theirs = features(table, frame, reading)
+        reading = reading._replace(features=theirs)
+        numbers = None if rows is None else rows[::step]
+        turned = {name: column[::step] for name, column in further.items()}
+        bars = make_bars(times[::step], *columns, rows=numbers, features=turned)
     except DataError as error:
         faults.append(error)
     if faults:
@@ -109,10 +115,11 @@ def bars_of(table: Table, told: Format, date_format: str | None, timezone: str |
 
 
 def content_hash(bars: Bars) -> str:
-    """SHA-256 (hex) of the timestamps, prices and volumes: the identity of the data in a record."""
+    """SHA-256 (hex) of the times, prices, volumes and features: the identity of the data in a record."""
     digest = hashlib.sha256()
     for column in bars:
         digest.update(np.ascontiguousarray(column).tobytes())
+    digest.update("".join(f"\n{name}" for name in features_of(bars)).encode())
     return digest.hexdigest()
 
 
@@ -121,7 +128,7 @@ def to_frame(bars: Bars) -> pd.DataFrame:
     import pandas as pd
 
     index = pd.DatetimeIndex(bars.timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")
-    return pd.DataFrame({name: getattr(bars, name) for name in Bars._fields[1:]}, index=index)
+    return pd.DataFrame({name: getattr(bars, name) for name in bars._fields[1:]}, index=index)
 
 
 def _numbers(table: Table, told: Format) -> tuple[dict[str, NDArray[np.float64]], Reading, list[DataError]]:
@@ -206,4 +213,4 @@ def _between(bars: Bars, start: str | None, end: str | None, timezone: str | Non
         last = int(np.searchsorted(bars.timestamp, boundary(end, zone, end=True), side="left"))
     if last - first < 2:
         raise DataError(f"fewer than 2 bars between start {start} and end {end}")
-    return make_bars(*(column[first:last] for column in bars)) if (first, last) != (0, len(bars.timestamp)) else bars
+    return bars if (first, last) == (0, len(bars.timestamp)) else freeze(slice_bars(bars, first, last))

@@ -2,7 +2,7 @@
 
 A bar is taken apart into its changes: open over the close before it, high, low and close over its own open, volume.
 What is shuffled is these changes, all of a bar together. Start, end, drift, the distribution of the changes and what
-instruments have in common stay; whatever one bar says about the next is gone.
+instruments have in common stay; whatever one bar says about the next is gone. Features stay where they are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.bars import Bars, make_bars
+from engine.data.bars import Bars, add_features, features_of, make_bars, plain_bars
 from engine.errors import DataError, ParameterError
 
 _DAY = 86_400_000_000_000  # nanoseconds
@@ -142,7 +142,14 @@ def resampled(instruments: Sequence[Bars], rng: np.random.Generator, block: int)
         size = min(block, n)
         starts = rng.integers(0, n - size + 1, -(-n // size))
         orders[n] = np.concatenate([np.arange(start, start + size) for start in starts])[:n].astype(np.intp)
-    return tuple(_rebuilt(bars, orders[len(bars.close) - 1]) for bars in instruments)
+    return tuple(_drawn(bars, orders[len(bars.close) - 1]) for bars in instruments)
+
+
+def _drawn(bars: Bars, order: Order) -> Bars:
+    """The bars rebuilt in an order in which some come twice; features come with their bars."""
+    moved = {name: np.concatenate((column[:1], column[1:][order])) for name, column in features_of(bars).items()}
+    rebuilt = _rebuilt(bars, order)
+    return add_features(rebuilt, moved) if moved else rebuilt
 
 
 def _rebuilt(bars: Bars, order: Order, factor: NDArray[np.float64] | float = 1.0) -> Bars:
@@ -155,5 +162,6 @@ def _rebuilt(bars: Bars, order: Order, factor: NDArray[np.float64] | float = 1.0
     open_, close = np.exp(before + gap), np.exp(closed)
     high = np.maximum(np.exp(before + gap + up), np.maximum(open_, close))  # rounding may not turn a bar inside out
     low = np.minimum(np.exp(before + gap + down), np.minimum(open_, close))
-    columns = zip(bars[1:], (open_, high, low, close, bars.volume[1:][order]), strict=True)
-    return make_bars(bars.timestamp, *(np.concatenate((column[:1], new)) for column, new in columns))
+    columns = zip(plain_bars(bars)[1:], (open_, high, low, close, bars.volume[1:][order]), strict=True)
+    moved = (np.concatenate((column[:1], new)) for column, new in columns)
+    return make_bars(bars.timestamp, *moved, features=features_of(bars))

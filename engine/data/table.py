@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,6 +45,7 @@ class Table(NamedTuple):
     frame: pd.DataFrame  # columns timestamp (or date, time, ...), open, high, low, close, volume, adj_close
     reading: Reading
     as_text: Callable[[], pd.DataFrame]  # the same with every number as it is written
+    others: Mapping[str, str] = {}  # columns that are none of ours: their name in the frame -> the file's
     lines: Callable[[], list[int]] = list  # the line of each row in its text, from 1; none where it is no text
 
 
@@ -223,4 +224,5 @@ def _named(frame: pd.DataFrame, told: Format, reading: Reading, as_text: Callabl
     names = [ours.get(i, f"not read {i}") for i in range(len(present))]
     columns = {name: str(present[at]) for name, at in found.items()}
     reading = reading._replace(columns=columns, notes=volume_note(found, present))
-    return Table(frame.set_axis(names, axis=1), reading, lambda: as_text().set_axis(names, axis=1))
+    others = {name: str(present[i]) for i, name in enumerate(names) if i not in ours}
+    return Table(frame.set_axis(names, axis=1), reading, lambda: as_text().set_axis(names, axis=1), others)

@@ -10,7 +10,7 @@ import numpy as np
 from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
-from engine.data.bars import Bars, make_bars
+from engine.data.bars import Bars, freeze, take
 from engine.errors import DataError
 from engine.simulator.account import Rules
 from engine.simulator.exits import charge, exit_levels, forgive_debt, leave, track_extreme, write_off
@@ -76,7 +76,7 @@ def align(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
     kept = []
     for bars in instruments:
         rows = np.isin(bars.timestamp, common, assume_unique=True)
-        kept.append(make_bars(bars.timestamp[rows], *(column[rows] for column in bars[1:])))
+        kept.append(freeze(take(bars, rows)))
     return tuple(kept)
 
 

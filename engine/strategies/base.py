@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import kernel
-from engine.data.bars import Bars
+from engine.data.bars import Bars, plain_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.parameters import caster
@@ -43,6 +43,7 @@ class Strategy:
         self.params = _params_class(signal)
         self.n_instruments = _n_instruments(signal)
         self.joint = self.n_instruments != 1
+        self._built_in = compiled and str(getattr(signal, "__module__", "")).startswith("engine.strategies.")
         self._rules = {} if self.params is None else {f: caster(t) for f, t in _hints(self.params).items()}
         self._required = [name for name in self._rules if name not in self.params._field_defaults]
         self.__doc__ = signal.__doc__
@@ -102,7 +103,7 @@ class Strategy:
         if self.joint:
             raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
         if self.compiled:
-            target = self.signal(bars, params)
+            target = self.signal(self._seen(bars), params)
         else:
             frame = to_frame(bars)
             target = self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params)
@@ -117,10 +118,14 @@ class Strategy:
         if self.n_instruments not in (0, 1, len(instruments)):
             raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
         if self.joint:
-            weights = self._shaped(self.signal(instruments, params), shape)
+            weights = self._shaped(self.signal(tuple(map(self._seen, instruments)), params), shape)
             self.refuse_unusable(weights)
             return weights
         return np.stack([self.target(bars, params) for bars in instruments], axis=1) / len(instruments)
+
+    def _seen(self, bars: Bars) -> Bars:
+        """The bars as a compiled strategy sees them: a built-in one knows of no features, and is compiled once."""
+        return plain_bars(bars) if self._built_in else bars
 
     def _shaped(self, target: Any, shape: tuple[int, ...]) -> Array:
         try:

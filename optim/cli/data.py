@@ -100,6 +100,8 @@ def _understood(file: str, seen: Seen) -> Iterator[str]:
     said += ["prices adjusted"] if reading.adjusted else []
     yield f"file      {Path(file).name}: {', '.join(said)}"
     yield f"columns   {', '.join(f'{ours} = {theirs}' for ours, theirs in reading.columns.items())}"
+    if reading.features:
+        yield f"features  {', '.join(f'{name} = {theirs}' for name, theirs in reading.features.items())}"
     if reading.dropped:
         lines = ", ".join(seen.place(row) for row in reading.dropped[:5])
         yield f"dropped   {counted(len(reading.dropped), 'row')} without a price: {lines}"

@@ -177,7 +177,10 @@ VERBS = (
         "check",
         "say what a study would do and how long it would take; writes nothing",
         lambda commands, spec, options: commands.check(spec),
-        (_flag("reference", nargs="?", help="with `check strategy`: FILE.py:function or a built-in name"),),
+        (
+            _flag("reference", nargs="?", help="with `check strategy`: FILE.py:function or a built-in name"),
+            _flag("--features", default="", metavar="NAMES", help="with `check strategy`: further columns it reads"),
+        ),
         module="prove",
     ),
 )
@@ -209,7 +212,7 @@ def _answer(options: argparse.Namespace) -> int:
             raise OptimError("optim check strategy: name the strategy, e.g. my_strategy.py:my_function")
         from optim.cli import prove
 
-        return prove.check_strategy(options.reference)
+        return prove.check_strategy(options.reference, options.features)
     spec = _load(options) if options.verb.study else None
     commands = importlib.import_module(f"optim.cli.{options.verb.module}")
     return int(options.verb.call(commands, spec, options))

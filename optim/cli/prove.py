@@ -211,13 +211,13 @@ def _environment(spec: StudySpec) -> Iterator[str]:
             yield f"secrets   {', '.join(names)} of the environment: {key}, to {mask_uri(uri)}"
 
 
-def check_strategy(reference: str) -> int:
+def check_strategy(reference: str, features: str = "") -> int:
     """Run the conformance suite of the engine over one strategy; 1 when there was nothing to prove it on."""
     from engine.check import check_strategy as run_suite
     from engine.errors import EngineError
 
     try:
-        report = run_suite(reference)
+        report = run_suite(reference, features=[name.strip() for name in features.split(",") if name.strip()])
     except EngineError as error:
         raise SpecError(str(error)) from None
     Console().print(str(report), highlight=False, markup=False, soft_wrap=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from engine.data.bars import Bars, slice_bars
+from engine.data.bars import Bars, add_features, features_of, slice_bars
 from engine.data.cells import Cell, split
 from engine.data.clock import check_periods_per_year, infer_periods_per_year
 from engine.data.formats import Reading
+from engine.data.further import common_features
 from engine.data.load import content_hash, read_bars
 from engine.errors import EngineError
 from engine.simulator.account import Account
@@ -38,6 +39,15 @@ def load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
             key = next((k for k, text in bounds.items() if text is not None and repr(text)[:40] in str(error)), "path")
             value = shown(bounds.get(key) or given)
             raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
+
+
+def same_features(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[Bars, ...], list[str]]:
+    """The instruments with the features that all of them have, and a sentence on those that some lack."""
+    shared, missing = common_features([features_of(bars) for bars in instruments])
+    if not missing:
+        return instruments, []
+    alike = tuple(add_features(bars, {name: features_of(bars)[name] for name in shared}) for bars in instruments)
+    return alike, [f"not every file has {', '.join(missing)}: no strategy sees that"]
 
 
 def datasets_of(spec: StudySpec, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> Iterator[Dataset]:

@@ -17,7 +17,7 @@ from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.source import ENGINE, code_hashes
 from optim.errors import SpecError, cut, shown
 from optim.problem.checks import aligned, check_parameters, check_sampling, check_storage, check_tracking, find_point
-from optim.problem.data import datasets_of, load_data, make_cells, notes_of, periods_per_year
+from optim.problem.data import datasets_of, load_data, make_cells, notes_of, periods_per_year, same_features
 from optim.problem.objective import Objective, build_objective
 from optim.spec.secrets import expand
 from optim.spec.space import Parameter, Point, SearchSpace
@@ -116,7 +116,8 @@ def make_plan(spec: StudySpec) -> Plan:
     except EngineError as error:
         raise SpecError(f"{spec.path}: [backtest] {cut(str(error), 300)}") from None
     loaded, readings = zip(*load_data(spec), strict=True)
-    instruments = aligned(spec, strategy, loaded)
+    alike, said = same_features(spec, loaded)
+    instruments = aligned(spec, strategy, alike)
     cells, holdouts = make_cells(spec, instruments)
     datasets = tuple(datasets_of(spec, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
@@ -135,7 +136,7 @@ def make_plan(spec: StudySpec) -> Plan:
         resolve_storage(spec),
         resolve_tracking(spec),
         code,
-        tuple(notes_of(spec, instruments, readings, holdouts, account)),
+        (*said, *notes_of(spec, instruments, readings, holdouts, account)),
     )
     check_storage(spec, plan.storage)
     check_tracking(spec, plan.tracking_uri, plan.storage)

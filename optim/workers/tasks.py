@@ -19,7 +19,7 @@ import joblib
 import numpy as np
 
 from engine.compiled.memory import keep_freed_memory
-from engine.data.bars import Bars, slice_bars
+from engine.data.bars import Bars, as_arrays, slice_bars
 from engine.data.cells import Cell
 from engine.data.clock import day_ends
 from engine.errors import EngineError
@@ -238,7 +238,7 @@ def _idle(bars: Any, params: Any) -> np.ndarray:
 
 def read_only(job: Job) -> Job:
     """Freeze the bars: kernels are compiled for read-only arrays. Memory maps become plain arrays over the map."""
-    instruments = tuple(Bars._make(np.asarray(column) for column in bars) for bars in job.instruments)
+    instruments = tuple(as_arrays(bars) for bars in job.instruments)
     for bars in instruments:
         for column in bars:
             column.flags.writeable = False
