@@ -61,12 +61,15 @@ def ui(spec: StudySpec, *, write: bool = False) -> int:
     return serve(shown, lambda text: say(console, text), write=write)
 
 
-def show(spec: StudySpec) -> int:
+def show(spec: StudySpec, *, as_object: bool = False) -> int:
     """Print the result of what is recorded so far; 0 with a winner, 1 without one."""
     study, console = Study(spec), Console()
     summary = study.summary()._replace(reason="as recorded")
-    print_summary(console, summary, best_params_toml(study.recorded()[0], summary))
-    print_commands(console, summary, None)
+    if as_object:
+        print(json.dumps(as_json(summary, None), allow_nan=False))  # noqa: T201 - the object on stdout
+    else:
+        print_summary(console, summary, best_params_toml(study.recorded()[0], summary))
+        print_commands(console, summary, None)
     return 0 if summary.best is not None else EXIT_NO_WINNER
 
 

@@ -46,6 +46,7 @@ def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
 
 
 _ONE_OF = ("--trial", "--best")  # flags of one verb that exclude one another
+_JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
 _STUDY_FLAGS = (
     _flag("--new-name", metavar="NAME", help="the study of this name instead of [study] name"),
     _flag("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first"),
@@ -61,7 +62,7 @@ VERBS = (
             _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
             _flag("--seed", type=int, metavar="N", help="seed of the search"),
             _flag("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h"),
-            _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout"),
+            _JSON,
         ),
     ),
     Verb(
@@ -78,7 +79,8 @@ VERBS = (
     Verb(
         "show",
         "print the result of what is recorded so far",
-        lambda commands, spec, options: commands.show(spec),
+        lambda commands, spec, options: commands.show(spec, as_object=options.json),
+        (_JSON,),
     ),
     Verb(
         "report",

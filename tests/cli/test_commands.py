@@ -29,6 +29,12 @@ def test_show_prints_what_run_printed(finished: Path) -> None:
     assert shown.stdout.endswith(table)
 
 
+def test_show_as_json_is_what_run_said(finished: Path) -> None:
+    said, shown = (json.loads(command(verb, finished, "--json").stdout) for verb in ("run", "show"))
+    assert shown["reason"] == "as recorded"
+    assert {**shown, "reason": said["reason"], "mlflow": said["mlflow"]} == said
+
+
 def test_list_names_the_studies(finished: Path) -> None:
     assert command("list", finished).stdout == "s  24 trials\n"
 
