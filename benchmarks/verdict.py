@@ -1,8 +1,9 @@
 """How often the verdict is wrong where there is nothing, and how often it finds what is there, over whole studies.
 
 A study on each of many made-up markets (benchmarks.worlds), searched, tested and judged as `optim validate` does it.
-Beside the verdict, on the same markets: the deflated Sharpe ratio, Romano-Wolf and PBO alone. Shares with their 95 %
-Wilson intervals. OPTIM_VERDICT = "SETS SEARCH,SEARCH WORLD,WORLD" runs a part.
+Beside the verdict, on the same markets: the deflated Sharpe ratio and Romano-Wolf alone, and the packages of
+benchmarks.verdict_peers that are installed. Shares with their 95 % Wilson intervals.
+OPTIM_VERDICT = "SETS SEARCH,SEARCH WORLD,WORLD" runs a part.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import worlds
+from benchmarks.verdict_peers import verdicts
 
 ROOT = Path(__file__).parents[1]
 WORLDS = {
@@ -96,14 +98,15 @@ def judged(job: tuple[str, str, int]) -> dict[str, Any]:
             for name, winners in found.items():
                 winners.append(winner_on(plan, Market(name, len(winners))))
             null = null_of(best.values[0], "maximize", found, 199)
-        told = evidence(trial_returns(plan, trials, pool, (best.number,)), best.number)
+        returns = trial_returns(plan, trials, pool, (best.number,))
+        told = evidence(returns, best.number)
         verdict = judge(null, told, plateau(plan, best.params, pool), quick_stress(plan, best.params, pool))
     row: dict[str, Any] = {"level": verdict.level, "null": null.p_value}
     row |= {f"null, {arm.kind}": arm.p_value for arm in null.arms}
     if isinstance(told, Evidence):
         row |= {"deflated Sharpe ratio": 1 - told.dsr, "PSR, uncorrected": 1 - told.psr}
         row |= {f"Romano-Wolf, {name}": p for name, p in told.romano_wolf.items()}
-    return row
+    return row | verdicts(returns.values[:, :-1], list(returns.names).index(best.number))
 
 
 def shares(rows: list[dict[str, Any]]) -> dict[str, str]:
