@@ -34,7 +34,7 @@ def shared_view(parent_run_id: str, objective: str, columns: Sequence[str], *, a
     nothing from the tag once its address holds a filter or an order of its own (MLflow 3.17, runs page).
     """
     state = {
-        "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_run_id}'",
+        "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_run_id}' and tags.`optim.role` = 'trial'",
         "orderByKey": f"metrics.`{objective}`",
         "orderByAsc": ascending,
         "selectedColumns": list(columns),
