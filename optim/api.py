@@ -26,7 +26,8 @@ from optim.record.locks import owner
 from optim.record.quiet import quiet_optuna
 from optim.record.record import Record, load_record
 from optim.record.table import trials_frame
-from optim.report.summary import Summary, best_params_toml, summarise
+from optim.report.recorded import reason_of, recorded_page, summary_of
+from optim.report.summary import Summary, best_params_toml
 from optim.report.tracked import study_info, study_result, tracking_settings
 from optim.report.view import Quiet, View, say_where_it_stands
 from optim.search.events import Listener
@@ -41,15 +42,12 @@ from optim.tracking.info import MirrorReport
 from optim.tracking.mirror import Mirror
 from optim.tracking.study_mirror import NullMirror, StudyMirror
 from optim.verdict.assess import assess, begin
-from optim.verdict.holdout import last_opening, open_holdout
+from optim.verdict.holdout import open_holdout
 from optim.verdict.plain import Plain, kept_verdict, opening_as_plain
 from optim.verdict.spoken import first_verdict, spoken
-from optim.workers.pool import Pool
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from optim.report.html.values import Page
 
 
 class Ended(NamedTuple):
@@ -138,7 +136,7 @@ class Study:
                     verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
             except UserError as error:  # no reason for a run to fail whose trials are all there
                 view.say(f"No verdict: {error}")
-            summary = _summary(plan, record, trials, reason, pool, verdict)
+            summary = summary_of(plan, record, trials, reason, pool, verdict)
         result = study_result(plan, record, summary)
         mirror.conclude(result)
         try:
@@ -157,7 +155,7 @@ class Study:
         view = Quiet() if view is None else view
         with self._held() as (plan, record, trials):
             with make_pool(plan, here=True) as pool, view.judging() as progress:
-                reason = _reason(self.spec, record, len(trials))
+                reason = reason_of(self.spec, record, len(trials))
                 verdict = assess(plan, record, trials, reason, pool, "whole", view.should_stop, progress)
             return spoken(plan, record, trials, verdict)
 
@@ -172,7 +170,7 @@ class Study:
                 raise SpecError(f"{self.spec.path}: no trial is feasible: no winner to open the hold-out for")
             with make_pool(plan, here=True) as pool:
                 opening = open_holdout(plan, record, best.number, best.params, pool)
-                reason = _reason(self.spec, record, len(trials))
+                reason = reason_of(self.spec, record, len(trials))
                 spoken(plan, record, trials, assess(plan, record, trials, reason, pool, "recorded"))
         return opening_as_plain(opening)
 
@@ -212,9 +210,9 @@ class Study:
         with quiet_optuna():
             plan, record = self.recorded()
             trials = record.trials()
-            reason = _reason(self.spec, record, len(trials))
+            reason = reason_of(self.spec, record, len(trials))
             with make_pool(plan, here=True) as pool:
-                return _summary(plan, record, trials, reason, pool, kept_verdict(record, plan, trials))
+                return summary_of(plan, record, trials, reason, pool, kept_verdict(record, plan, trials))
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write what is recorded so far as one HTML page that needs nothing else, and say where.
@@ -228,7 +226,7 @@ class Study:
             plan, record = self.recorded()
             target = Path(file_name(self.spec.study.name) if path is None else path)
             check_target(self.spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_page)
-            page = _page(plan, record, self.summary())
+            page = recorded_page(plan, record, self.summary())
         try:
             write_page(page, target.resolve())
         except OSError as error:
@@ -262,7 +260,7 @@ class Study:
         with quiet_optuna():
             plan, record = self.recorded()
             info, settings = study_info(plan, record), tracking_settings(plan)
-            result = study_result(plan, record, summary)._replace(page=as_html(_page(plan, record, summary)))
+            result = study_result(plan, record, summary)._replace(page=as_html(recorded_page(plan, record, summary)))
             return sync(info, settings, record.trials(), result)
 
     def recorded(self) -> tuple[Plan, Record]:
@@ -276,23 +274,6 @@ class Study:
                 f"{self.spec.path}: study {self.spec.study.name!r} is not in {mask_uri(plan.storage)}; run it first"
             )
         return plan, record
-
-
-def _reason(spec: StudySpec, record: Record, n_trials: int) -> str:
-    """Why the search ended, as far as that is known."""
-    return record.ended() or ("as recorded" if n_trials >= spec.study.n_trials else "interrupted")
-
-
-def _summary(plan: Plan, record: Record, trials: Any, reason: str, pool: Pool, verdict: Plain | None) -> Summary:
-    opening = last_opening(record)
-    return summarise(plan, trials, reason, pool, verdict, None if opening is None else opening.trial)
-
-
-def _page(plan: Plan, record: Record, summary: Summary) -> Page:
-    from optim.report.html.page import Origin, page_of
-
-    origin = Origin(record.versions, changed_inputs(plan, record))
-    return page_of(plan, record.trials(), summary, last_opening(record), origin)
 
 
 def _mirror(plan: Plan, record: Record) -> StudyMirror:
