@@ -50,10 +50,6 @@ def measure(
     yearly = math.sqrt(periods_per_year)
     growth = equity[n - 1] / initial_cash
     cagr = annual_growth(growth, (timestamp[n - 1] - timestamp[0]) / (NANOSECONDS_PER_DAY * DAYS_PER_YEAR))
-    payoff = payoff_of(s.gains, s.wins, s.losses, s.n)
-    win_rate = ratio(s.wins, s.n)
-    mean_pnl = ratio(s.pnl, s.n)
-    trade_deviation = math.sqrt(s.squares / (s.n - 1)) if s.n > 1 else math.nan
     ulcer, low, high, alpha, beta = math.nan, Tail(math.nan, math.nan), Tail(math.nan, math.nan), math.nan, math.nan
     if tails:
         ulcer = ulcer_index(equity, initial_cash)
@@ -72,22 +68,7 @@ def measure(
         ulcer,
         bounded(m.gains, -m.losses),
         bounded(growth - 1.0, -d.deepest),
-        s.n,
-        win_rate,
-        bounded(s.gains, -s.losses),
-        s.gains,
-        s.losses,
-        payoff,
-        mean_pnl,
-        (1.0 + payoff) * win_rate - 1.0,
-        win_rate - bounded(1.0 - win_rate, payoff),
-        bounded(math.sqrt(s.n) * mean_pnl, trade_deviation),
-        ratio(s.returns, s.n),
-        s.best,
-        s.worst,
-        s.most_wins,
-        s.most_losses,
-        ratio(s.bars, s.n),
+        *trade_metrics(s),
         s.exposed / (n * run.n_instruments),
         ratio(run.traded, m.total_equity / n) * periods_per_year / n,
         run.fees,
@@ -103,6 +84,33 @@ def measure(
     for i in range(N_METRICS):
         out[i] = values[i] if math.isfinite(values[i]) else math.nan
     return out
+
+
+@inner
+def trade_metrics(s: TradeSums) -> tuple[float, ...]:
+    """What the closed trades alone say, in the order of the catalogue."""
+    payoff = payoff_of(s.gains, s.wins, s.losses, s.n)
+    win_rate = ratio(s.wins, s.n)
+    mean_pnl = ratio(s.pnl, s.n)
+    deviation = math.sqrt(s.squares / (s.n - 1)) if s.n > 1 else math.nan
+    return (
+        s.n,
+        win_rate,
+        bounded(s.gains, -s.losses),
+        s.gains,
+        s.losses,
+        payoff,
+        mean_pnl,
+        (1.0 + payoff) * win_rate - 1.0,
+        win_rate - bounded(1.0 - win_rate, payoff),
+        bounded(math.sqrt(s.n) * mean_pnl, deviation),
+        ratio(s.returns, s.n),
+        s.best,
+        s.worst,
+        s.most_wins,
+        s.most_losses,
+        ratio(s.bars, s.n),
+    )
 
 
 @inner
