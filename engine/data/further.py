@@ -41,10 +41,7 @@ def _numbers(column: pd.Series[float], reading: Reading) -> NDArray[np.float64] 
 
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    elif reading.separator and (reading.decimal, reading.thousands) != (
-        ".",
-        "",
-    ):
+    elif reading.separator and reading.decimal + reading.thousands != ".":  # a text whose numbers are not plain
         told = Format(decimal=reading.decimal, thousands=reading.thousands or None)
         read, _, faults = numbers_of({"feature": column.astype("str")}, told)
         if faults:
