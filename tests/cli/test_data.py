@@ -14,7 +14,7 @@ from optim import Study
 from optim.cli.parser import main
 from optim.problem.plan import make_plan
 from optim.spec.study import load_spec
-from tests.studies import IBM, write_study
+from tests.studies import IBM, ROOT, write_study
 
 
 def prices(folder: Path, **columns: Any) -> Path:
@@ -131,3 +131,9 @@ def test_check_and_run_say_it_once(tmp_path: Path, capsys: pytest.CaptureFixture
     view = type("Listening", (Listening, Quiet), {})()
     Study.from_toml(path, n_trials=2, n_jobs=1).run(view)
     assert sum("Adj Close is there and not used" in text for text in said) == 1
+
+
+def test_the_page_shows_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", str(ROOT / "studies" / "data" / "ibm_1d.csv")]) == 0
+    printed = capsys.readouterr().out.rstrip()
+    assert f"```\n{printed}\n```" in (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
