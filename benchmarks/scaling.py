@@ -107,32 +107,23 @@ def speed_up(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-class Watched:
-    """A pool whose results are noted."""
-
-    def __init__(self, pool: Pool):
-        self.pool = pool
-        self.seen: list[Result] = []
-
-    def submit(self, *arguments: Any, **options: Any) -> None:
-        self.pool.submit(*arguments, **options)
-
-    def collect(self) -> list[tuple[Any, Result]]:
-        pairs = self.pool.collect()
-        self.seen.extend(result for _, result in pairs)
-        return pairs
-
-
 def search(path: Path, prepare: Callable[[Pool], None] = lambda _: None) -> list[Result]:
     """Run a study without tracking; all results, with the times and workers they were made at."""
     plan = make_plan(load_spec(path))
     with make_pool(plan) as pool:
         prepare(pool)
-        watched: Any = Watched(pool)
+        seen: list[Result] = []
+        collect = pool.collect
+
+        def noting() -> list[tuple[Any, Result]]:
+            pairs = collect()
+            seen.extend(result for _, result in pairs)
+            return pairs
+
+        pool.collect = noting  # type: ignore[method-assign]
         record = open_record(plan.storage, "s", ["maximize"], plan.fingerprint(), {}, ["sharpe_ratio"])
-        Search(plan, record, watched, Listener(lambda _: None, lambda _: None, lambda: False)).run()
-        results: list[Result] = watched.seen
-        return results
+        Search(plan, record, pool, Listener(lambda _: None, lambda _: None, lambda: False)).run()
+        return seen
 
 
 def timeline(results: list[Result], first: float, span: float) -> str:

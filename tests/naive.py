@@ -234,6 +234,8 @@ class Simulator:
             self.leave(i, t, self.paid(-p.quantity, open_), reason)
         elif at_or_beyond(open_, take, sign):
             self.leave(i, t, open_, "take_profit")
+        elif self.a.intrabar == "best" and at_or_beyond(best, take, sign):
+            self.leave(i, t, take, "take_profit")
         elif at_or_beyond(worst, stop, -sign):
             self.leave(i, t, self.paid(-p.quantity, stop), reason)
         elif at_or_beyond(best, take, sign):

@@ -38,6 +38,7 @@ class Account(NamedTuple):
     take_profit_pct: float = 0.0
     trailing_stop_pct: float = 0.0
     max_holding_bars: int = 0
+    intrabar: Literal["worst", "best"] = "worst"  # which came first where a bar touched stop and take-profit
     # what holding costs, per bar
     borrow_bps: float = 0.0  # of a short position's value and of borrowed cash
     funding_bps: float = 0.0  # of the position's value: longs pay, shorts receive; negative turns it round
@@ -70,6 +71,7 @@ class Rules(NamedTuple):
     take_profit: float
     trail: float
     max_bars: float
+    best_first: float  # the take-profit before the stop
     borrow: float
     funding: float
     margin: float
@@ -101,6 +103,7 @@ ALIASES = {  # what other libraries call a rule
     "max_bars": "max_holding_bars",
 }
 SIZINGS = ("fixed_fraction", "fixed_cash", "risk_per_trade", "volatility_target")
+_WORDS = {"trade_on": ("next_open", "close"), "intrabar": ("worst", "best")}
 _WHOLE = ("volatility_window", "max_holding_bars")
 _BELOW_ONE = ("stop_pct", "trailing_stop_pct", "risk_per_trade", "maintenance_margin", "max_drawdown_stop")
 _BPS = ("fee_bps", "slippage_bps", "spread_bps", "borrow_bps", "funding_bps")
@@ -128,16 +131,17 @@ def make_rules(account: Account) -> Rules:
         *(a.fee_bps / 10_000, float(a.fixed_fee), float(a.min_fee), (a.slippage_bps + a.spread_bps / 2) / 10_000),
         *(float(a.fixed_fraction), float(a.fixed_cash), float(a.risk_per_trade), float(a.max_leverage)),
         *(float(a.lot_size), float(a.min_notional), float(a.rebalance_threshold), float(a.max_volume_share)),
-        *(float(a.stop_pct), float(a.take_profit_pct), float(a.trailing_stop_pct), float(a.max_holding_bars)),
+        *(float(a.stop_pct), float(a.take_profit_pct), float(a.trailing_stop_pct)),
+        *(float(a.max_holding_bars), float(a.intrabar == "best")),
         *(a.borrow_bps / 10_000, a.funding_bps / 10_000, float(a.maintenance_margin), float(a.max_drawdown_stop)),
     )
 
 
 def check_rule(name: str, value: object) -> None:
     """ParameterError when one rule alone can never have this value, whatever the others are."""
-    if name == "trade_on":
-        if value not in ("next_open", "close"):
-            raise ParameterError(f"account rule trade_on = {value!r} must be 'next_open' or 'close'")
+    if name in _WORDS:
+        if value not in _WORDS[name]:
+            raise ParameterError(f"account rule {name} = {value!r} must be {' or '.join(map(repr, _WORDS[name]))}")
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ParameterError(f"account rule {name} = {value!r} must be a finite number that is not negative")

@@ -75,19 +75,20 @@ def exit_levels(state: Array, margin: float, rules: Rules) -> Levels:
 
 
 @inner
-def leave(t: int, open_: float, worst: float, levels: Levels, books: Books, rules: Rules) -> None:
-    """Close a position whose bar touched one of its levels: gaps at the open, the stop before the take-profit.
+def leave(t: int, open_: float, low: float, high: float, levels: Levels, books: Books, rules: Rules) -> None:
+    """Close a position whose bar touched one of its levels: gaps at the open, then by the rule `intrabar`.
 
-    worst: the low of the bar for a long position, the high for a short one.
     A stop is a market order; a take-profit is a limit order and pays neither slippage nor spread.
     """
     quantity = books.state[QUANTITY]
     long = quantity > 0.0
+    fell, rose = low <= levels.lower, high >= levels.upper
+    stopped, taken = (fell, rose) if long else (rose, fell)
     if (open_ <= levels.lower) if long else (open_ >= levels.upper):
         close_position(t, market_price(-quantity, open_, rules), levels.reason, books, rules)
     elif (open_ >= levels.upper) if long else (open_ <= levels.lower):
         close_position(t, open_, TAKE, books, rules)
-    elif (worst <= levels.lower) if long else (worst >= levels.upper):
+    elif stopped and not (taken and rules.best_first > 0.0):
         close_position(t, market_price(-quantity, levels.stop, rules), levels.reason, books, rules)
     else:
         close_position(t, levels.take, TAKE, books, rules)

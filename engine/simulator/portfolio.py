@@ -198,8 +198,7 @@ def guard(i: int, t: int, panel: Panel, rules: Rules, books: Books) -> None:
     """Exits of one instrument inside bar t."""
     levels = exit_levels(books.state, 0.0, rules)
     if panel.low[i, t] <= levels.lower or panel.high[i, t] >= levels.upper:
-        worst = panel.low[i, t] if books.state[QUANTITY] > 0.0 else panel.high[i, t]
-        leave(t, panel.open[i, t], worst, levels, books, rules)
+        leave(t, panel.open[i, t], panel.low[i, t], panel.high[i, t], levels, books, rules)
 
 
 @inner

@@ -137,8 +137,7 @@ def play_plain(
             return end(ruined, bars, equity, books, rules)
         wish = state[HELD]
         if stop < after:
-            worst = bars.low[stop] if state[QUANTITY] > 0.0 else bars.high[stop]
-            leave(stop, bars.open[stop], worst, levels, books, rules)
+            leave(stop, bars.open[stop], bars.low[stop], bars.high[stop], levels, books, rules)
         else:
             wish = target[after - 1]
         t = stop
@@ -185,7 +184,7 @@ def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, b
         if state[QUANTITY] != 0.0:
             levels = exit_levels(state, rules.margin, rules)
             if low[t] <= levels.lower or high[t] >= levels.upper:
-                leave(t, open_[t], low[t] if state[QUANTITY] > 0.0 else high[t], levels, books, rules)
+                leave(t, open_[t], low[t], high[t], levels, books, rules)
         if state[QUANTITY] != 0.0:
             charge(close[t], max(-state[CASH], 0.0), books, rules)
             if rules.trail > 0.0:

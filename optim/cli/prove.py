@@ -23,6 +23,7 @@ from optim.report.judged import (
     print_null,
     print_opening,
     print_stress,
+    print_subsets,
     print_verdict,
     print_walk_forward,
     validate_command,
@@ -57,6 +58,7 @@ def validate(spec: StudySpec, *, as_object: bool = False) -> int:
     else:
         print_null(console, verdict)
         print_stress(console, verdict)
+        print_subsets(console, verdict)
         print_walk_forward(console, verdict)
         print_verdict(console, verdict, validate_command(str(spec.path), spec.flags))
     if view.should_stop():

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from optim.verdict.subsets import subsets_in_words
+
 _COLOURS = {"strong": "bold green", "weak": "bold yellow", "no evidence": "bold red", "untested": "bold"}
 _BINS, _BAR = 9, 28
 
@@ -70,6 +72,12 @@ def print_stress(console: Console, verdict: Mapping[str, Any]) -> None:
     else:
         told = f"it earns nothing at {far:.3g} times the costs" if times else f"at {far:.3g} basis points a fill"
     _say(console, f"Distance to death: {told}.")
+
+
+def print_subsets(console: Console, verdict: Mapping[str, Any]) -> None:
+    """The winner on random windows of random instruments."""
+    if found := verdict.get("subsets"):
+        _say(console, f"{subsets_in_words(found)}.")
 
 
 def print_walk_forward(console: Console, verdict: Mapping[str, Any]) -> None:

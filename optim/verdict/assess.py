@@ -19,6 +19,7 @@ from optim.verdict.plateau import plateau
 from optim.verdict.returns import trial_returns
 from optim.verdict.rule import Verdict, judge
 from optim.verdict.stress import quick_stress, stress
+from optim.verdict.subsets import subsets
 from optim.verdict.walk_forward import walk_forward
 from optim.workers.pool import Pool
 
@@ -70,7 +71,10 @@ def assess(
     found = evidence(trial_returns(plan, trials, pool, always=(best.number,)), best.number)
     pressed = (quick_stress if effort == "first" else stress)(plan, best.params, pool)
     verdict = judge(null, found, plateau(plan, best.params, pool), pressed, **told)
-    if plan.spec.validation.walk_forward is None or effort == "first":
+    if effort == "first":
+        return verdict
+    verdict = verdict._replace(subsets=subsets(plan, best.params, pool))
+    if plan.spec.validation.walk_forward is None:
         return verdict
     return verdict._replace(walk=walk_forward(tested, record, stop if effort == "whole" else lambda: True))
 

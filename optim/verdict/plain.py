@@ -38,6 +38,7 @@ def as_plain(verdict: Verdict) -> dict[str, Any]:
         if verdict.plateau is None
         else {**verdict.plateau._asdict(), "neighbours": [n._asdict() for n in verdict.plateau.neighbours]},
         "stress": None if verdict.stress is None else _stress(verdict.stress),
+        "subsets": None if verdict.subsets is None else verdict.subsets._asdict(),
         "walk_forward": None if verdict.walk is None else _walk(verdict.walk),
         "holdout": None if verdict.opened is None else verdict.opened._asdict(),
     }
@@ -63,8 +64,8 @@ def kept_verdict(record: Record, plan: Plan, trials: Sequence[FrozenTrial]) -> P
 
 def metrics_of(verdict: Plain) -> dict[str, float]:
     """The verdict's numbers by name, for whoever sorts studies by them."""
-    null, statistics, plateau, walk = (
-        verdict.get(name) or {} for name in ("null", "statistics", "plateau", "walk_forward")
+    null, statistics, plateau, walk, parts = (
+        verdict.get(name) or {} for name in ("null", "statistics", "plateau", "walk_forward", "subsets")
     )
     found = {
         "p_value": verdict["p_value"],
@@ -77,6 +78,7 @@ def metrics_of(verdict: Plain) -> dict[str, float]:
         "romano_wolf_p_value": (statistics.get("romano_wolf") or {}).get("buy and hold"),
         "probability_of_overfitting": statistics.get("pbo"),
         "plateau": plateau.get("kept"),
+        "subsets_above_holding": parts.get("above_holding"),
         "walk_forward_efficiency": walk.get("efficiency"),
         "walk_forward_sharpe_ratio": walk.get("sharpe_ratio"),
     }

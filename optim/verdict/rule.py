@@ -19,6 +19,7 @@ from optim.verdict.null import Null
 from optim.verdict.plateau import Plateau
 from optim.verdict.returns import HOLD
 from optim.verdict.stress import Stress
+from optim.verdict.subsets import Subsets
 from optim.verdict.walk_forward import WalkForward
 
 NONE, WEAK, STRONG, UNTESTED = "no evidence", "weak", "strong", "untested"
@@ -49,6 +50,7 @@ class Verdict(NamedTuple):
     stress: Stress | None
     opened: Opened | None = None
     walk: WalkForward | None = None  # reported, it decides nothing
+    subsets: Subsets | None = None  # likewise
 
     @property
     def sentence(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.data.bars import Bars
 from engine.data.shuffle import noisy, resampled
+from engine.simulator.account import Account
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
 from optim.search.search import make_pool
@@ -23,6 +24,10 @@ AS_IT_IS = "as it is"
 FEES, SLIPPAGE = "twice the fees", "three times slippage and spread"
 DEARER = "twice the fees, three times slippage and spread"
 LATER, UNLUCKY = "one bar later", "without its best five trades"
+ORDERS = {
+    "best": "the take-profit before the stop within a bar",
+    "worst": "the stop before the take-profit within a bar",
+}
 NOISY, RESAMPLED = "noise on every bar, the worst of ten", "resampled blocks of bars, the median of twenty"
 NOISES, RESAMPLES, BLOCK, SHARE = 10, 20, 20, 0.1
 _MOST, _MOST_BPS, _CLOSE = 64.0, 1000.0, 0.01  # how far death is looked for, and how closely
@@ -65,6 +70,8 @@ def stress(plan: Plan, point: Point, pool: Pool) -> Stress:
         DEARER: _dear(base),
         LATER: base._replace(delay=DELAY),
     }
+    if other := other_order(base):
+        tasks[ORDERS[other.intrabar]] = base._replace(account=other)
     if len(base.cells) > 1:
         for i, name in enumerate(_names(plan)):
             tasks[f"without {name}"] = base._replace(cells=tuple(cell for cell in base.cells if cell.instrument != i))
@@ -75,6 +82,15 @@ def stress(plan: Plan, point: Point, pool: Pool) -> Stress:
     drawn = _on_other_bars(plan, point, RESAMPLES, lambda bars, rng: resampled(bars, rng, BLOCK))
     found[RESAMPLED] = Condition(*(float(np.median(column)) for column in zip(*drawn, strict=True)))
     return Stress(found, *_distance(plan, base, pool))
+
+
+def other_order(task: Task) -> Account | None:
+    """The account under which a bar that touches stop and take-profit is read the other way; None without both."""
+    account = task.account
+    stops = max(account.stop_pct, account.trailing_stop_pct, account.maintenance_margin)
+    if stops == 0.0 or account.take_profit_pct == 0.0:
+        return None
+    return account._replace(intrabar="worst" if account.intrabar == "best" else "best")
 
 
 def total_return(plan: Plan, result: Result) -> float:

@@ -261,6 +261,7 @@ def test_bad_input_is_named():
         ({"risk_per_trade": 0.01}, "risk_per_trade needs a stop"),
         ({"fixed_cash": 10, "fixed_fraction": 0.5}, "fixed_fraction and fixed_cash both set the position's size"),
         ({"trade_on": "monday"}, "trade_on = 'monday' must be 'next_open' or 'close'"),
+        ({"intrabar": "both"}, "intrabar = 'both' must be 'worst' or 'best'"),
         ({"max_holding_bars": 2.5}, "max_holding_bars = 2.5 must be a whole number"),
         ({"max_leverage": 0}, "max_leverage = 0 must be above 0"),
         ({"slippage_bps": 9_999, "spread_bps": 9_999}, r"slippage_bps \+ spread_bps / 2 must be below"),

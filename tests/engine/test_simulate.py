@@ -75,6 +75,7 @@ def accounts(draw: st.DrawFn) -> Account:
         "take_profit_pct": maybe(0.03, 0.1),
         "trailing_stop_pct": maybe(0.03, 0.15),
         "max_holding_bars": int(maybe(1, 3, 8)),
+        "intrabar": draw(st.sampled_from(["worst", "best"])),
         "borrow_bps": maybe(2.0, 30.0),
         "funding_bps": maybe(3.0, -3.0),
         "maintenance_margin": maybe(0.25),

@@ -31,6 +31,7 @@ from optim.verdict.stress import (
     LATER,
     NOISES,
     NOISY,
+    ORDERS,
     RESAMPLED,
     RESAMPLES,
     SLIPPAGE,
@@ -117,6 +118,20 @@ def test_each_condition_is_a_backtest_on_what_has_changed(files: int, tmp_path: 
     )
     assert found.unit == "times"
     assert dead <= 0.0 < alive or (found.distance, expected[AS_IT_IS] <= 0.0) == (1.0, True)
+
+
+@pytest.mark.parametrize(("intrabar", "other"), [("worst", "best"), ("best", "worst")])
+def test_where_stop_and_take_profit_are_on_the_other_order_is_told(intrabar: str, other: str, tmp_path: Path) -> None:
+    rules: dict[str, Any] = {"stop_pct": 0.01, "take_profit_pct": 0.01, "fee_bps": 5.0}
+    plan, _, best = searched(tmp_path, backtest={**rules, "intrabar": intrabar})
+    with make_pool(plan) as pool:
+        found = stress(plan, best.params, pool)
+    seen, params = cut(plan.job.instruments[0], plan.searched[0].stop), {"ma_type": "sma", **best.params}
+    engine = BacktestEngine(periods_per_year=plan.job.periods_per_year, **rules, intrabar=other)
+    expected = engine.run_realistic(seen, plan.strategy, params).metrics["total_return"]
+    assert found.conditions[ORDERS[other]].total_return == pytest.approx(expected)
+    assert expected != pytest.approx(found.conditions[AS_IT_IS].total_return)
+    assert ORDERS[intrabar] not in found.conditions
 
 
 def test_without_costs_death_is_in_basis_points(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from optim.report.html.winner import account_blocks, metric_value
 from optim.report.summary import Summary
 from optim.verdict.holdout import Opening
 from optim.verdict.markets import kind_in_words
+from optim.verdict.subsets import subsets_in_words
 
 Verdict = Mapping[str, Any] | None
 _STATISTICS = (
@@ -96,7 +97,8 @@ def stress_section(plan: Plan, verdict: Verdict) -> Section:
         told = "It still earns at 64 times the costs." if times else "It still earns at 1000 basis points a fill."
     else:
         told = f"It earns nothing at {far:.3g} {'times the costs' if times else 'basis points a fill'}."
-    return Section("stress", "Stress", (Table(("condition", "total return", "score"), rows), told))
+    parts = [f"{subsets_in_words(found)}."] if (found := (verdict or {}).get("subsets")) else []
+    return Section("stress", "Stress", (Table(("condition", "total return", "score"), rows), told, *parts))
 
 
 def walk_section(plan: Plan, verdict: Verdict) -> Section:
