@@ -26,7 +26,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/mypy
 
 bench: $(DEV_STAMP)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --page
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

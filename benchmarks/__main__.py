@@ -1,18 +1,23 @@
-"""python -m benchmarks [NAME ...]: run benchmarks, print their figures, write them to benchmarks/results/NAME.json."""
+"""python -m benchmarks [NAME ...] [--page]: run benchmarks, print their figures and one table of them.
+
+Every benchmark's figures go to benchmarks/results/NAME.json, the table to benchmarks/results/table.json; --page puts
+it into docs/benchmarks.md. Without a name all are run but those that take hours (LONG).
+"""
 
 from __future__ import annotations
 
 import ast
 import json
-import os
-import platform
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from benchmarks.table import Row, as_text, machine, rows_of, write_page
+
 HERE = Path(__file__).parent
+LONG = ("soak", "verdict")
 
 
 def names() -> list[str]:
@@ -35,20 +40,31 @@ def show(figures: dict[str, Any], indent: str = "  ") -> None:
             print(f"{indent}{key:<{52 - len(indent)}} {f'{value:,.4g}' if isinstance(value, float) else value}")
 
 
+def measure(name: str) -> list[Row]:
+    """Run one benchmark, print and keep its figures; its rows of the table."""
+    module, where, started = import_module(f"benchmarks.{name}"), machine(), time.time()
+    figures = json.loads(json.dumps(module.main()))  # every key a string, as it is kept
+    print(f"{name} ({time.time() - started:.0f} s)")
+    show(figures)
+    path = HERE / "results" / f"{name}.json"
+    path.write_text(json.dumps({"machine": where, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    return rows_of(getattr(module, "LINES", ()), figures)
+
+
 def main(arguments: list[str]) -> int:
-    """Run the named benchmarks, all by default."""
-    if unknown := [name for name in arguments if name not in names()]:
+    """Run the named benchmarks, or all."""
+    chosen = [name for name in arguments if name != "--page"]
+    if unknown := [name for name in chosen if name not in names()]:
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(names())}", file=sys.stderr)
         return 2
-    for name in arguments or names():
-        started = time.time()
-        figures = import_module(f"benchmarks.{name}").main()
-        machine = {"python": platform.python_version(), "cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
-        print(f"{name} ({time.time() - started:.0f} s)")
-        show(figures)
-        (HERE / "results").mkdir(exist_ok=True)
-        path = HERE / "results" / f"{name}.json"
-        path.write_text(json.dumps({"machine": machine, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    (HERE / "results").mkdir(exist_ok=True)
+    measured: dict[str, Any] = {"machine": machine(), "rows": []}
+    rows = [row for name in chosen or [n for n in names() if n not in LONG] for row in measure(name)]
+    measured["rows"] = [row._asdict() for row in rows]
+    (HERE / "results" / "table.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    print(as_text(rows))
+    if "--page" in arguments:
+        write_page(measured)
     return 0
 
 

@@ -9,6 +9,13 @@ import sys
 import tempfile
 from typing import Any
 
+from benchmarks.table import Line
+
+LINES = (
+    Line("import of the engine", "s", "import_s"),
+    Line("first backtest, kernels compiled", "s", "first_backtest_cold_s"),
+    Line("first backtest, kernels from the cache", "s", "first_backtest_warm_s"),
+)
 NUMBA = """
 import time
 from engine.strategies.indicators import roc

@@ -115,8 +115,8 @@ def search(path: Path, prepare: Callable[[Pool], None] = lambda _: None) -> list
         seen: list[Result] = []
         collect = pool.collect
 
-        def noting() -> list[tuple[Any, Result]]:
-            pairs = collect()
+        def noting(seconds: float = 0.1) -> list[tuple[Any, Result]]:
+            pairs = collect(seconds)
             seen.extend(result for _, result in pairs)
             return pairs
 
@@ -152,7 +152,7 @@ class Sleepers:
         self._changed = threading.Condition()
         threading.Thread(target=self._work, daemon=True).start()
 
-    def submit(self, function: Any, path: str, work: Any) -> Future[Any]:
+    def submit(self, function: Any, path: str, work: Any, *_: Any) -> Future[Any]:
         self.free -= 1
         future: Future[Any] = Future()
         with self._changed:

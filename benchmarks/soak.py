@@ -42,7 +42,7 @@ def main(n_studies: int = N_STUDIES, n_trials: Sequence[int] = N_TRIALS) -> dict
 
 def many(folder: Path, n_studies: int) -> list[tuple[float, ...]]:
     """Studies one after another in this process, each with a record of its own."""
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for number in range(n_studies):
         Study.from_dict(_table(f"s{number}", 20, "RandomSampler", tracked=False), folder).run()
         rows.append((float(number), *held()))

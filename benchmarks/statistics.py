@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.table import Line
 from optim.validation.bootstrap import sharpe_confidence_interval
 from optim.validation.overfitting import probability_of_backtest_overfitting
 from optim.validation.reality import reality_check, romano_wolf, spa
@@ -14,6 +15,12 @@ from optim.validation.selection import winner_interval
 from optim.validation.statistics import effective_trials, long_run_probabilistic_sharpe_ratio
 
 ROWS, COLUMNS, REPEATS = 2500, 1000, 5
+
+LINES = (
+    Line("overfitting, 2,500 x 1,000, 12,870 splits", "s", "probability_of_backtest_overfitting_12870_splits/wall_s"),
+    Line("SPA, 2,500 x 1,000, 1,000 draws", "s", "spa_1000_draws/wall_s"),
+    Line("Romano-Wolf, 2,500 x 1,000, 1,000 draws", "s", "romano_wolf_1000_draws/wall_s"),
+)
 
 
 def main() -> dict[str, Any]:

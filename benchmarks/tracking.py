@@ -19,12 +19,26 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.table import Line
 from optim.record.record import open_record
 from optim.search.loop import WRITE_SECONDS
 from optim.tracking import Mirror, MLflowSettings, NullMirror, StudyInfo, StudyResult
 from optim.tracking.study_mirror import StudyMirror
 
 BATCH = 8
+LINES = (
+    *(
+        Line(
+            f"a trial and its MLflow run, {name}",
+            "ms",
+            f"{key}/ours_end_to_end",
+            "the guide's loop",
+            f"{key}/guide_end_to_end",
+        )
+        for name, key in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))
+    ),
+    Line("the search loop with tracking", "ms", "search_loop/with", "without", "search_loop/without"),
+)
 NAMES = [f"parameter_{number}" for number in range(10)]
 METRICS = [f"metric_{number}" for number in range(11)]
 TAGS = {f"tag_{number}": "value" for number in range(5)}

@@ -14,8 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.table import Line
 from benchmarks.tracking import NAMES, TAGS, log_fluently, marginal, results
 from optim.tracking import MLflowSettings
+
+LINES = (
+    Line(
+        "an MLflow run over HTTP, four server workers",
+        "ms",
+        "workers_4/child_run",
+        "fluent calls",
+        "workers_4/guide_fluent",
+    ),
+    Line("the same, one server worker", "ms", "workers_1/child_run", "fluent calls", "workers_1/guide_fluent"),
+)
 
 
 def main(trials: int = 100) -> dict[str, Any]:

@@ -27,13 +27,18 @@ WORLDS = {
     "trends .0006": worlds.trend(0.0006),
     "trends .0009": worlds.trend(0.0009),
     "trends .0009 on GARCH": worlds.trend(0.0009, worlds.noise_garch),
+    "trends .0012": worlds.trend(0.0012),
     "momentum .03": worlds.momentum(0.03),
+    "momentum .05": worlds.momentum(0.05),
+    "reversion .02": worlds.mean_reversion(0.02),
+    "reversion .04": worlds.mean_reversion(0.04),
 }
 SEARCHES: dict[str, dict[str, Any]] = {
     "random": {"sampler": {"name": "RandomSampler"}, "pruner": {"name": "NopPruner"}},
     "grid": {"sampler": {"name": "GridSampler"}, "pruner": {"name": "NopPruner"}},
     "tpe": {"sampler": {"name": "TPESampler"}, "pruner": {"name": "MedianPruner", "n_warmup_steps": 1}},
 }
+SEARCHES["fade"] = SEARCHES["grid"]  # of bands that are faded, where the others follow a crossing of means
 FOLDS = {"tpe": 5}
 SETS, N_TRIALS, FIRST_SEED = 100, 200, 1000
 GRID = {
@@ -41,6 +46,14 @@ GRID = {
     "parameters": {
         "fast_window": {"type": "int", "low": 5, "high": 50, "step": 3},
         "slow_window": {"type": "int", "low": 20, "high": 200, "step": 12},
+    },
+}
+
+BANDS = {
+    "constraints": [],
+    "parameters": {
+        "window": {"type": "int", "low": 10, "high": 100, "step": 5},
+        "entry_width": {"type": "float", "low": 1.0, "high": 3.0, "step": 0.2},
     },
 }
 
@@ -133,9 +146,11 @@ def plan_on(kind: str, world: str, seed: int) -> Any:
 
     bars = worlds.market(WORLDS[world], seed)
     study = {"name": "verdict", "objective": "sharpe_ratio", "n_trials": N_TRIALS, "seed": seed, **SEARCHES[kind]}
-    strategy = {"name": "ma_crossover"}
+    strategy: dict[str, Any] = {"name": "ma_crossover"}
     if kind == "grid":
         strategy |= {"search_space": GRID, "fixed": {"ma_type": "sma"}}
+    if kind == "fade":
+        strategy = {"name": "bollinger_reversion", "search_space": BANDS, "fixed": {"exit_width": 0.0}}
     table = {
         "study": study,
         "data": {"path": "ibm_1d.csv", "periods_per_year": 252},

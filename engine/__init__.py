@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.backtest import BacktestResult as BacktestResult
     from engine.check import check_strategy as check_strategy
     from engine.compiled.jit import kernel as kernel
+    from engine.compiled.shared import indicator as indicator
     from engine.compiled.tolerance import exceeds as exceeds
     from engine.compiled.tolerance import reaches as reaches
     from engine.data.bars import Bars as Bars
@@ -50,6 +51,7 @@ HOME = {
     "BacktestResult": "engine.backtest",
     "check_strategy": "engine.check",
     "kernel": "engine.compiled.jit",
+    "indicator": "engine.compiled.shared",
     "exceeds": "engine.compiled.tolerance",
     "reaches": "engine.compiled.tolerance",
     "Bars": "engine.data.bars",

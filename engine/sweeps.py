@@ -16,6 +16,7 @@ import numpy as np
 from engine.backtest import StrategyLike, as_strategy
 from engine.compiled.arrays import Array
 from engine.compiled.memory import keep_freed_memory
+from engine.compiled.shared import Shared
 from engine.data.bars import Bars, is_bars, plain_bars
 from engine.data.cells import Cell
 from engine.data.clock import periods_per_year_of
@@ -47,6 +48,7 @@ class Work(NamedTuple):
     cell: Cell
     periods_per_year: float
     tails: bool
+    shared: Shared
 
 
 def sweep(
@@ -81,7 +83,7 @@ def sweep(
     cell = Cell(-1 if several else 0, 0, len(instruments[0].close))
     tails = not TAIL_METRICS.isdisjoint(names)
     rate = periods_per_year_of(instruments[0].timestamp, periods_per_year)
-    work = Work(as_strategy(strategy), make_account(account), instruments, cell, rate, tails)
+    work = Work(as_strategy(strategy), make_account(account), instruments, cell, rate, tails, _shared(instruments))
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None
     rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))
@@ -95,6 +97,11 @@ def sweep(
         if report is not None:
             report(n_done, total)
     return _table(params_table, names, done)
+
+
+def _shared(instruments: Iterable[Bars]) -> Shared:
+    """Indicators of the columns of all instruments."""
+    return Shared(column for bars in instruments for column in bars)
 
 
 def _table(given: Any, names: list[str], done: list[Part]) -> pd.DataFrame:
@@ -153,9 +160,9 @@ def _run_chunk(work: Work, rows: list[Mapping[str, Any]]) -> tuple[Array, list[s
     for i, row in enumerate(rows):
         try:
             account, params = _split(work.account, row)
-            values[i] = measure_cell(
-                work.strategy, params, account, work.instruments, work.cell, work.periods_per_year, tails=work.tails
-            )
+            given = (work.strategy, params, account, work.instruments, work.cell, work.periods_per_year)
+            with work.shared:
+                values[i] = measure_cell(*given, tails=work.tails)
         except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the row fails, the sweep goes on
             errors[i] = reason(work.strategy, error)
     return values, errors
@@ -172,15 +179,16 @@ def _run_group(
     ready: list[int] = []
     packed: list[Array] = []
     scales: list[Array] = []
-    for i, row in enumerate(rows):
-        try:
-            account, params = _split(work.account, row)
-            room[len(ready)] = strategy.proposed(bars, strategy.bind(params))
-            scales.append(volatility_scale(bars.close, account, work.periods_per_year))
-            packed.append(pack_rules(account))
-            ready.append(i)
-        except Exception as error:  # noqa: BLE001 - as above
-            errors[first + i] = reason(strategy, error)
+    with work.shared:
+        for i, row in enumerate(rows):
+            try:
+                account, params = _split(work.account, row)
+                room[len(ready)] = strategy.proposed(bars, strategy.bind(params))
+                scales.append(volatility_scale(bars.close, account, work.periods_per_year))
+                packed.append(pack_rules(account))
+                ready.append(i)
+            except Exception as error:  # noqa: BLE001 - as above
+                errors[first + i] = reason(strategy, error)
     if not ready:
         return
     rules = np.array(packed)

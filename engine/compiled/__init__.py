@@ -1,1 +1,1 @@
-"""How Python becomes machine code: the compiler's options, caches, array types, sums and comparisons."""
+"""How Python becomes machine code: options, caches, array types, sums, comparisons, and results that are shared."""

@@ -29,13 +29,13 @@ def infer_periods_per_year(timestamp: Integers) -> float:
     if step > 1.5:
         return _usual(365.25 / step, _SLOW)
     days = np.asarray(timestamp) // _DAY
-    per_day = float(np.median(np.unique(days, return_counts=True)[1]))
+    per_day = float(np.median(_runs(days)))
     if days[-1] - days[0] < 14:  # no whole week: only what a day looks like is known
         weekend = bool(np.isin((days + 3) % 7, (5, 6)).any())  # 1970-01-01 was a Thursday
         spans_one = (days[-1] + 3) // 7 > (days[0] + 3) // 7
         around_the_clock = step < 0.9 and per_day * step > 0.95 and not spans_one
         return per_day * _DAYS[weekend or around_the_clock]
-    per_week = np.unique((days + 3) // 7, return_counts=True)[1]
+    per_week = _runs((days + 3) // 7)
     full = float(np.median(per_week[1:-1]) if len(per_week) > 3 else per_week.max())  # first and last may be cut
     return _usual(full * _WEEKS, tuple(per_day * year for year in _DAYS))
 
@@ -62,6 +62,12 @@ def day_ends(timestamp: Integers) -> Integers:
     """The last bar of each day (UTC), indices in order; every bar where bars are as long as a day."""
     days = np.asarray(timestamp) // _DAY
     return np.flatnonzero(np.diff(days, append=days[-1] + 1))
+
+
+def _runs(ascending: Integers) -> Integers:
+    """How often each value occurs, in order."""
+    ends = np.flatnonzero(np.diff(ascending))
+    return np.diff(ends, prepend=-1, append=len(ascending) - 1)
 
 
 def _usual(found: float, years: tuple[float, ...]) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import inner, kernel
+from engine.compiled.shared import indicator
 from engine.compiled.tolerance import exceeds
 
 
@@ -25,7 +26,7 @@ def _end_of_run(values: Array, start: int) -> int:
     return t
 
 
-@kernel
+@indicator
 def sma(values: Array, window: int) -> Array:
     """Simple moving average. Warm-up: window - 1 bars."""
     out = np.full(len(values), np.nan)
@@ -57,7 +58,7 @@ def _means(values: Array, window: int, tails: Array, out: Array) -> None:
             means[i] = anchor + (tails[i] + head) * share
 
 
-@kernel
+@indicator
 def ema(values: Array, window: int) -> Array:
     """Exponential moving average, alpha 2 / (window + 1), from the mean of the first window. Warm-up: window - 1."""
     out = np.full(len(values), np.nan)
@@ -80,7 +81,7 @@ def _blend(new: float, mean: float, kept: float) -> float:
     return new + kept * (mean - new)
 
 
-@kernel
+@indicator
 def rsi(values: Array, period: int) -> Array:
     """Relative strength index with Wilder's smoothing, 0 to 100; 50 until something moved. Warm-up: period bars.
 
@@ -104,7 +105,7 @@ def rsi(values: Array, period: int) -> Array:
     return out
 
 
-@kernel
+@indicator
 def wma(values: Array, window: int) -> Array:
     """Linearly weighted moving average, the newest value weighs most. Warm-up: window - 1 bars."""
     n = len(values)
@@ -118,7 +119,7 @@ def wma(values: Array, window: int) -> Array:
     return out
 
 
-@kernel
+@indicator
 def std(values: Array, window: int) -> Array:
     """Standard deviation (ddof 0, as Bollinger has it) of the last `window` values. Warm-up: window - 1 bars."""
     out = np.full(len(values), np.nan)
@@ -127,7 +128,7 @@ def std(values: Array, window: int) -> Array:
     return out
 
 
-@kernel
+@indicator
 def zscore(values: Array, window: int) -> Array:
     """(value - mean) / deviation (ddof 0) of the last `window`; 0 where all are equal. Warm-up: window - 1.
 
@@ -158,7 +159,7 @@ def _spread(values: Array, t: int, window: int) -> tuple[float, float]:
     return anchor + mean, math.sqrt(squares / window)
 
 
-@kernel
+@indicator
 def roc(values: Array, period: int) -> Array:
     """Rate of change: value / value `period` bars ago - 1, NaN where that was 0. Warm-up: period bars."""
     out = np.full(len(values), np.nan)
@@ -168,7 +169,7 @@ def roc(values: Array, period: int) -> Array:
     return out
 
 
-@kernel
+@indicator
 def atr(high: Array, low: Array, close: Array, period: int) -> Array:
     """Average true range with Wilder's smoothing, from the mean of the first `period` ranges. Warm-up: period bars."""
     out = np.full(len(close), np.nan)
@@ -185,20 +186,20 @@ def atr(high: Array, low: Array, close: Array, period: int) -> Array:
     return out
 
 
-@kernel
+@indicator
 def macd(values: Array, fast: int, slow: int, smooth: int) -> tuple[Array, Array]:
     """ema(fast) - ema(slow) and its ema over `smooth` bars. Warm-up: slow - 1 and slow + smooth - 2 bars."""
     line = ema(values, fast) - ema(values, slow)
     return line, ema(line, smooth)
 
 
-@kernel
+@indicator
 def highest(values: Array, window: int) -> Array:
     """Largest of the last `window` values. Warm-up: window - 1 bars. Monotone queue: linear in the bars."""
     return _extreme(values, window, 1.0)
 
 
-@kernel
+@indicator
 def lowest(values: Array, window: int) -> Array:
     """Smallest of the last `window` values. Warm-up: window - 1 bars."""
     return _extreme(values, window, -1.0)

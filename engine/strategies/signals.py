@@ -6,11 +6,15 @@ its scale is. So a target does not hang on the last digit of a mean, nor on whet
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import inner, kernel
+from engine.compiled.shared import Indicator, sharing
 from engine.compiled.tolerance import exceeds, reaches
+from engine.strategies.indicators import sma
 
 # An index or a score is a ratio of price changes: the prices' rounding is as many times larger in it as the prices are
 # larger than their changes. 1e5 makes the tolerance 1e-7, enough for cents at a price of a million.
@@ -41,7 +45,22 @@ def above(left: Array, right: Array, scale: Array | None = None) -> Array:
     return target
 
 
-@kernel
+class _MeanAbove(Indicator):
+    """Means that are asked for again, in other pairs, are kept; where they are not, both cost one pass."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Array:
+        shared = sharing()
+        if shared is not None and len(arguments) == 3:
+            values, fast, slow = arguments
+            early = shared.result(sma, (values, fast), at_once=False)
+            late = shared.result(sma, (values, slow), at_once=False)
+            if early is not None and late is not None:
+                return above(early, late)
+        found: Array = self.kernel(*arguments, **named)
+        return found
+
+
+@_MeanAbove
 def mean_above(values: Array, fast: int, slow: int) -> Array:
     """above(sma(values, fast), sma(values, slow)) in one pass, fast < slow; shape (n_bars,).
 

@@ -28,7 +28,7 @@ from optim.spec.sections import ENUMERATING
 from optim.spec.space import ENUMERABLE, Point, SearchSpace
 from optim.spec.study import StudySpec
 from optim.workers.pool import Pool
-from optim.workers.tasks import Result, run_task
+from optim.workers.tasks import Result, run_task, shared_indicators
 
 BATCH_SIZE = 512  # trials that go to the record together, at the most
 _WRITE_SECONDS = 0.5  # and no trial that has ended waits longer than this
@@ -129,11 +129,12 @@ def best_of_sweep(plan: Plan) -> float | None:
     names = objective.names()
     tails = names is None or not TAIL_METRICS.isdisjoint(names)
     better = max if objective.goals[0].direction == "maximize" else min
-    for point in itertools.islice(sweep_points(plan.spec, plan.space), plan.spec.study.n_trials):
-        result = run_task(plan.job, plan.trial_task(point, plan.cells)._replace(tails=tails))
-        value = feasible_value(objective, scored(objective, result))
-        if value is not None:
-            best = value if best is None else better(best, value)
+    with shared_indicators(plan.job):
+        for point in itertools.islice(sweep_points(plan.spec, plan.space), plan.spec.study.n_trials):
+            result = run_task(plan.job, plan.trial_task(point, plan.cells)._replace(tails=tails))
+            value = feasible_value(objective, scored(objective, result))
+            if value is not None:
+                best = value if best is None else better(best, value)
     return best
 
 

@@ -28,7 +28,7 @@ from optim.workers.cluster import Dask, Ray
 from optim.workers.executors import Executor, Processes, Threads, choose_backend
 from optim.workers.flights import Entry, Flight
 from optim.workers.pace import Pace
-from optim.workers.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task
+from optim.workers.tasks import Job, Result, Task, run_all, run_from_disk, run_shared, run_task, shared_indicators
 
 _CHUNK_SECONDS = 0.01  # cheaper tasks are handed out together: a round trip takes a worker process about 2 ms
 _REMOTE_CHUNK_SECONDS = 0.05  # likewise, to another machine
@@ -42,6 +42,7 @@ class Pool:
         self, job: Job, *, n_jobs: int, backend: str, timeout: float | None = None, address: str | None = None
     ):
         self._job = job
+        self._shared = shared_indicators(job)
         self._timeout = timeout
         self.n_jobs = n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
         compiled = load_strategy(job.strategy, Path(job.folder)).compiled
@@ -101,7 +102,8 @@ class Pool:
         """Results that have come in, each with its task's tag; an empty list if there is none after `seconds`."""
         if self._stays_here():
             _, _, entry = heapq.heappop(self._queue)
-            return [(entry.tag, self._pace.learn_here(run_task(self._job, entry.task)))]
+            with self._shared:
+                return [(entry.tag, self._pace.learn_here(run_task(self._job, entry.task)))]
         self._hand_out()
         self._take_done(seconds)
         landed, self._landed = self._landed, []
@@ -175,7 +177,7 @@ class Pool:
             if isinstance(executor, Dask | Ray):
                 future = executor.submit(run_shared, work)
             elif self.backend == "threading":
-                future = executor.submit(run_all, self._job, work)
+                future = executor.submit(run_all, self._job, work, self._shared)
             else:
                 sign = f"{self._on_disk()}.{time.monotonic_ns()}" if lost_before else ""
                 future = executor.submit(run_from_disk, self._on_disk(), work, sign)

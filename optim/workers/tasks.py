@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 
 from engine.compiled.memory import keep_freed_memory
+from engine.compiled.shared import Shared
 from engine.data.bars import Bars, as_arrays, slice_bars
 from engine.data.cells import Cell
 from engine.data.clock import day_ends
@@ -147,22 +148,31 @@ def _curve(job: Job, task: Task, strategy: Strategy, cell: Cell, curves: list[np
     return Outcome({}, "")
 
 
-class Shared(Protocol):
+class Sent(Protocol):
     """Gives the job in a worker of a cluster."""
 
     def get(self) -> Job: ...
 
 
-def run_all(job: Job, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
-    """Tasks with their time limits (seconds), one after another; a task that passes its limit ends the process."""
+def run_all(job: Job, work: Sequence[tuple[Task, float | None]], shared: Shared | None = None) -> list[Result]:
+    """Tasks with their time limits (seconds), one after another; a task that passes its limit ends the process.
+
+    shared: what indicators said in earlier tasks of the job.
+    """
     results = []
-    for task, limit in work:
-        if limit is None:
-            results.append(run_task(job, task))
-            continue
-        with _limited(limit):
-            results.append(run_task(job, task))
+    with shared or contextlib.nullcontext():
+        for task, limit in work:
+            if limit is None:
+                results.append(run_task(job, task))
+                continue
+            with _limited(limit):
+                results.append(run_task(job, task))
     return results
+
+
+def shared_indicators(job: Job) -> Shared:
+    """What indicators of the job's bars say is computed once, for as long as this is kept."""
+    return Shared(column for bars in job.instruments for column in bars)
 
 
 _ends: dict[object, float] = {}  # when the tasks that run in this process must have ended (a Dask worker has threads)
@@ -204,23 +214,23 @@ def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]], sign: st
     The file `sign`, if one is named, is made when the work begins: a worker that dies before was not killed by it.
     """
     keep_freed_memory()
-    job = _load_job(path)
+    job, shared = _load_job(path)
     if sign:
         Path(sign).touch()
-    return run_all(job, work)
+    return run_all(job, work, shared)
 
 
-def run_shared(shared: Shared, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
+def run_shared(sent: Sent, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
     """In a worker of a cluster."""
     keep_freed_memory()
-    return run_all(read_only(shared.get()), work)
+    return run_all(read_only(sent.get()), work)
 
 
 @functools.lru_cache(maxsize=2)
-def _load_job(path: str) -> Job:
+def _load_job(path: str) -> tuple[Job, Shared]:
     job = read_only(Job(*joblib.load(path, mmap_mode="r")))
     _warm_up(job)
-    return job
+    return job, shared_indicators(job)
 
 
 def _warm_up(job: Job) -> None:

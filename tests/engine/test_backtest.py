@@ -365,4 +365,4 @@ def test_long_backtests_do_not_page_their_memory_in_again():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     pages_of_one_array = 8_000_000 // os.sysconf("SC_PAGE_SIZE")
-    assert int(done.stdout) < pages_of_one_array  # of four arrays in each of 20 rows
+    assert int(done.stdout) < 3 * pages_of_one_array  # of four arrays in each of 20 rows; a mean of them all is kept

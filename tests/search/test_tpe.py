@@ -60,7 +60,7 @@ def suggest(trial: optuna.Trial, name: str, of: BaseDistribution) -> Any:
     return how(name, of.low, of.high, step=of.step)  # type: ignore[arg-type]
 
 
-def history(rng: np.random.Generator, names: list[str], n: int) -> list[optuna.trial.FrozenTrial]:
+def history(rng: np.random.Generator, names: list[str], n: int, n_values: int) -> list[optuna.trial.FrozenTrial]:
     """Trials that ended in every way; values repeat, and every fifth trial lacks a parameter."""
     trials = []
     for i in range(n):
@@ -68,13 +68,14 @@ def history(rng: np.random.Generator, names: list[str], n: int) -> list[optuna.t
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=int(rng.integers(2**31))))
         asked = study.ask(own)
         state = STATES[int(rng.integers(len(STATES)))]
-        value = float(np.round(rng.normal(), 1))
-        steps = {step: float(np.round(rng.normal(), 1)) for step in range(int(rng.integers(0, 4)))}
+        values = [float(np.round(rng.normal(), 1)) for _ in range(n_values)]
+        n_steps = int(rng.integers(0, 4)) if n_values == 1 else 0  # Optuna prunes by one objective only
+        steps = {step: float(np.round(rng.normal(), 1)) for step in range(n_steps)}
         if steps and rng.random() < 0.2:
             steps[max(steps)] = float("nan")
         trial = create_trial(
             state=state,
-            value=value if state == TrialState.COMPLETE else None,
+            values=values if state == TrialState.COMPLETE else None,
             params=asked.params,
             distributions=own,
             intermediate_values=steps,
@@ -88,8 +89,9 @@ def history(rng: np.random.Generator, names: list[str], n: int) -> list[optuna.t
 def proposals(make: Callable[..., BaseSampler], given: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     """Three batches of three proposals after a history, told in between; some of it grows while they are asked."""
     rng = np.random.default_rng(seed)
-    study = optuna.create_study(direction=given["direction"])
-    study.add_trials(history(rng, given["names"], given["n"]))
+    n_values = len(given["directions"])
+    study = optuna.create_study(directions=given["directions"])
+    study.add_trials(history(rng, given["names"], given["n"], n_values))
     found, before = [], None
     for batch in range(3):
         sampler = make(seed=seed + batch, **given["options"])
@@ -103,7 +105,7 @@ def proposals(make: Callable[..., BaseSampler], given: dict[str, Any], seed: int
                     suggest(trial, name, SPACE[name])
             found.append(dict(trial.params))
         for trial in asked[:2]:  # the third goes on running
-            study.tell(trial, float(np.round(rng.normal(), 1)))
+            study.tell(trial, [float(np.round(rng.normal(), 1)) for _ in range(n_values)])
     return found
 
 
@@ -111,15 +113,15 @@ def proposals(make: Callable[..., BaseSampler], given: dict[str, Any], seed: int
 @given(
     names=st.lists(st.sampled_from(list(SPACE)), min_size=1, max_size=5, unique=True),
     n=st.integers(0, 60),
-    direction=st.sampled_from(["maximize", "minimize"]),
+    directions=st.lists(st.sampled_from(["maximize", "minimize"]), min_size=1, max_size=3),
     options=OPTIONS,
     group=st.booleans(),
     seed=st.integers(0, 2**20),
 )
 def test_the_same_proposals(
-    names: list[str], n: int, direction: str, options: dict[str, Any], group: bool, seed: int
+    names: list[str], n: int, directions: list[str], options: dict[str, Any], group: bool, seed: int
 ) -> None:
-    given = {"names": names, "n": n, "direction": direction, "options": options}
+    given = {"names": names, "n": n, "directions": directions, "options": options}
     options["group"] = group and options["multivariate"]
     assert proposals(tpe.compiled, given, seed) == proposals(TPESampler, given, seed)
 
@@ -145,7 +147,7 @@ def test_whole_studies_are_the_same(multivariate: bool, seed: int) -> None:
 
 
 def test_own_gamma_and_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"names": ["real", "int", "choice"], "n": 50, "direction": "minimize"}
+    given = {"names": ["real", "int", "choice"], "n": 50, "directions": ["minimize"]}
     options = {"gamma": lambda n: max(1, n // 3), "weights": lambda n: np.linspace(0.2, 1.0, n) if n else np.array([])}
     assert proposals(tpe.compiled, {**given, "options": options}, 5) == proposals(
         TPESampler, {**given, "options": options}, 5
@@ -220,13 +222,39 @@ def test_truncated_normals_are_optunas_to_the_last_digit(seed: int, spread: floa
         np.testing.assert_array_equal(drawn, _truncnorm.rvs(a[np.newaxis], b[np.newaxis], mu, sigma, theirs))
 
 
-def test_several_objectives_get_optunas_code() -> None:
+@pytest.mark.parametrize("multivariate", [False, True])
+def test_whole_studies_of_several_objectives_are_the_same(multivariate: bool) -> None:
+    """Three hundred trials: more than one front, ties that hypervolumes break, a constraint that some break."""
+
     def run(make: Callable[..., BaseSampler]) -> list[dict[str, Any]]:
-        study = optuna.create_study(directions=["minimize", "maximize"], sampler=make(seed=3))
-        study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), trial.suggest_int("n", 0, 9)), n_trials=40)
+        sampler = make(seed=3, multivariate=multivariate, constraints_func=lambda trial: [trial.params["n"] - 30.0])
+        study = optuna.create_study(directions=["minimize", "maximize"], sampler=sampler)
+
+        def both(trial: optuna.Trial) -> tuple[float, float]:
+            x, n = trial.suggest_float("x", 0, 1), trial.suggest_int("n", 0, 40)
+            return round(x + n / 40, 1), round(x * (1 - x) + n / 80, 2)
+
+        study.optimize(both, n_trials=300)
         return [trial.params for trial in study.trials]
 
     assert run(tpe.compiled) == run(TPESampler)
+
+
+def test_what_nsga_has_read_is_handed_over_and_changes_nothing() -> None:
+    def run(hand_over: bool) -> list[dict[str, Any]]:
+        study, before = optuna.create_study(directions=["minimize", "minimize"]), None
+        for batch in range(12):
+            sampler = optuna.samplers.NSGAIISampler(seed=batch, population_size=10)
+            if hand_over:
+                tpe.hand_over(before, sampler)
+            study.sampler = before = sampler
+            asked = [study.ask() for _ in range(4)]
+            for trial in asked:
+                x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1 if batch < 9 else 2)
+                study.tell(trial, [x + y, (1 - x) ** 2 + y])
+        return [trial.params for trial in study.trials]
+
+    assert run(True) == run(False)
 
 
 @pytest.fixture(

@@ -12,7 +12,7 @@ KNOWN = ("5.0.",)  # versions of Optuna whose TPESampler is held against the com
 def covers(kind: type) -> bool:
     """Whether a class of samplers has a compiled equal: TPESampler has, of a version that is known.
 
-    All of its options are covered; a study of several objectives gets Optuna's own code from the compiled class too.
+    All of its options are covered, and studies of several objectives too.
     """
     return kind is optuna.samplers.TPESampler and optuna.__version__.startswith(KNOWN)
 
@@ -25,6 +25,10 @@ def compiled(**options: Any) -> optuna.samplers.TPESampler:
 
 
 def hand_over(before: optuna.samplers.BaseSampler | None, after: optuna.samplers.BaseSampler) -> None:
-    """What a compiled sampler has read of a study, to the next one of the same study; nothing where either is not."""
-    if type(before) is type(after) and hasattr(after, "continue_from"):
+    """What a sampler has read of a study, to the next one of the same study; nothing where that is not known."""
+    if type(before) is not type(after):
+        return
+    if hasattr(after, "continue_from"):
         after.continue_from(before)
+    elif isinstance(before, optuna.samplers.NSGAIISampler) and optuna.__version__.startswith(KNOWN):
+        vars(after)["_search_space"] = before._search_space  # else all trials are read for it, every time

@@ -16,6 +16,7 @@ from optuna.search_space.group_decomposed import _SearchSpaceGroup
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.compiled.arrays import Array, Integers
+from optim.search.tpe.front import best_of
 from optim.search.tpe.parzen import range_of
 
 _Key = tuple[float, float, int]
@@ -58,6 +59,9 @@ class History:
         self.shared: dict[str, BaseDistribution] | None = None  # what all that have ended have in common
         self.group = _SearchSpaceGroup()
         self._complete: list[_Key] = []  # best first, ties in order of numbers, as the two others
+        self._signs: tuple[float, ...] = ()  # of the objectives: -1 where one is maximised
+        self._points: list[tuple[int, list[float]]] = []  # of several objectives: number and losses, by number
+        self._split: tuple[tuple[int, int], list[int]] = ((0, 0), [])  # the last one of these: of how many, the best
         self._pruned: list[_Key] = []
         self._infeasible: list[_Key] = []
         self._has_ended = np.zeros(0, dtype=bool)
@@ -75,12 +79,13 @@ class History:
         looked_at = [*self.unfinished, *range(self.size, len(trials))]
         self.size = len(trials)
         self.unfinished = [number for number in looked_at if not trials[number].state.is_finished()]
-        sign = -1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
+        maximise = optuna.study.StudyDirection.MAXIMIZE
+        self._signs = tuple(-1.0 if direction == maximise else 1.0 for direction in study.directions)
         for number in looked_at:
             if trials[number].state in (TrialState.COMPLETE, TrialState.PRUNED):
-                self._end(trials[number], number, sign)
+                self._end(trials[number], number)
 
-    def _end(self, trial: FrozenTrial, number: int, sign: float) -> None:
+    def _end(self, trial: FrozenTrial, number: int) -> None:
         self.ended.append((number, trial.params))
         self._has_ended[number] = True
         distributions = trial.distributions
@@ -89,9 +94,13 @@ class History:
         elif any(distributions.get(name) != distribution for name, distribution in self.shared.items()):
             self.shared = {name: d for name, d in self.shared.items() if distributions.get(name) == d}
         self.group.add_distributions(distributions)
+        sign = self._signs[0]
         violation = sum(value for value in trial.constraints.values() if value > 0)
         if violation > 0:
             bisect.insort(self._infeasible, (violation, 0.0, number))
+        elif trial.state == TrialState.COMPLETE and len(self._signs) > 1:
+            losses = [sign * value for sign, value in zip(self._signs, trial.values, strict=True)]
+            bisect.insort(self._points, (number, losses))
         elif trial.state == TrialState.COMPLETE:
             assert trial.value is not None
             bisect.insort(self._complete, (sign * trial.value, 0.0, number))
@@ -103,13 +112,21 @@ class History:
 
     def split(self, n_below: int, running: Iterable[int]) -> tuple[Integers, Integers]:
         """The numbers of the best n_below trials and of all others, `running` ones among them; both ascending."""
-        below: list[int] = []
+        below = self._front(n_below) if self._points else []
         for trials in (self._complete, self._pruned, self._infeasible):
             below += [number for _, _, number in trials[: max(0, n_below - len(below))]]
         others = self._has_ended.copy()
         others[below] = False
         others[list(running)] = True
         return np.array(sorted(below), dtype=np.int64), np.flatnonzero(others)
+
+    def _front(self, n_below: int) -> list[int]:
+        """The numbers of the best n_below trials of several objectives, by Optuna's ranks and hypervolumes."""
+        n = len(self._points)
+        if self._split[0] != (n, n_below):
+            chosen = range(n) if n_below >= n else best_of(np.array([losses for _, losses in self._points]), n_below)
+            self._split = ((n, n_below), [self._points[i][0] for i in chosen])
+        return self._split[1]
 
     def columns(
         self, search_space: Mapping[str, BaseDistribution], running: Iterable[tuple[int, Mapping[str, Any]]]

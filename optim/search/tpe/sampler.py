@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import default_gamma
+from optuna.samplers._tpe.sampler import default_gamma, default_gamma_multiobjective
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.compiled.arrays import Integers
@@ -24,8 +24,8 @@ from optim.search.tpe.parzen import Mixture
 class CompiledTPESampler(optuna.samplers.TPESampler):
     """Proposes what `optuna.samplers.TPESampler` proposes for the same options, history and random state.
 
-    Takes TPESampler's arguments, by name. Studies of several objectives, and subclasses that bring their own Parzen
-    estimator, get Optuna's code. Proposals may differ where two candidates' densities are equal up to rounding.
+    Takes TPESampler's arguments, by name. Subclasses that bring their own Parzen estimator get Optuna's code.
+    Proposals may differ where two candidates' densities are equal up to rounding.
     """
 
     def __init__(self, **options: Any):
@@ -48,7 +48,7 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
         self._history = other._history
 
     def _covers(self, study: optuna.Study) -> bool:
-        return not study._is_multi_objective() and self._parzen_estimator_cls is _ParzenEstimator
+        return self._parzen_estimator_cls is _ParzenEstimator
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """What the trials that ended have in common; with `group`, all that any of them has."""
@@ -93,7 +93,8 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
     ) -> dict[str, Any]:
         if not self._covers(study):
             return super()._sample(study, trial, search_space)
-        self._gamma = self._gamma or default_gamma
+        several = study._is_multi_objective()
+        self._gamma = self._gamma or (default_gamma_multiobjective if several else default_gamma)
         with self._history.lock, np.errstate(all="ignore"):
             trials = study._get_trials(deepcopy=False, use_cache=not self._constant_liar)
             self._history.see(study, trials)
@@ -103,21 +104,27 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
                 running = {t.number: self._get_params(t, study) for t in others if t.state == TrialState.RUNNING}
             columns = self._history.columns(search_space, running.items())
             below, above = self._history.split(self._gamma(len(self._history.ended)), running)
-            good = self._mixture("good", columns, below)
+            good = self._mixture("good", columns, below, alike=several)
             bad = self._mixture("bad", columns, above, keep=not running)
             points = good.sample(self._rng.rng, self._n_ei_candidates)
             best = points[np.argmax(good.log_pdf(points) - bad.log_pdf(points))].tolist()
         pairs = zip(search_space.items(), best, strict=True)
         return {name: distribution.to_external_repr(value) for (name, distribution), value in pairs}
 
-    def _mixture(self, side: str, columns: list[Column], trials: Integers, *, keep: bool = True) -> Mixture:
-        """The estimator over some trials; `keep`: the same is asked for until another trial has ended."""
+    def _mixture(
+        self, side: str, columns: list[Column], trials: Integers, *, keep: bool = True, alike: bool = False
+    ) -> Mixture:
+        """The estimator over some trials; `keep`: the same is asked for until another trial has ended.
+
+        alike: whatever the option `weights` says, each counts as much as the others.
+        """
         key = (len(self._history.ended), side, *map(id, columns))
         if keep and (known := self._fitted.get(key)):
             return known
         observed = observations(columns, trials)
         options = self._parzen_estimator_parameters
-        weights = _ParzenEstimator._call_weights_func(options.weights, len(observed[0]))
+        n = len(observed[0])
+        weights = np.ones(n) if alike else _ParzenEstimator._call_weights_func(options.weights, n)
         mixture = Mixture([column.range for column in columns], observed, weights, options)
         if keep:
             self._fitted = {k: m for k, m in self._fitted.items() if k[0] == key[0]} | {key: mixture}
