@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from engine.strategies.indicators import std as std
     from engine.strategies.indicators import wma as wma
     from engine.strategies.indicators import zscore as zscore
+    from engine.strategies.levels import Signal as Signal
     from engine.strategies.signals import above as above
     from engine.strategies.signals import breakout as breakout
     from engine.strategies.signals import fade as fade
@@ -74,6 +75,7 @@ HOME = {
     "std": "engine.strategies.indicators",
     "wma": "engine.strategies.indicators",
     "zscore": "engine.strategies.indicators",
+    "Signal": "engine.strategies.levels",
     "above": "engine.strategies.signals",
     "breakout": "engine.strategies.signals",
     "fade": "engine.strategies.signals",

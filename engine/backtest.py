@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from engine.data.bars import Bars, is_bars, plain_bars, slice_bars
+from engine.data.bars import Bars, is_bars, slice_bars
 from engine.data.clock import periods_per_year_of
 from engine.data.load import content_hash, load_bars
-from engine.evaluate import run_portfolio, warmup_start
+from engine.evaluate import run_portfolio, run_single, warmup_start
 from engine.metrics.measure import as_metrics, measure
 from engine.simulator.account import Account, make_account
 from engine.simulator.orders import EXIT_REASONS, TRADE_COLUMNS
-from engine.simulator.rules import pack_rules
-from engine.simulator.simulate import Simulation, simulate
-from engine.simulator.sizing import volatility_scale
+from engine.simulator.simulate import Simulation
 from engine.strategies.base import Strategy, load_strategy
 
 if TYPE_CHECKING:
@@ -136,10 +134,7 @@ class BacktestEngine:
         if portfolio:
             return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, rate)
         bars = seen[0]
-        scale = volatility_scale(bars.close, self.account, rate)
-        traded = plain_bars(slice_bars(bars, first, len(bars.close)))
-        target = strategy.target(bars, bound)
-        return simulate(traded, target[first:], scale[first:], pack_rules(self.account)), traded.close
+        return run_single(bars, first, strategy, bound, self.account, rate), bars.close[first:]
 
     def _config(
         self, strategy: Strategy, used: dict[str, Any], seen: tuple[Bars, ...], timestamp: Any, rate: float

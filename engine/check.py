@@ -164,9 +164,13 @@ def _frozen(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def signal(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...]) -> Array:
-    """The strategy's target for one instrument, or its weights for several."""
+    """The strategy's target for one instrument, with its levels if it sets any, or its weights for several."""
     bound = strategy.bind(params)
-    return strategy.weights(instruments, bound) if strategy.joint else strategy.target(instruments[0], bound)
+    if strategy.joint:
+        return strategy.weights(instruments, bound)
+    target, moving = strategy.answer(instruments[0], bound)
+    strategy.refuse_unusable(target)
+    return np.vstack([target, *moving]).T if moving.size else target
 
 
 def random_bars(rng: np.random.Generator, n: int = N_BARS, features: Sequence[str] = ()) -> Bars:
@@ -235,7 +239,7 @@ def _draw(entry: Mapping[str, Any], rng: np.random.Generator) -> Any:
 def _same(strategy: Strategy, params: Mapping[str, Any], one: Array, other: Array, what: str) -> None:
     if len(one) != len(other):
         raise StrategyError(f"{strategy.name}({dict(params)}) {what}")
-    differs = (one != other).reshape(len(one), -1).any(axis=1)
+    differs = ((one != other) & ~(np.isnan(one) & np.isnan(other))).reshape(len(one), -1).any(axis=1)
     if differs.any():
         bar = int(differs.argmax())
         raise StrategyError(f"{strategy.name}({dict(params)}) {what}: bar {bar} is {one[bar]} and {other[bar]}")

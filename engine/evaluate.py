@@ -11,14 +11,16 @@ from engine.compiled.arrays import Array, Booleans
 from engine.compiled.jit import kernel
 from engine.data.bars import Bars, plain_bars, slice_bars
 from engine.data.cells import Cell
-from engine.errors import EngineError
+from engine.errors import EngineError, ParameterError
 from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.simulator.account import Account
+from engine.simulator.moving import BREAK_AT, LIMIT_AT
 from engine.simulator.portfolio import make_panel, simulate_portfolio
 from engine.simulator.rules import pack_rules, unpack_rules
-from engine.simulator.simulate import Simulation, simulate
+from engine.simulator.simulate import Simulation, simulate, simulate_levels
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy, first_unusable
+from engine.strategies.levels import Answer
 
 
 class Outcome(NamedTuple):
@@ -74,15 +76,27 @@ def measure_cell(
     first = cell.start - warm
     if cell.instrument >= 0:
         seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
-        target = strategy.proposed(seen, bound)
-        scale = volatility_scale(seen.close, account, periods_per_year)
-        values = score(plain_bars(seen), first, target, scale, pack_rules(account), periods_per_year, tails)
+        answer = strategy.answer(seen, bound)
+        values = score_answer(seen, first, answer, account, periods_per_year, tails)
         if len(values) == 0:
-            strategy.refuse_unusable(target)
+            strategy.refuse_unusable(answer.target)
         return values
     together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
     run, market = run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)
     return measure(together[0].timestamp[first:], market, run, float(account.initial_cash), periods_per_year, tails)
+
+
+def score_answer(
+    seen: Bars, first: int, answer: Answer, account: Account, periods_per_year: float, tails: bool
+) -> Array:
+    """The metrics of bars[first:] under what the strategy answered on all; empty where its target is unusable."""
+    target, moving = answer
+    scale = volatility_scale(seen.close, account, periods_per_year)
+    given = (scale, pack_rules(account), periods_per_year, tails)
+    if not moving.size:
+        return score(plain_bars(seen), first, target, *given)
+    check_levels(account, moving)
+    return score_levels(plain_bars(seen), first, target, moving, *given)
 
 
 def equity_of(
@@ -101,10 +115,28 @@ def equity_of(
         together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
         return run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)[0].equity
     seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
-    target = strategy.target(seen, bound)
-    scale = volatility_scale(seen.close, account, periods_per_year)
-    traded = plain_bars(slice_bars(seen, first, len(seen.close)))
-    return simulate(traded, target[first:], scale[first:], pack_rules(account)).equity
+    return run_single(seen, first, strategy, bound, account, periods_per_year).equity
+
+
+def run_single(
+    bars: Bars, first: int, strategy: Strategy, bound: Any, account: Account, periods_per_year: float
+) -> Simulation:
+    """Simulate bars[first:] of one instrument; those before only warm the signal up. Raises StrategyError."""
+    target, moving = strategy.answer(bars, bound)
+    strategy.refuse_unusable(target)
+    check_levels(account, moving)
+    scale = volatility_scale(bars.close, account, periods_per_year)
+    traded = plain_bars(slice_bars(bars, first, len(bars.close)))
+    given = (scale[first:], pack_rules(account))
+    if moving.size:
+        return simulate_levels(traded, target[first:], np.ascontiguousarray(moving[:, first:]), *given)
+    return simulate(traded, target[first:], *given)
+
+
+def check_levels(account: Account, moving: Array) -> None:
+    """ParameterError where the account cannot work the levels."""
+    if moving.size and account.trade_on == "close" and not np.isnan(moving[[LIMIT_AT, BREAK_AT]]).all():
+        raise ParameterError("account rule trade_on = 'close' knows no entry orders: they are filled inside a bar")
 
 
 def warmup_start(warmup_bars: int, account: Account, start: int) -> int:
@@ -126,6 +158,33 @@ def run_portfolio(
     scales = np.stack([volatility_scale(bars.close, account, periods_per_year)[first:] for bars in instruments])
     run = simulate_portfolio(panel, targets, scales, pack_rules(account))
     return run, (panel.close / panel.close[:, :1]).mean(axis=0)
+
+
+@kernel
+def score_levels(
+    bars: Bars,
+    first: int,
+    target: Array,
+    moving: Array,
+    scale: Array,
+    packed: Array,
+    periods_per_year: float,
+    tails: bool,
+) -> Array:
+    """`score` with levels that move, shape (N_MOVING, n_bars), the warm-up included."""
+    if first_unusable(target) >= 0:
+        return np.empty(0)
+    traded = Bars(
+        bars.timestamp[first:],
+        bars.open[first:],
+        bars.high[first:],
+        bars.low[first:],
+        bars.close[first:],
+        bars.volume[first:],
+    )
+    levels = np.ascontiguousarray(moving[:, first:])
+    run = simulate_levels(traded, target[first:], levels, scale[first:], packed)
+    return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)
 
 
 @kernel

@@ -22,13 +22,14 @@ from engine.data.cells import Cell
 from engine.data.clock import periods_per_year_of
 from engine.data.load import load_bars
 from engine.errors import EngineError, ParameterError
-from engine.evaluate import measure_cell, reason, score_rows
+from engine.evaluate import measure_cell, reason, score_answer, score_rows
 from engine.metrics.catalogue import METRICS
 from engine.metrics.measure import N_METRICS, TAIL_METRICS
 from engine.simulator.account import Account, make_account
 from engine.simulator.rules import pack_rules
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy
+from engine.strategies.levels import Answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,7 +184,11 @@ def _run_group(
         for i, row in enumerate(rows):
             try:
                 account, params = _split(work.account, row)
-                room[len(ready)] = strategy.proposed(bars, strategy.bind(params))
+                answer = strategy.answer(bars, strategy.bind(params))
+                if answer.moving.size:
+                    values[i] = _alone(work, account, answer)
+                    continue
+                room[len(ready)] = answer.target
                 scales.append(volatility_scale(bars.close, account, work.periods_per_year))
                 packed.append(pack_rules(account))
                 ready.append(i)
@@ -204,6 +209,12 @@ def _run_group(
             strategy.refuse_unusable(room[at])
         except EngineError as error:
             errors[first + i] = str(error)
+
+
+def _alone(work: Work, account: Account, answer: Answer) -> Array:
+    """The metrics of a row whose levels move."""
+    work.strategy.refuse_unusable(answer.target)
+    return score_answer(work.instruments[0], 0, answer, account, work.periods_per_year, work.tails)
 
 
 def _stacked(scales: list[Array]) -> Array:

@@ -31,7 +31,17 @@ class Position:
 class Simulator:
     """Trades k instruments with shared cash: for each a dict of columns, and a list of targets."""
 
-    def __init__(self, bars: list[dict[str, list[float]]], targets: list[list[float]], account: Any, periods: float):
+    def __init__(
+        self,
+        bars: list[dict[str, list[float]]],
+        targets: list[list[float]],
+        account: Any,
+        periods: float,
+        levels: dict[str, list[float]] | None = None,  # of one instrument: stop, take_profit, trailing, entry_...
+    ):
+        self.levels = levels or {}
+        self.entered_inside = ""  # "limit" or "stop" in the bar in which such an order was filled after the open
+        self.is_limit = False  # the order that is being filled
         self.bars, self.targets, self.a, self.periods = bars, targets, account, periods
         self.k, self.n = len(bars), len(bars[0]["close"])
         self.fee = account.fee_bps / 10_000
@@ -44,7 +54,12 @@ class Simulator:
 
     # what a fill costs
 
+    def level(self, name: str, known: int) -> float:
+        return self.levels[name][known] if name in self.levels and known >= 0 else math.nan
+
     def paid(self, change: float, price: float) -> float:
+        if self.is_limit:
+            return price
         return price * (1 + self.slip) if change > 0 else price * (1 - self.slip)
 
     def fee_of(self, value: float) -> float:
@@ -95,8 +110,41 @@ class Simulator:
         for shrinking in (True, False):
             for i in range(self.k):
                 target = self.targets[i][known] if known >= 0 else 0.0
-                if self.is_due(i, t, target):
+                if not self.is_due(i, t, target):
+                    continue
+                opens = target != 0 and self.positions[i].quantity * target <= 0
+                at = {name: self.level(name, known) for name in ("entry_limit", "entry_stop")}
+                if column == "open" and opens and not all(math.isnan(level) for level in at.values()):
+                    if not shrinking:
+                        self.work_entry(t, known, target, **at)
+                else:
                     self.order(i, t, known, target, prices, shrinking)
+
+    def work_entry(self, t: int, known: int, target: float, entry_limit: float, entry_stop: float) -> None:
+        bar = {name: self.bars[0][name][t] for name in ("open", "low", "high")}
+        if self.positions[0].quantity != 0:
+            self.order(0, t, known, 0.0, [bar["open"]], True)
+        p = self.positions[0]
+        p.acted = 0.0
+        if p.quantity != 0:
+            return
+        p.unfinished = False
+        long, is_limit = target > 0, not math.isnan(entry_limit)
+        level = entry_limit if is_limit else entry_stop
+        below = long == is_limit  # a buyer's limit lies below the market, his stop order above
+
+        def passed(price: float) -> bool:
+            return price <= level * (1 + TOLERANCE) if below else price >= level * (1 - TOLERANCE)
+
+        if passed(bar["open"]):
+            price = bar["open"]
+        elif passed(bar["low" if below else "high"]):
+            price, self.entered_inside = level, "limit" if is_limit else "stop"
+        else:
+            return
+        self.is_limit = is_limit
+        self.resize(0, t, known, target, [price], False)
+        self.is_limit = False
 
     def is_due(self, i: int, t: int, target: float) -> bool:
         p = self.positions[i]
@@ -176,11 +224,16 @@ class Simulator:
         a, w = self.a, abs(target)
         most = self.affordable(max(a.max_leverage * equity - gross_others, 0.0), paid)
         if a.risk_per_trade > 0:
-            p = min(x for x in (a.stop_pct, a.trailing_stop_pct) if x > 0)
+            sign = 1 if target > 0 else -1
+            stops = [paid * (1 - sign * x) for x in (a.stop_pct, a.trailing_stop_pct) if x > 0]
+            stops += [self.level("stop", known), paid - sign * self.level("trailing", known)]
+            tightest = (max if target > 0 else min)(level for level in stops if not math.isnan(level))
             if target > 0:
-                loss = paid * (1 + self.fee) - paid * (1 - p) * (1 - self.slip) * (1 - self.fee)
+                loss = paid * (1 + self.fee) - tightest * (1 - self.slip) * (1 - self.fee)
             else:
-                loss = paid * (1 + p) * (1 + self.slip) * (1 + self.fee) - paid * (1 - self.fee)
+                loss = tightest * (1 + self.slip) * (1 + self.fee) - paid * (1 - self.fee)
+            if loss <= 0:
+                return 0.0
             return self.lots(min(w * a.risk_per_trade * max(equity, 0.0) / loss, most))
         budget = w * equity
         if a.fixed_fraction > 0:
@@ -219,18 +272,35 @@ class Simulator:
             level = -self.cash / (p.quantity * (1 - sign * m))
             if level > 0:
                 stops.append((level, "margin_call"))
+        stops.append((self.level("stop", t - 1), "stop_loss"))
+        stops.append((p.best - sign * self.level("trailing", t - 1), "trailing_stop"))
+        stops = [(level, why) for level, why in stops if not math.isnan(level)]
         stop, reason = (-math.inf if long else math.inf), ""
         for level, why in stops:  # a tighter one, by more than rounding
             if sign * (level - stop) > TOLERANCE * level:
                 stop, reason = level, why
         take = p.entry_price * (1 + sign * self.a.take_profit_pct) if self.a.take_profit_pct > 0 else sign * math.inf
+        own_take = self.level("take_profit", t - 1)
+        if not math.isnan(own_take):
+            take = min(take, own_take) if long else max(take, own_take)
         worst, best = (low, high) if long else (high, low)
 
         def at_or_beyond(price: float, level: float, direction: int) -> bool:
             short_of_it = direction * (level - price)
             return short_of_it <= TOLERANCE * abs(level) if math.isfinite(level) else False
 
-        if at_or_beyond(open_, stop, -sign):
+        if self.entered_inside:
+            stopped, taken = at_or_beyond(worst, stop, -sign), at_or_beyond(best, take, sign)
+            if self.a.intrabar == "best":
+                stopped = stopped and not taken and self.entered_inside == "limit"
+            else:
+                taken = taken and not stopped and self.entered_inside == "stop"
+            entry = p.entry_price if self.entered_inside == "limit" else p.entry_price / (1 + sign * self.slip)
+            if stopped:
+                self.leave(i, t, self.paid(-p.quantity, min(stop, entry) if long else max(stop, entry)), reason)
+            elif taken:
+                self.leave(i, t, max(take, entry) if long else min(take, entry), "take_profit")
+        elif at_or_beyond(open_, stop, -sign):
             self.leave(i, t, self.paid(-p.quantity, open_), reason)
         elif at_or_beyond(open_, take, sign):
             self.leave(i, t, open_, "take_profit")
@@ -254,6 +324,8 @@ class Simulator:
             p.cash_flow -= cost
             self.cash -= cost
             self.financing += cost
+            if self.entered_inside:
+                continue
             extreme = self.bars[i]["high" if p.quantity > 0 else "low"][t]
             p.best = max(p.best, extreme) if p.quantity > 0 else min(p.best, extreme)
 
@@ -281,6 +353,7 @@ class Simulator:
             if not on_close and margin_called:
                 self.close_all(t, "open", "margin_call")
                 margin_called = False
+            self.entered_inside = ""
             if not on_close:
                 self.orders(t, t - 1, "open")
             for i in range(self.k):

@@ -46,6 +46,8 @@ class Moment(NamedTuple):
     scale: float  # exposure per unit of target, from the volatility
     others: float  # net value of the other positions
     gross_others: float  # their gross value
+    stop: float  # the strategy's own stop, a price; NaN for none
+    trail: float  # likewise, a distance from the best price
 
 
 LOT_TOLERANCE = 1e-9  # of a lot: 0.3 / 0.1 is 2.9999999999999996
@@ -72,8 +74,10 @@ def wanted_quantity(target: float, paid: float, equity: float, at: Moment, rules
     room = max(rules.leverage * equity - at.gross_others, 0.0)
     weight = abs(target)
     if rules.risk > 0.0:
-        loss = loss_at_stop(target, paid, rules)
-        quantity = min(weight * rules.risk * max(equity, 0.0) / loss, affordable(room, paid, rules))
+        loss = loss_at_stop(target, paid, at, rules)
+        quantity = (
+            min(weight * rules.risk * max(equity, 0.0) / loss, affordable(room, paid, rules)) if loss > 0.0 else 0.0
+        )
     else:
         budget = weight * equity * at.scale
         if rules.fraction > 0.0:
@@ -85,14 +89,25 @@ def wanted_quantity(target: float, paid: float, equity: float, at: Moment, rules
 
 
 @inner
-def loss_at_stop(target: float, paid: float, rules: Rules) -> float:
-    """What one unit bought or sold short at `paid` loses when it is stopped out, proportional costs included."""
-    stop = rules.stop if rules.stop > 0.0 else rules.trail
-    if rules.trail > 0.0:
-        stop = min(stop, rules.trail)
-    if target > 0.0:
-        return paid * (1.0 + rules.fee) - paid * (1.0 - stop) * (1.0 - rules.slip) * (1.0 - rules.fee)
-    return paid * (1.0 + stop) * (1.0 + rules.slip) * (1.0 + rules.fee) - paid * (1.0 - rules.fee)
+def loss_at_stop(target: float, paid: float, at: Moment, rules: Rules) -> float:
+    """What one unit bought or sold short at `paid` loses when it is stopped out, proportional costs included.
+
+    0 without a stop, below 0 where it is passed already.
+    """
+    side = 1.0 if target > 0.0 else -1.0
+    level = -math.inf * side
+    if rules.stop > 0.0:
+        level = paid * (1.0 - side * rules.stop)
+    if rules.trail > 0.0 and paid * (1.0 - side * rules.trail) * side > level * side:
+        level = paid * (1.0 - side * rules.trail)
+    for own in (at.stop, paid - side * at.trail):
+        if own * side > level * side:
+            level = own
+    if math.isinf(level):
+        return 0.0
+    if side > 0.0:
+        return paid * (1.0 + rules.fee) - level * (1.0 - rules.slip) * (1.0 - rules.fee)
+    return level * (1.0 + rules.slip) * (1.0 + rules.fee) - paid * (1.0 - rules.fee)
 
 
 @inner

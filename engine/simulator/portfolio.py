@@ -188,7 +188,7 @@ def send_orders(
             net, gross = values(t, prices, states)
             own = states[i, QUANTITY] * prices[i, t]
             scale = scales[i, known] if scales.shape[1] > 0 else 1.0
-            at = Moment(t, prices[i, t], panel.volume[i, t], scale, net - own, gross - abs(own))
+            at = Moment(t, prices[i, t], panel.volume[i, t], scale, net - own, gross - abs(own), np.nan, np.nan)
             follow(target, at, phase, Books(states[i], trades), rules)
             share(i, states)
 

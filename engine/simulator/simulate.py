@@ -13,6 +13,17 @@ from engine.compiled.tolerance import reaches
 from engine.data.bars import Bars
 from engine.simulator.account import Rules
 from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, track_extreme, write_off
+from engine.simulator.moving import (
+    AT_OPEN,
+    BREAK_AT,
+    LIMIT_AT,
+    STOP_AT,
+    TRAIL_BY,
+    enter,
+    has_entry,
+    leave_entered,
+    moved,
+)
 from engine.simulator.orders import (
     BOTH,
     CASH,
@@ -58,6 +69,12 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Simulati
     scale: exposure per unit of target, (n_bars,), or empty for 1. target[t] and scale[t] are known at the close of t.
     packed: the account's rules, from pack_rules. The equity is empty when a target is NaN or outside.
     """
+    return simulate_levels(bars, target, np.empty((0, 0)), scale, packed)
+
+
+@kernel
+def simulate_levels(bars: Bars, target: Array, moving: Array, scale: Array, packed: Array) -> Simulation:
+    """`simulate` with levels that move, shape (N_MOVING, n_bars), rows as in engine.simulator.moving; (0, 0): none."""
     rules = unpack_rules(packed)
     n = len(bars.close)
     equity = np.empty(n)
@@ -67,10 +84,10 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Simulati
         return Simulation(np.empty(0), np.empty((0, N_TRADE)), 1, 0.0, 0.0, 0.0)
     books = Books(np.zeros(N_STATE), np.empty((n_turns + 1, N_TRADE)))  # each trade begins with a turn of the target
     books.state[CASH] = rules.initial_cash
-    if is_plain(rules):
+    if is_plain(rules) and moving.shape[1] == 0:
         played = play_plain(bars, target, turns, scale, rules, equity, books)
     else:
-        played = play(bars, target, scale, rules, equity, books)
+        played = play(bars, target, moving, scale, rules, equity, books)
     for t in range(played, n):
         equity[t] = books.state[CASH]
     quantity = books.state[QUANTITY]
@@ -123,7 +140,7 @@ def play_plain(
     while t < n:
         if wish != state[HELD]:
             size = scale[t - 1] if len(scale) > 0 else 1.0
-            follow(wish, Moment(t, bars.open[t], bars.volume[t], size, 0.0, 0.0), BOTH, books, rules)
+            follow(wish, Moment(t, bars.open[t], bars.volume[t], size, 0.0, 0.0, np.nan, np.nan), BOTH, books, rules)
         while turns[turn] <= t:
             turn += 1
         after = min(turns[turn] + 1 if target[t] == state[HELD] else t + 1, n)  # the bar of the next order
@@ -171,28 +188,41 @@ def mark(close: Array, start: int, stop: int, cash: float, quantity: float, equi
 
 
 @inner
-def play(bars: Bars, target: Array, scale: Array, rules: Rules, equity: Array, books: Books) -> int:
+def play(bars: Bars, target: Array, moving: Array, scale: Array, rules: Rules, equity: Array, books: Books) -> int:
     """Fill `equity` bar by bar; returns the number of bars until trading ended for good."""
     open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
     state = books.state
     on_close = rules.on_close > 0.0
     floor = rules.initial_cash * (1.0 - rules.max_drawdown) if rules.max_drawdown > 0.0 else 0.0
-    wish, size = 0.0, 1.0
+    wish, size, stop, trail = 0.0, 1.0, np.nan, np.nan
+    watched = moving.shape[1] > 0
     for t in range(len(close)):
+        entered = AT_OPEN
         if not on_close and (wish != state[HELD] or is_due(t, state, rules)):
-            follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
+            at = Moment(t, open_[t], volume[t], size, 0.0, 0.0, stop, trail)
+            if watched and t > 0 and has_entry(wish, t, moving, state):
+                limit, broken = moving[LIMIT_AT, t - 1], moving[BREAK_AT, t - 1]
+                entered = enter(wish, at, low[t], high[t], limit, broken, books, rules)
+            else:
+                follow(wish, at, BOTH, books, rules)
         if state[QUANTITY] != 0.0:
             levels = exit_levels(state, rules.margin, rules)
-            if low[t] <= levels.lower or high[t] >= levels.upper:
+            if watched:
+                levels = moved(levels, t, moving, state)
+            if entered > AT_OPEN:
+                leave_entered(t, low[t], high[t], entered, levels, books, rules)
+            elif low[t] <= levels.lower or high[t] >= levels.upper:
                 leave(t, open_[t], low[t], high[t], levels, books, rules)
         if state[QUANTITY] != 0.0:
             charge(close[t], max(-state[CASH], 0.0), books, rules)
-            if rules.trail > 0.0:
+            if (rules.trail > 0.0 or watched) and entered <= AT_OPEN:
                 track_extreme(high[t], low[t], state)
         wish = target[t]
         size = scale[t] if len(scale) > 0 else 1.0
+        if watched:
+            stop, trail = moving[STOP_AT, t], moving[TRAIL_BY, t]
         if on_close and (wish != state[HELD] or is_due(t, state, rules)):
-            follow(wish, Moment(t, close[t], volume[t], size, 0.0, 0.0), BOTH, books, rules)
+            follow(wish, Moment(t, close[t], volume[t], size, 0.0, 0.0, stop, trail), BOTH, books, rules)
         equity[t] = state[CASH] + state[QUANTITY] * close[t]
         if reaches(floor, equity[t], floor):
             return end(t, bars, equity, books, rules)

@@ -20,6 +20,7 @@ from engine.compiled.jit import kernel
 from engine.data.bars import Bars, plain_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
+from engine.strategies.levels import Answer, as_answer
 from engine.strategies.parameters import caster
 from engine.strategies.source import forget_edited
 
@@ -94,23 +95,28 @@ class Strategy:
 
     def target(self, bars: Bars, params: Any) -> Array:
         """The target exposure, shape (n_bars,), float64; raises StrategyError naming the bar where it is unusable."""
-        target = self.proposed(bars, params)
+        target = self.answer(bars, params).target
         self.refuse_unusable(target)
         return target
 
-    def proposed(self, bars: Bars, params: Any) -> Array:
-        """`target`, of the right shape and type, but its values not looked at yet."""
+    def answer(self, bars: Bars, params: Any) -> Answer:
+        """Target and levels, of the right shape and type; the target's values are not looked at yet."""
         if self.joint:
             raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
+        n_bars = len(bars.close)
         if self.compiled:
-            target = self.signal(self._seen(bars), params)
-        else:
-            frame = to_frame(bars)
-            target = self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params)
-            index = getattr(target, "index", None)
+            return as_answer(self.name, self.signal(self._seen(bars), params), lambda one: self._shaped(one, (n_bars,)))
+        frame = to_frame(bars)
+
+        def shaped(one: Any) -> Array:
+            index = getattr(one, "index", None)
             if isinstance(index, type(frame.index)) and not index.equals(frame.index):
                 raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
-        return self._shaped(target, (len(bars.close),))
+            return self._shaped(one, (n_bars,))
+
+        return as_answer(
+            self.name, self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params), shaped
+        )
 
     def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
         """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
@@ -121,7 +127,14 @@ class Strategy:
             weights = self._shaped(self.signal(tuple(map(self._seen, instruments)), params), shape)
             self.refuse_unusable(weights)
             return weights
-        return np.stack([self.target(bars, params) for bars in instruments], axis=1) / len(instruments)
+        answers = [self.answer(bars, params) for bars in instruments]
+        if any(one.moving.size for one in answers):
+            raise StrategyError(
+                f"{self.name} sets levels that move, which a portfolio does not know: portfolio = false"
+            )
+        weights = np.stack([one.target for one in answers], axis=1)
+        self.refuse_unusable(weights)
+        return weights / len(instruments)
 
     def _seen(self, bars: Bars) -> Bars:
         """The bars as a compiled strategy sees them: a built-in one knows of no features, and is compiled once."""

@@ -9,6 +9,7 @@ import numpy as np
 from engine.compiled.arrays import Array
 from engine.data.bars import Bars
 from engine.strategies.base import Strategy
+from engine.strategies.levels import Answer
 
 
 class Delayed(Strategy):
@@ -22,9 +23,12 @@ class Delayed(Strategy):
         """As many more."""
         return super().warmup_bars(params) + self._bars
 
-    def proposed(self, bars: Bars, params: Any) -> Array:
-        """The target, later."""
-        return self._later(super().proposed(bars, params))
+    def answer(self, bars: Bars, params: Any) -> Answer:
+        """Target and levels, later."""
+        target, moving = super().answer(bars, params)
+        late = np.full_like(moving, np.nan)
+        late[:, self._bars :] = moving[:, : moving.shape[1] - self._bars]
+        return Answer(self._later(target), late)
 
     def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
         """The weights, later; those of a strategy for one instrument are made of targets that are."""

@@ -48,11 +48,11 @@ def _probe(
     strategy: Strategy, params: Mapping[str, Any], market: tuple[Bars, ...], seconds: float, seed: int
 ) -> tuple[int, bool]:
     """How many shortened histories were compared, and whether the signal changed in any."""
-    whole = _answer(strategy, params, market)
-    if whole is None or not (np.abs(whole) <= 1).all():  # its trials fail, with the reason
+    whole, n_targets = _answer(strategy, params, market), len(market) if strategy.joint else 1
+    if whole is None or not (np.abs(whole[:, :n_targets]) <= 1).all():  # its trials fail, with the reason
         return 0, False
     _same_again(strategy, params, market, whole)
-    deadline, compared, moved = time.monotonic() + seconds, 0, bool((whole != whole[0]).any())
+    deadline, compared, moved = time.monotonic() + seconds, 0, bool(_moves(whole).any())
     for i, k in enumerate(shortened(whole, seed)):
         if i >= _FLOOR and time.monotonic() > deadline:
             break
@@ -61,7 +61,7 @@ def _probe(
         if part is None:
             continue
         compared += 1
-        moved = moved or bool((part != part[0]).any())
+        moved = moved or bool(_moves(part).any())
         if (bar := _first_difference(whole[:k], part)) >= 0:
             _same_again(strategy, params, market, whole)
             _same_again(strategy, params, known, part)
@@ -76,7 +76,7 @@ def shortened(whole: Array, seed: int = 0) -> NDArray[np.int64]:
     what looks ahead by one bar shows nowhere else. Half of these are the shortest runs, the others any; then come all.
     """
     n_bars, rng = len(whole), np.random.default_rng(seed)
-    changed = np.flatnonzero((whole[1:] != whole[:-1]).any(axis=1)) + 1
+    changed = np.flatnonzero(_moves(whole)) + 1
     short = changed[np.argsort(np.diff(changed, append=n_bars), kind="stable")]
     mixed = np.stack([short, rng.permutation(changed)], axis=1).ravel()
     telling = np.stack([mixed + 1, mixed], axis=1).ravel()
@@ -92,9 +92,16 @@ def _answer(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Ba
         bound = strategy.bind(params)
         if strategy.joint:
             return strategy.weights(instruments, bound)
-        return strategy.proposed(instruments[0], bound)[:, None]
+        target, moving = strategy.answer(instruments[0], bound)
+        return np.vstack([target, *moving]).T
     except Exception:  # noqa: BLE001 - a user's strategy may raise anything; its trial will fail with the reason
         return None
+
+
+def _moves(signal: Array) -> NDArray[np.bool_]:
+    """Whether each bar but the first has another target or level than the one before; none to none is no change."""
+    before, after = signal[:-1], signal[1:]
+    return np.asarray(((before != after) & ~(np.isnan(before) & np.isnan(after))).any(axis=1))
 
 
 def _same_again(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bars, ...], before: Array) -> None:
