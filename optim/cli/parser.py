@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +17,19 @@ from optim.errors import OptimError, SpecError, one_line
 from optim.spec.secrets import mask, variables_sent
 
 EXIT_ERROR = 2
+EXIT_UNREAD = 1  # as rich has it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 on success, 2 with one sentence on stderr for anything the user can mend."""
     options = build_parser().parse_args(arguments)
     try:
-        return _answer(options)
+        code = _answer(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output has enough of it; nothing is left to flush at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
     except UserError as error:
         print(f"error: {mask(one_line(str(error)))}", file=sys.stderr)  # noqa: T201
         return EXIT_ERROR
@@ -75,7 +82,7 @@ def _load(options: argparse.Namespace) -> Any:
                 f"{spec.path}: {key} takes {', '.join(names)} from the environment, which --no-env forbids; write the "
                 "value out, unset the variable, or leave --no-env away"
             )
-    return spec if options.start is None else with_start(spec, Path(options.start))
+    return spec if options.first_point is None else with_start(spec, Path(options.first_point))
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

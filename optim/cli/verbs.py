@@ -24,11 +24,11 @@ def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
     return names, rules
 
 
-ONE_OF = ("--trial", "--best")  # flags of one verb that exclude one another
+ONE_OF = ("--trial", "--best", "--params", "--set")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
 STUDY_FLAGS = (
     _flag("--new-name", metavar="NAME", help="the study of this name instead of [study] name"),
-    _flag("--from", dest="start", metavar="BEST.toml", help="try the parameters of this file first"),
+    _flag("--from", dest="first_point", metavar="BEST.toml", help="try the parameters of this file first"),
     _flag("--no-env", action="store_true", help="send no variable of the environment anywhere"),
 )
 VERBS = (
@@ -64,6 +64,27 @@ VERBS = (
         "optim show study.toml --json",
         lambda commands, spec, options: commands.show(spec, as_object=options.json),
         (_JSON,),
+    ),
+    Verb(
+        "backtest",
+        "one backtest on the searched bars: the winner, another trial, or parameters of your own",
+        "optim backtest study.toml --set fast_window=20 --set slow_window=50",
+        lambda commands, spec, options: commands.backtest(spec, options),
+        (
+            _flag("--trial", type=int, metavar="N", help="this trial of the record; the winner by default"),
+            _flag(
+                "--params", type=Path, metavar="FILE", help="a best_params.toml, or what show --json printed (.json)"
+            ),
+            _flag(
+                "--set", action="append", metavar="NAME=VALUE", help="a parameter or account rule; give it repeatedly"
+            ),
+            _flag("--instrument", metavar="NAME", help="one of several"),
+            _flag("--start", metavar="DATE", help="from this day, month or year on; earlier bars warm the signal up"),
+            _flag("--end", metavar="DATE", help="to this day, month or year, inclusive; never into the hold-out"),
+            _flag("--out", type=Path, metavar="FOLDER", help="write plots, reports and trades into this new folder"),
+            _JSON,
+        ),
+        module="backtest",
     ),
     Verb(
         "report",

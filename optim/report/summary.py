@@ -22,6 +22,7 @@ from optim.report.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
 from optim.search.ranking import ranked
 from optim.spec.secrets import mask_uri
 from optim.spec.uris import is_url
+from optim.tracking.info import MirrorReport
 from optim.workers.pool import Pool
 
 TOP = 5
@@ -58,6 +59,18 @@ class Summary(NamedTuple):
         """The winner's metrics over the cells of the search."""
         attrs = self.best.user_attrs if self.best else {}
         return {name: attrs[name] for name in self.metrics if name in attrs}
+
+
+class Ended(NamedTuple):
+    """How a run ended."""
+
+    summary: Summary
+    mlflow: MirrorReport | None  # None when tracking is off
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its time."""
+        return self.summary.reason == "interrupted" or (self.mlflow is not None and self.mlflow.interrupted)
 
 
 def summarise(
