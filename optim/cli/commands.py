@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -15,14 +16,20 @@ from optim.problem.plan import resolve_storage
 from optim.record.files import foreign_table, replace_whole
 from optim.record.quiet import quiet_optuna
 from optim.record.storages import study_names
+from optim.report import trials
 from optim.report.console import as_json, print_commands, print_summary
+from optim.report.showcase import show_point
 from optim.report.summary import best_params_toml
 from optim.report.terminal import Terminal
 from optim.report.tracked import tracking_settings
+from optim.report.trials import Query, select
+from optim.search.ranking import chosen
+from optim.search.search import make_pool
 from optim.spec.study import StudySpec
 
 EXIT_NO_WINNER = 1
 EXIT_INTERRUPTED = 130
+TOP = 20  # trials, where no number is given
 
 
 def run(spec: StudySpec, *, as_object: bool = False) -> int:
@@ -61,9 +68,18 @@ def ui(spec: StudySpec, *, write: bool = False) -> int:
     return serve(shown, lambda text: say(console, text), write=write)
 
 
-def show(spec: StudySpec, *, as_object: bool = False) -> int:
-    """Print the result of what is recorded so far; 0 with a winner, 1 without one."""
-    study, console = Study(spec), Console()
+def show(spec: StudySpec, options: argparse.Namespace) -> int:
+    """Print the result of what is recorded so far, or the trials that are asked for; 0 with one, 1 without."""
+    study, console, as_object = Study(spec), Console(), options.json
+    asked = (options.top, options.where, options.sort)
+    if options.trial is not None:
+        if asked != (None, None, None):
+            raise SpecError("--trial shows one trial; leave --top, --where and --sort away")
+        return _show_trial(study, console, options.trial, as_object)
+    if asked != (None, None, None):
+        return _show_trials(
+            study, console, Query(options.where, options.sort, TOP if options.top is None else options.top), as_object
+        )
     summary = study.summary()._replace(reason="as recorded")
     if as_object:
         print(json.dumps(as_json(summary, None), allow_nan=False))  # noqa: T201 - the object on stdout
@@ -71,6 +87,30 @@ def show(spec: StudySpec, *, as_object: bool = False) -> int:
         print_summary(console, summary, best_params_toml(study.recorded()[0], summary))
         print_commands(console, summary, None)
     return 0 if summary.best is not None else EXIT_NO_WINNER
+
+
+def _show_trials(study: Study, console: Console, query: Query, as_object: bool) -> int:
+    with quiet_optuna():
+        plan, record = study.recorded()
+        found = select(plan, record.trials(), query)
+    if as_object:
+        print(json.dumps([trials.as_object(plan, trial) for trial in found], allow_nan=False))  # noqa: T201 - stdout
+    else:
+        trials.print_trials(console, plan, found, query)
+    return 0 if found else EXIT_NO_WINNER
+
+
+def _show_trial(study: Study, console: Console, number: int, as_object: bool) -> int:
+    with quiet_optuna():
+        plan, record = study.recorded()
+        trial = chosen(plan, record.trials(), number)
+        with make_pool(plan, here=True) as pool:
+            window = show_point(plan, trial.params, pool)
+    if as_object:
+        print(json.dumps(trials.as_object(plan, trial, window), allow_nan=False))  # noqa: T201 - stdout
+    else:
+        trials.print_trial(console, plan, trial, window)
+    return 0
 
 
 def report(spec: StudySpec, target: Path | None) -> int:

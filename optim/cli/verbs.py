@@ -60,10 +60,16 @@ VERBS = (
     ),
     Verb(
         "show",
-        "print the result of what is recorded so far",
-        "optim show study.toml --json",
-        lambda commands, spec, options: commands.show(spec, as_object=options.json),
-        (_JSON,),
+        "print the result of what is recorded so far, or the trials that are asked for",
+        "optim show study.toml --where 'n_trades > 30' --sort cagr",
+        lambda commands, spec, options: commands.show(spec, options),
+        (
+            _flag("--top", type=int, metavar="N", help="so many trials, the best first; 20 with the flags below"),
+            _flag("--where", metavar="CONDITION", help="over objectives, metrics, parameters, trial and state"),
+            _flag("--sort", metavar="NAME", help="by one of them, the better first; parameters ascend"),
+            _flag("--trial", type=int, metavar="N", help="one trial, with its metrics and its equity"),
+            _JSON,
+        ),
     ),
     Verb(
         "backtest",

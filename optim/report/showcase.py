@@ -63,6 +63,12 @@ def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool, *, opened: 
     })  # fmt: skip
 
 
+def show_point(plan: Plan, params: Mapping[str, Value], pool: Pool) -> Window:
+    """A point on the searched bars in one run."""
+    task = plan.task(params, plan.searched)._replace(keep=True)
+    return _window(plan, task, pool.run([task])[0])
+
+
 def cell_days(plan: Plan, cell: Cell) -> float:
     """The days from a cell's first bar to its last."""
     times = plan.job.instruments[max(cell.instrument, 0)].timestamp
