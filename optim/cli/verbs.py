@@ -205,6 +205,18 @@ VERBS = (
         module="known",
     ),
     Verb(
+        "new",
+        "begin: a folder with a strategy of your own, its search space, a study, data and a test",
+        "optim new my_folder --strategy momentum",
+        lambda commands, spec, options: commands.new(options.folder, options.strategy),
+        (
+            _flag("folder", type=Path, metavar="FOLDER", help="no file in it is written over"),
+            _flag("--strategy", default="ma_crossover", metavar="NAME", help="the built-in one to begin from"),
+        ),
+        study=False,
+        module="new",
+    ),
+    Verb(
         "demo",
         "half a minute: a beautiful equity curve found on a random walk, and then the verdict",
         "optim demo",
