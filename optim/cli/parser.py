@@ -49,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
         one = verbs.add_parser(verb.name, help=verb.text, description=verb.text, epilog=f"example: {verb.example}")
         one.set_defaults(verb=verb)
         if verb.study:
-            one.add_argument("study", metavar="STUDY.toml", help="the study file")
+            many: dict[str, Any] = {"nargs": "?"} if verb.optional else {}
+            one.add_argument("study", metavar="STUDY.toml", help="the study file", **many)
         flags = (*verb.flags, *(STUDY_FLAGS if verb.study else ()))
         either = one.add_mutually_exclusive_group() if any(names[0] in ONE_OF for names, _ in flags) else one
         for names, rules in flags:
@@ -65,7 +66,7 @@ def _answer(options: argparse.Namespace) -> int:
         from optim.cli import prove
 
         return prove.check_strategy(options.reference, options.features)
-    spec = _load(options) if options.verb.study else None
+    spec = _load(options) if options.verb.study and options.study is not None else None
     commands = importlib.import_module(f"optim.cli.{options.verb.module}")
     return int(options.verb.call(commands, spec, options))
 

@@ -17,6 +17,7 @@ class Verb(NamedTuple):
     call: Callable[[Any, Any, argparse.Namespace], int]  # the module, the checked study, the options
     flags: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
     study: bool = True  # it takes a study file
+    optional: bool = False  # which may be left out
     module: str = "commands"  # of optim.cli
 
 
@@ -215,6 +216,15 @@ VERBS = (
         ),
         study=False,
         module="new",
+    ),
+    Verb(
+        "doctor",
+        "is everything there: versions, cores, caches, disk, and a study's record and MLflow",
+        "optim doctor study.toml",
+        lambda commands, spec, options: commands.doctor(spec, options.json),
+        (_flag("--json", action="store_true", help="print it as one JSON list"),),
+        optional=True,
+        module="doctor",
     ),
     Verb(
         "demo",
