@@ -13,8 +13,8 @@ from typing import Any
 from engine.errors import UserError
 from optim import __version__
 from optim.cli.verbs import ONE_OF, STUDY_FLAGS, VERBS
-from optim.errors import OptimError, SpecError, one_line
-from optim.spec.secrets import mask, variables_sent
+from optim.errors import OptimError, one_line
+from optim.spec.secrets import mask, refuse_sent
 
 EXIT_ERROR = 2
 EXIT_UNREAD = 1  # as rich has it
@@ -77,12 +77,8 @@ def _load(options: argparse.Namespace) -> Any:
     study = {name: getattr(options, name, None) for name in ("n_trials", "seed", "timeout")}
     overrides = {"study": {**study, "name": options.new_name}, "parallel": {"n_jobs": getattr(options, "n_jobs", None)}}
     spec = load_spec(options.study, {name: values for name, table in overrides.items() if (values := _given(table))})
-    for key, uri in spec.uris if options.no_env else ():
-        if names := variables_sent(uri):
-            raise SpecError(
-                f"{spec.path}: {key} takes {', '.join(names)} from the environment, which --no-env forbids; write the "
-                "value out, unset the variable, or leave --no-env away"
-            )
+    if options.no_env:
+        refuse_sent(spec.path, spec.uris)
     return spec if options.first_point is None else with_start(spec, Path(options.first_point))
 
 

@@ -101,6 +101,14 @@ VERBS = (
         (_flag("-o", "--output", type=Path, metavar="FILE", help="an .html file; the study's name, here, by default"),),
     ),
     Verb(
+        "compare",
+        "two studies side by side: settings that differ, winners, verdicts",
+        "optim compare study.toml other.toml",
+        lambda commands, spec, options: commands.compare(spec, options),
+        (_flag("other", type=Path, metavar="OTHER.toml", help="the study to hold beside it"), _JSON),
+        module="compare",
+    ),
+    Verb(
         "list",
         "list the studies in the storage of a study file",
         "optim list study.toml",
