@@ -25,7 +25,7 @@ def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
     return names, rules
 
 
-ONE_OF = ("--trial", "--best", "--params", "--set")  # flags of one verb that exclude one another
+ONE_OF = ("--trial", "--best", "--params", "--set", "--trials")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
 STUDY_FLAGS = (
     _flag("--new-name", metavar="NAME", help="the study of this name instead of [study] name"),
@@ -110,16 +110,22 @@ VERBS = (
     ),
     Verb(
         "list",
-        "list the studies in the storage of a study file",
-        "optim list study.toml",
-        lambda commands, spec, options: commands.list_studies(spec),
+        "list the studies in the storage of a study file, or the study files in this folder",
+        "optim list",
+        lambda commands, spec, options: commands.list_studies(spec, options),
+        (_flag("--json", action="store_true", help="print them as one JSON list"),),
+        optional=True,
     ),
     Verb(
         "export",
-        "write the trials table as CSV or Parquet",
-        "optim export study.toml -o trials.parquet",
-        lambda commands, spec, options: commands.export(spec, Path(options.output)),
-        (_flag("-o", "--output", required=True, metavar="FILE", help="a .csv or .parquet file"),),
+        "write the trials table as CSV or Parquet, or one trial's parameters as TOML",
+        "optim export study.toml --best -o best.toml",
+        lambda commands, spec, options: commands.export(spec, options),
+        (
+            _flag("-o", "--output", type=Path, required=True, metavar="FILE", help="a .csv, .parquet or .toml file"),
+            _flag("--trials", metavar="N,N", help="only these trials"),
+            _flag("--best", action="store_true", help="only the winner"),
+        ),
     ),
     Verb(
         "replay",

@@ -135,13 +135,16 @@ def count(trials: Sequence[FrozenTrial]) -> dict[str, int]:
 
 
 def best_params_toml(plan: Plan, summary: Summary) -> str:
-    """The winner as a block to paste into a study file: fixed parameters and the account rules it was found with."""
-    if summary.best is None:
-        return ""
-    rules = {k: v for k, v in summary.best.params.items() if k in plan.account._fields}
-    params = {**plan.spec.strategy.fixed, **{k: v for k, v in summary.best.params.items() if k not in rules}}
+    """The winner as a block to paste into a study file; empty without one."""
+    return "" if summary.best is None else params_toml(plan, summary.best)
+
+
+def params_toml(plan: Plan, trial: FrozenTrial) -> str:
+    """A trial as a block to paste into a study file: fixed parameters and the account rules it was found with."""
+    rules = {k: v for k, v in trial.params.items() if k in plan.account._fields}
+    params = {**plan.spec.strategy.fixed, **{k: v for k, v in trial.params.items() if k not in rules}}
     lines = [
-        f"# {summary.name}, trial {summary.best.number}",
+        f"# {plan.spec.study.name}, trial {trial.number}",
         "[strategy]",
         f"name = {_toml(plan.spec.strategy.name)}",
         "",
