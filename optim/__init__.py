@@ -6,14 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optim.api import Ended as Ended
     from optim.api import Study as Study
     from optim.errors import OptimError as OptimError
+    from optim.report.summary import Ended as Ended
     from optim.spec.study import load_spec as load_spec
 
 __version__ = "0.2.0"
 HOME = {
-    "Ended": "optim.api",
+    "Ended": "optim.report.summary",
     "OptimError": "optim.errors",
     "Study": "optim.api",
     "load_spec": "optim.spec.study",

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
@@ -19,6 +19,7 @@ from engine.errors import UserError
 from optim.errors import OptimError, SpecError
 from optim.problem.checks import check_target
 from optim.problem.plan import Plan, make_plan
+from optim.problem.point import Asked
 from optim.problem.recorded import begun, changed_inputs, check_fingerprint, continued
 from optim.record.files import foreign_page
 from optim.record.guard import sole_writer
@@ -26,12 +27,13 @@ from optim.record.locks import owner
 from optim.record.quiet import quiet_optuna
 from optim.record.record import Record, load_record
 from optim.record.table import trials_frame
+from optim.report.backtested import WHOLE, Stretch, backtest
 from optim.report.recorded import reason_of, recorded_page, summary_of
-from optim.report.summary import Summary, best_params_toml
+from optim.report.summary import Ended, Summary, best_params_toml
 from optim.report.tracked import study_info, study_result, tracking_settings
 from optim.report.view import Quiet, View, say_where_it_stands
 from optim.search.events import Listener
-from optim.search.ranking import winner_of
+from optim.search.ranking import chosen, winner_of
 from optim.search.rehearsal import ready
 from optim.search.replay import Replay, replay
 from optim.search.search import make_pool, search
@@ -49,17 +51,7 @@ from optim.verdict.spoken import first_verdict, spoken
 if TYPE_CHECKING:
     import pandas as pd
 
-
-class Ended(NamedTuple):
-    """How a run ended."""
-
-    summary: Summary
-    mlflow: MirrorReport | None  # None when tracking is off
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether it was stopped before its time."""
-        return self.summary.reason == "interrupted" or (self.mlflow is not None and self.mlflow.interrupted)
+    from engine.backtest import BacktestResult
 
 
 class Study:
@@ -233,16 +225,29 @@ class Study:
             raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
         return target
 
+    def backtest(self, trial: int | None = None, params: Asked | None = None, on: Stretch = WHOLE) -> BacktestResult:
+        """One backtest on searched bars, the hold-out left alone: a recorded trial, by default the winner, or `params`.
+
+        params: parameters and account rules by name; the rest is as the study file has it. Raises OptimError.
+        """
+        with quiet_optuna():
+            if params is None:
+                plan, record = self.recorded()
+                params = chosen(plan, record.trials(), trial).params
+            elif trial is not None:
+                raise SpecError(f"{self.spec.path}: trial {trial} has parameters of its own; give a trial, or params")
+            with make_pool(self.plan, here=True) as pool:
+                return backtest(self.plan, params, on, pool)
+
     def replay(self, number: int | None = None) -> list[Replay]:
         """Run recorded trials again, all or one, and say what comes out differently. Raises OptimError."""
         with quiet_optuna():
             plan, record = self.recorded()
             record.refuse_other_numbers()
             trials = record.trials()
-            if number is not None and not 0 <= number < len(trials):
-                raise SpecError(f"trial {number}: the record has trials 0 to {len(trials) - 1}")
+            wanted = trials if number is None else [chosen(plan, trials, number)]
             with make_pool(plan, here=True) as pool:
-                return replay(plan, trials if number is None else [trials[number]], pool)
+                return replay(plan, wanted, pool)
 
     def changed_inputs(self) -> list[str]:
         """Data, code, rules and versions that are no longer what the study began with, as sentences."""
@@ -263,9 +268,15 @@ class Study:
             result = study_result(plan, record, summary)._replace(page=as_html(recorded_page(plan, record, summary)))
             return sync(info, settings, record.trials(), result)
 
+    @property
+    def plan(self) -> Plan:
+        """What is searched, loaded and checked when it is first asked for. Raises SpecError."""
+        self._plan = self._plan or make_plan(self.spec)
+        return self._plan
+
     def recorded(self) -> tuple[Plan, Record]:
         """The plan and the record; SpecError when the study was never run."""
-        plan = self._plan = self._plan or make_plan(self.spec)
+        plan = self.plan
         if self._record is None or not self._record.intact():
             self._record = load_record(plan.storage, self.spec.study.name)
         record = self._record

@@ -18,7 +18,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.__main__ import names
-from optim.cli.parser import VERBS, build_parser
+from optim.cli.parser import build_parser
+from optim.cli.verbs import VERBS
 from optim.spec.study import StudySpec, load_spec
 from tests.snippets import ROOT, Page, pages_with_snippets
 from tests.studies import IBM, command, write_study

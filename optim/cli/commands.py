@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from engine.compiled.memory import keep_freed_memory
 from optim.api import Study
 from optim.errors import OptimError, SpecError, TrackingError, counted
 from optim.problem.checks import check_storage, check_target
-from optim.problem.plan import resolve_storage
-from optim.record.files import foreign_table, replace_whole
+from optim.problem.plan import Plan, resolve_storage
+from optim.record.files import foreign_params, foreign_table, replace_whole
 from optim.record.quiet import quiet_optuna
 from optim.record.storages import study_names
+from optim.record.table import trials_frame
+from optim.report import trials as listed
 from optim.report.console import as_json, print_commands, print_summary
-from optim.report.summary import best_params_toml
+from optim.report.folder import studies_in
+from optim.report.showcase import show_point
+from optim.report.summary import best_params_toml, params_toml
 from optim.report.terminal import Terminal
 from optim.report.tracked import tracking_settings
+from optim.report.trials import Query, select
+from optim.search.ranking import chosen
+from optim.search.search import make_pool
 from optim.spec.study import StudySpec
 
 EXIT_NO_WINNER = 1
 EXIT_INTERRUPTED = 130
+TOP = 20  # trials, where no number is given
 
 
 def run(spec: StudySpec, *, as_object: bool = False) -> int:
@@ -61,9 +73,18 @@ def ui(spec: StudySpec, *, write: bool = False) -> int:
     return serve(shown, lambda text: say(console, text), write=write)
 
 
-def show(spec: StudySpec, *, as_object: bool = False) -> int:
-    """Print the result of what is recorded so far; 0 with a winner, 1 without one."""
-    study, console = Study(spec), Console()
+def show(spec: StudySpec, options: argparse.Namespace) -> int:
+    """Print the result of what is recorded so far, or the trials that are asked for; 0 with one, 1 without."""
+    study, console, as_object = Study(spec), Console(), options.json
+    asked = (options.top, options.where, options.sort)
+    if options.trial is not None:
+        if asked != (None, None, None):
+            raise SpecError("--trial shows one trial; leave --top, --where and --sort away")
+        return _show_trial(study, console, options.trial, as_object)
+    if asked != (None, None, None):
+        return _show_trials(
+            study, console, Query(options.where, options.sort, TOP if options.top is None else options.top), as_object
+        )
     summary = study.summary()._replace(reason="as recorded")
     if as_object:
         print(json.dumps(as_json(summary, None), allow_nan=False))  # noqa: T201 - the object on stdout
@@ -71,6 +92,30 @@ def show(spec: StudySpec, *, as_object: bool = False) -> int:
         print_summary(console, summary, best_params_toml(study.recorded()[0], summary))
         print_commands(console, summary, None)
     return 0 if summary.best is not None else EXIT_NO_WINNER
+
+
+def _show_trials(study: Study, console: Console, query: Query, as_object: bool) -> int:
+    with quiet_optuna():
+        plan, record = study.recorded()
+        found = select(plan, record.trials(), query)
+    if as_object:
+        print(json.dumps([listed.as_object(plan, trial) for trial in found], allow_nan=False))  # noqa: T201 - stdout
+    else:
+        listed.print_trials(console, plan, found, query)
+    return 0 if found else EXIT_NO_WINNER
+
+
+def _show_trial(study: Study, console: Console, number: int, as_object: bool) -> int:
+    with quiet_optuna():
+        plan, record = study.recorded()
+        trial = chosen(plan, record.trials(), number)
+        with make_pool(plan, here=True) as pool:
+            window = show_point(plan, trial.params, pool)
+    if as_object:
+        print(json.dumps(listed.as_object(plan, trial, window), allow_nan=False))  # noqa: T201 - stdout
+    else:
+        listed.print_trial(console, plan, trial, window)
+    return 0
 
 
 def report(spec: StudySpec, target: Path | None) -> int:
@@ -83,34 +128,74 @@ def report(spec: StudySpec, target: Path | None) -> int:
     return 0 if best is not None else EXIT_NO_WINNER
 
 
-def list_studies(spec: StudySpec) -> int:
-    """Print the studies in the storage of a study file."""
+def list_studies(spec: StudySpec | None, options: argparse.Namespace) -> int:
+    """Print the studies in the storage of a study file; without one, those of the study files in this folder."""
     console = Console()
+    if spec is None:
+        return _list_here(console, options)
     storage = resolve_storage(spec)
     check_storage(spec, storage)
     with quiet_optuna():
         found = study_names(storage)
+    if options.json:
+        print(json.dumps([{"study": name, "trials": n_trials} for name, n_trials in found]))  # noqa: T201 - stdout
+        return 0
     for name, n_trials in found:
         say(console, f"{name}  {counted(n_trials, 'trial')}")
     return 0
 
 
-def export(spec: StudySpec, target: Path) -> int:
-    """Write the trials table, one row a trial, every metric a column, as .csv or .parquet."""
-    if target.suffix not in (".csv", ".parquet"):
-        raise SpecError(f"--output {target}: the ending must be .csv or .parquet")
+def _list_here(console: Console, options: argparse.Namespace) -> int:
+    with quiet_optuna():
+        found = studies_in(Path(), no_env=options.no_env)
+    if options.json:
+        print(json.dumps([one._asdict() for one in found]))  # noqa: T201 - stdout
+    for one in () if options.json else found:
+        told = one.error or ("not run yet" if one.trials is None else counted(one.trials, "trial"))
+        say(console, f"{one.file}  {one.study}  {told}")
+    if not found:
+        say(Console(stderr=True), "No study file in this folder; optim new FOLDER begins one.")
+    return 0
+
+
+def export(spec: StudySpec, options: argparse.Namespace) -> int:
+    """Write the trials table, one row a trial, as .csv or .parquet; or one trial's parameters as .toml."""
+    target: Path = options.output
+    if target.suffix not in (".csv", ".parquet", ".toml"):
+        raise SpecError(f"--output {target}: the ending must be .csv or .parquet, or .toml for one trial's parameters")
     study = Study(spec)
-    plan, _ = study.recorded()
-    file = target.resolve()
-    check_target(spec, file, (plan.storage, plan.tracking_uri), foreign_table)
-    frame = study.trials
-    write = frame.to_csv if target.suffix == ".csv" else frame.to_parquet
+    with quiet_optuna():
+        plan, record = study.recorded()
+        trials = record.trials()
+        wanted: list[int | None] = [None] if options.best else [*_numbers(options.trials)]
+        trials = [chosen(plan, trials, number) for number in wanted] or trials
+    params = target.suffix == ".toml"
+    if params and len(trials) != 1:
+        raise SpecError(f"--output {target}: parameters are of one trial; add --best, or --trials N")
+    check_target(spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_params if params else foreign_table)
     try:
-        replace_whole(file, lambda handle: write(handle, index=False))
+        replace_whole(target.resolve(), _writer(target.suffix, plan, trials))
     except OSError as error:
         raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
-    say(Console(), f"{counted(len(frame), 'trial')} written to {target}")
+    what = f"The parameters of trial {trials[0].number}" if params else counted(len(trials), "trial")
+    say(Console(), f"{what} written to {target}")
     return 0
+
+
+def _numbers(text: str | None) -> list[int]:
+    """`42` or `1,5,42`."""
+    parts = text.split(",") if text else []
+    if not all(part.strip().isdecimal() for part in parts):
+        raise SpecError(f"--trials {text}: must be numbers of trials, 42 or 1,5,42")
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _writer(ending: str, plan: Plan, trials: list[FrozenTrial]) -> Callable[[BinaryIO], object]:
+    if ending == ".toml":
+        return lambda handle: handle.write(params_toml(plan, trials[0]).encode())
+    frame = trials_frame(trials)
+    write = frame.to_csv if ending == ".csv" else frame.to_parquet
+    return lambda handle: write(handle, index=False)
 
 
 def say(console: Console, text: str) -> None:

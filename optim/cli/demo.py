@@ -65,9 +65,9 @@ def demo(console: Console) -> None:
         print_verdict(console, verdict, "")
 
 
-def random_walk() -> str:
-    """Six years of daily bars whose changes are independent draws, as CSV."""
-    rng = np.random.default_rng(_SEED)
+def random_walk(number: int = 0) -> str:
+    """Six years of daily bars whose changes are independent draws, as CSV; another market for another number."""
+    rng = np.random.default_rng(_SEED + number)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.012, _BARS)))
     open_ = np.concatenate(([100.0], close[:-1]))
     high = np.maximum(open_, close) * np.exp(np.abs(rng.normal(0, 0.004, _BARS)))

@@ -133,6 +133,19 @@ def foreign_table(path: Path) -> str:
     return "" if is_trials_table(names) else "the file is there already and is no trials table; name another"
 
 
+def foreign_params(path: Path) -> str:
+    """Why this file is no earlier block of a trial's parameters."""
+    try:
+        if _absent_or_empty(path):
+            return ""
+        known = re.match(rb"# [^\n]+, trial \d+\n\[strategy\]\n", _head(path, 400))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except _Unusual as kind:
+        return str(kind)
+    return "" if known else "the file is there already and holds no trial's parameters; name another"
+
+
 def foreign_page(path: Path) -> str:
     """Why this file is no earlier report."""
     if path.suffix != ".html":

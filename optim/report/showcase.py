@@ -63,6 +63,12 @@ def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool, *, opened: 
     })  # fmt: skip
 
 
+def show_point(plan: Plan, params: Mapping[str, Value], pool: Pool) -> Window:
+    """A point on the searched bars in one run."""
+    task = plan.task(params, plan.searched)._replace(keep=True)
+    return _window(plan, task, pool.run([task])[0])
+
+
 def cell_days(plan: Plan, cell: Cell) -> float:
     """The days from a cell's first bar to its last."""
     times = plan.job.instruments[max(cell.instrument, 0)].timestamp
@@ -73,11 +79,16 @@ def _window(plan: Plan, task: Task, result: Result) -> Window:
     days = min(cell_days(plan, cell) for cell in task.cells)
     if error := next((outcome.error for outcome in result.outcomes if outcome.error), ""):
         return Window({}, (), error, days)
-    names = ["portfolio"] if plan.spec.portfolio else _distinct([data.name for data in plan.datasets])
     backtests = tuple(
-        backtest._replace(instrument=name) for backtest, name in zip(result.backtests, names, strict=True)
+        backtest._replace(instrument=name)
+        for backtest, name in zip(result.backtests, instrument_names(plan), strict=True)
     )
     return Window(plan.objective.metrics([outcome.metrics for outcome in result.outcomes]), backtests, "", days)
+
+
+def instrument_names(plan: Plan) -> list[str]:
+    """The name of each cell of `plan.searched`."""
+    return ["portfolio"] if plan.spec.portfolio else _distinct([data.name for data in plan.datasets])
 
 
 def _distinct(names: list[str]) -> list[str]:

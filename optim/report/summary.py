@@ -22,6 +22,7 @@ from optim.report.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
 from optim.search.ranking import ranked
 from optim.spec.secrets import mask_uri
 from optim.spec.uris import is_url
+from optim.tracking.info import MirrorReport
 from optim.workers.pool import Pool
 
 TOP = 5
@@ -58,6 +59,18 @@ class Summary(NamedTuple):
         """The winner's metrics over the cells of the search."""
         attrs = self.best.user_attrs if self.best else {}
         return {name: attrs[name] for name in self.metrics if name in attrs}
+
+
+class Ended(NamedTuple):
+    """How a run ended."""
+
+    summary: Summary
+    mlflow: MirrorReport | None  # None when tracking is off
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its time."""
+        return self.summary.reason == "interrupted" or (self.mlflow is not None and self.mlflow.interrupted)
 
 
 def summarise(
@@ -122,13 +135,16 @@ def count(trials: Sequence[FrozenTrial]) -> dict[str, int]:
 
 
 def best_params_toml(plan: Plan, summary: Summary) -> str:
-    """The winner as a block to paste into a study file: fixed parameters and the account rules it was found with."""
-    if summary.best is None:
-        return ""
-    rules = {k: v for k, v in summary.best.params.items() if k in plan.account._fields}
-    params = {**plan.spec.strategy.fixed, **{k: v for k, v in summary.best.params.items() if k not in rules}}
+    """The winner as a block to paste into a study file; empty without one."""
+    return "" if summary.best is None else params_toml(plan, summary.best)
+
+
+def params_toml(plan: Plan, trial: FrozenTrial) -> str:
+    """A trial as a block to paste into a study file: fixed parameters and the account rules it was found with."""
+    rules = {k: v for k, v in trial.params.items() if k in plan.account._fields}
+    params = {**plan.spec.strategy.fixed, **{k: v for k, v in trial.params.items() if k not in rules}}
     lines = [
-        f"# {summary.name}, trial {summary.best.number}",
+        f"# {plan.spec.study.name}, trial {trial.number}",
         "[strategy]",
         f"name = {_toml(plan.spec.strategy.name)}",
         "",

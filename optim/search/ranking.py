@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from optim.errors import SpecError
 from optim.problem.plan import Plan
 from optim.search.scoring import is_feasible
 
@@ -18,6 +19,18 @@ NEAREST = 8  # trials beside a trial that say what its surroundings are worth
 def winner_of(plan: Plan, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """The winner: the first of `ranked`."""
     return next(iter(ranked(plan, trials)), None)
+
+
+def chosen(plan: Plan, trials: Sequence[FrozenTrial], number: int | None) -> FrozenTrial:
+    """A trial by its number, the winner by default; SpecError when there is none."""
+    if number is None:
+        if (best := winner_of(plan, trials)) is None:
+            raise SpecError(f"{plan.spec.path}: no trial of {plan.spec.study.name!r} is feasible: there is no winner")
+        return best
+    if not 0 <= number < len(trials):
+        has = f"trials 0 to {len(trials) - 1}" if trials else "no trial yet"
+        raise SpecError(f"trial {number}: the record has {has}")
+    return trials[number]
 
 
 def ranked(plan: Plan, trials: Sequence[FrozenTrial]) -> tuple[FrozenTrial, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from optim.errors import SpecError
@@ -63,6 +64,16 @@ def variables_sent(text: str, environ: Mapping[str, str] | None = None) -> list[
     scheme = text.partition("://")[0].partition("+")[0].replace("https", "http").replace("mariadb", "mysql")
     added = [name for name in _ADDED.get(scheme, ()) if variables.get(name)] if "://" in text else []
     return list(dict.fromkeys([*_VARIABLE.findall(text), *added]))
+
+
+def refuse_sent(path: Path, uris: Iterable[tuple[str, str]]) -> None:
+    """`--no-env`: SpecError when a URI of the study file at `path`, given with its key, would send a variable."""
+    for key, uri in uris:
+        if names := variables_sent(uri):
+            raise SpecError(
+                f"{path}: {key} takes {', '.join(names)} from the environment, which --no-env forbids; write the "
+                "value out, unset the variable, or leave --no-env away"
+            )
 
 
 def mask_uri(uri: str) -> str:

@@ -39,6 +39,30 @@ def test_list_names_the_studies(finished: Path) -> None:
     assert command("list", finished).stdout == "s  24 trials\n"
 
 
+def test_list_without_a_file_goes_through_the_folder(tmp_path: Path) -> None:
+    for name, seed in (("a.toml", 1), ("b.toml", 2), ("c.toml", -1)):
+        write_study(tmp_path, study={"name": name[0], "n_trials": 2, "seed": seed}).rename(tmp_path / name)
+    (tmp_path / "space.toml").write_text("[parameters.x]\n")
+    (tmp_path / "torn.toml").write_text("[study")
+    run_here(tmp_path / "a.toml")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    lines = command("list", cwd=tmp_path).stdout.splitlines()
+    assert lines[:2] == ["a.toml  a  2 trials", "b.toml  b  not run yet"]
+    assert "seed = -1" in lines[2]
+    told = json.loads(command("list", "--json", cwd=tmp_path).stdout)
+    assert [(one["file"], one["study"], one["trials"]) for one in told] == [
+        ("a.toml", "a", 2), ("b.toml", "b", None), ("c.toml", "c", None),
+    ]  # fmt: skip
+    assert json.loads(command("list", "a.toml", "--json", cwd=tmp_path).stdout) == [{"study": "a", "trials": 2}]
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_list_in_an_empty_folder_says_how_to_begin(tmp_path: Path) -> None:
+    done = command("list", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "optim new FOLDER" in done.stderr
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_export_has_a_row_a_trial_and_every_metric(ending: str, finished: Path, tmp_path: Path) -> None:
     target = tmp_path / f"trials.{ending}"
@@ -49,6 +73,43 @@ def test_export_has_a_row_a_trial_and_every_metric(ending: str, finished: Path, 
     assert {"value", "state", "duration", "params_fast_window", "user_attrs_max_drawdown"} <= set(frame.columns)
     complete = frame[frame["state"] == "COMPLETE"]
     assert complete["value"].tolist() == [t.value for t in trials if t.state == optuna.trial.TrialState.COMPLETE]
+
+
+def test_export_of_some_trials_has_their_rows(finished: Path, tmp_path: Path) -> None:
+    target = tmp_path / "some.csv"
+    assert command("export", finished, "--trials", "5,1", "-o", target).returncode == 0
+    assert pd.read_csv(target)["number"].tolist() == [1, 5]
+    assert command("export", finished, "--best", "-o", target).returncode == 0
+    best = max((t for t in load(finished.parent) if t.state.name == "COMPLETE"), key=lambda t: t.value or 0.0)
+    assert pd.read_csv(target)["number"].tolist() == [best.number]
+
+
+def test_export_as_toml_is_what_show_prints_and_backtest_reads(finished: Path, tmp_path: Path) -> None:
+    target = tmp_path / "best.toml"
+    for _ in range(2):  # over an earlier one
+        assert command("export", finished, "--best", "-o", target).returncode == 0
+    assert target.read_text() in command("show", finished).stdout
+    winner, given = (command("backtest", finished, "--json", *f).stdout for f in ([], ["--params", str(target)]))
+    assert json.loads(winner)["metrics"] == json.loads(given)["metrics"]
+    target.write_text("[strategy]\n")
+    done = command("export", finished, "--best", "-o", target)
+    assert (done.returncode, "holds no trial's parameters" in done.stderr) == (2, True)
+    assert target.read_text() == "[strategy]\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["-o", "x.toml"], "add --best, or --trials N"),
+        (["-o", "x.toml", "--trials", "1,2"], "add --best, or --trials N"),
+        (["-o", "x.csv", "--trials", "1,24"], "the record has trials 0 to 23"),
+        (["-o", "x.csv", "--trials", "1-3"], "must be numbers of trials"),
+    ],
+)
+def test_export_refuses_what_is_no_trial(flags: list[str], words: str, finished: Path, tmp_path: Path) -> None:
+    done = command("export", finished, *flags, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n"), words in done.stderr) == (2, 1, True), done.stderr
+    assert not [*tmp_path.iterdir()]
 
 
 def test_export_refuses_an_unknown_ending(finished: Path) -> None:

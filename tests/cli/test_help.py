@@ -1,10 +1,12 @@
 """Every command explains itself."""
 
 import re
+import shlex
 
 import pytest
 
-from optim.cli.parser import VERBS, Verb, main
+from optim.cli.parser import build_parser, main
+from optim.cli.verbs import VERBS, Verb
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
@@ -16,3 +18,8 @@ def test_a_command_names_its_flags(verb: Verb, capsys: pytest.CaptureFixture[str
     assert re.search(r"usage: .*\s" + verb.name, told)
     for names, _ in verb.flags:
         assert all(name in told for name in names if name.startswith("-"))
+    *_, last = told.strip().splitlines()
+    assert last.strip() == f"example: {verb.example}"
+    words = shlex.split(verb.example)
+    assert words[0] == "optim"
+    assert build_parser().parse_args(words[1:]).verb.name == verb.name

@@ -38,7 +38,10 @@ def study_on(folder: Path, lines: list[str]) -> Path:
     )
 
 
-VERBS = (["check"], ["run"], ["show"], ["validate"], ["validate", "--json"], ["list"], ["replay"], ["sync"])
+VERBS = (
+    ["check"], ["run"], ["show"], ["backtest"], ["backtest", "--json"], ["validate"], ["validate", "--json"], ["list"],
+    ["replay"], ["sync"],
+)  # fmt: skip
 
 
 def outputs(path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,86 @@
+"""`optim backtest`: one set of parameters on the searched bars."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from optim.api import Study
+from optim.cli.commands import say
+from optim.errors import OptimError, SpecError, counted, shown
+from optim.problem.point import Given, by_name, from_file, outside
+from optim.record.quiet import quiet_optuna
+from optim.report.backtested import Stretch, as_object, print_backtest
+from optim.search.ranking import chosen
+from optim.spec.study import StudySpec
+
+
+def backtest(spec: StudySpec, options: argparse.Namespace) -> int:
+    """Print one backtest, and write its files where that is asked for; what a reader must know goes to stderr."""
+    study, notes = Study(spec), Console(stderr=True)
+    if options.out is not None:
+        _check_new(options.out)
+    given = _given(study, options)
+    trial = options.trial
+    if given is None:
+        with quiet_optuna():
+            plan, record = study.recorded()
+            trial = chosen(plan, record.trials(), trial).number
+        for changed in study.changed_inputs():
+            say(notes, f"note: not as the study began: {changed}")
+    result = study.backtest(trial, given, Stretch(options.instrument, options.start, options.end))
+    if given is not None and (reason := outside(study.plan, given)):
+        say(notes, f"note: outside the search space: {reason}")
+    if options.json:
+        print(json.dumps(as_object(result, trial), allow_nan=False))  # noqa: T201 - the object on stdout
+    else:
+        say(Console(), f"{spec.study.name}, {'parameters as given' if trial is None else f'trial {trial}'}")
+        print_backtest(Console(), result)
+    if options.out is not None:
+        try:
+            files = result.save(options.out)
+        except OSError as error:
+            raise OptimError(f"--out {options.out}: cannot be written: {error.strerror}") from None
+        say(notes, f"{counted(len(files), 'file')} written to {options.out}")
+    return 0
+
+
+def _given(study: Study, options: argparse.Namespace) -> Given | None:
+    """The parameters of the flags; None for those of a trial."""
+    if options.params is None and options.set is None:
+        return None
+    plan = study.plan
+    return by_name(plan, parse_values(options.set)) if options.params is None else from_file(plan, options.params)
+
+
+def parse_values(texts: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs, values as in TOML; a word without quotes is a text. Raises SpecError."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, written = (part.strip() for part in text.partition("="))
+        if not (name and equals and written):
+            raise SpecError(f"--set {shown(text)}: write it as NAME=VALUE, e.g. fast_window=20")
+        if name in values:
+            raise SpecError(f"--set {name}: is given twice; give it once")
+        values[name] = _value(written)
+    return values
+
+
+def _value(written: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {written}")
+    except ValueError:
+        return written
+    return table["value"] if [*table] == ["value"] and isinstance(table["value"], int | float | str) else written
+
+
+def _check_new(folder: Path) -> None:
+    """Nothing is written over."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise SpecError(f"--out {folder}: is there already and not an empty folder; name a new one")

@@ -1,0 +1,29 @@
+"""`optim doctor`: what is there that a study needs, what is not, and what to do."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+
+from optim.cli.commands import say
+from optim.report.health import Finding, of_machine, of_study
+from optim.spec.study import StudySpec
+
+EXIT_PROBLEM = 1
+_MARKS = {"ok": "ok      ", "warning": "warning ", "problem": "problem "}
+
+
+def doctor(spec: StudySpec | None, as_object: bool) -> int:
+    """Print what was looked at; 1 when there is a problem."""
+    found: list[Finding] = []
+    console = Console()
+    for one in (*of_machine(), *(of_study(spec) if spec else ())):
+        found.append(one)
+        if not as_object:
+            say(console, f"{_MARKS[one.status]} {one.name:<16} {one.text}")
+            if one.remedy:
+                say(console, f"{'':26}{one.remedy}")
+    if as_object:
+        print(json.dumps([one._asdict() for one in found], allow_nan=False))  # noqa: T201 - the object on stdout
+    return EXIT_PROBLEM if any(one.status == "problem" for one in found) else 0

@@ -1,0 +1,27 @@
+"""`optim strategies`, `optim metrics`: what a study can name."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+
+from optim.report import known
+
+
+def strategies(as_object: bool) -> int:
+    """Print the built-in strategies."""
+    if as_object:
+        print(json.dumps(known.strategies(), allow_nan=False))  # noqa: T201 - the object on stdout
+    else:
+        known.print_strategies(Console())
+    return 0
+
+
+def metrics(as_object: bool) -> int:
+    """Print the metrics."""
+    if as_object:
+        print(json.dumps(known.metrics(), allow_nan=False))  # noqa: T201 - the object on stdout
+    else:
+        known.print_metrics_known(Console())
+    return 0

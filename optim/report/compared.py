@@ -1,0 +1,105 @@
+"""Two studies side by side: where their settings differ, and what came of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from optim.report.console import SHOWN, metric_text
+from optim.report.summary import Summary
+from optim.verdict.finite import finite
+
+_JUDGED_BY = ("data.", "evaluation.", "backtest.")  # settings by which numbers of two studies are no longer alike
+
+
+def side(summary: Summary, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """One study as plain data. fingerprint: the settings it was begun with."""
+    best, searched = summary.best, summary.winner.searched
+    return dict(
+        finite({
+            "study": summary.name,
+            "path": summary.paths["study"],
+            "settings": dict(_flat(fingerprint, "")),
+            "counts": dict(summary.counts),
+            "best": None if best is None else best.number,
+            "values": {} if best is None else dict(zip(summary.objectives, best.values, strict=True)),
+            "params": {} if best is None else best.params,
+            "metrics": {"in_sample": summary.in_sample(), "searched": searched.metrics if searched else {}},
+            "verdict": summary.verdict and summary.verdict["level"],
+        })
+    )  # fmt: skip
+
+
+def as_object(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Both studies, and the settings that differ: name -> [of the first, of the second], null where there is none."""
+    mine, theirs = one["settings"], other["settings"]
+    names = [name for name in dict.fromkeys([*mine, *theirs]) if mine.get(name) != theirs.get(name)]
+    kept = [{key: value for key, value in part.items() if key != "settings"} for part in (one, other)]
+    return {"settings": {name: [mine.get(name), theirs.get(name)] for name in names}, "studies": kept}
+
+
+def print_compared(console: Console, told: Mapping[str, Any]) -> None:
+    """Two tables: settings that differ, results."""
+    studies = told["studies"]
+    names = [part["study"] for part in studies]
+    headings = names if names[0] != names[1] else [part["path"] for part in studies]
+    if told["settings"]:
+        console.print(
+            _table("Settings that differ", headings, ((k, *map(_said, v)) for k, v in told["settings"].items()))
+        )
+    else:
+        console.print("The settings are the same.")
+    console.print(_table("Results", headings, _results(*studies)))
+    if any(name.startswith(_JUDGED_BY) for name in told["settings"]):
+        console.print("Bars, costs or rules differ: the numbers are not of the same question.", soft_wrap=True)
+
+
+def _results(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    def row(name: str, text: Any) -> tuple[str, str, str]:
+        return name, text(one), text(other)
+
+    for name in ("complete", "pruned", "failed", "infeasible"):
+        yield row(name, lambda part, name=name: str(part["counts"][name]))
+    yield row("winner", lambda part: "none" if part["best"] is None else f"trial {part['best']}")
+    for name in dict.fromkeys((*one["values"], *other["values"])):
+        yield row(name, lambda part, name=name: _said(part["values"].get(name)))
+    for name in dict.fromkeys((*one["params"], *other["params"])):
+        yield row(f"  {name}", lambda part, name=name: _said(part["params"].get(name)))
+    shown = {*one["metrics"]["searched"], *other["metrics"]["searched"]}
+    for name in (name for name in SHOWN if name in shown):
+        text = lambda part, name=name: metric_text(name, part["metrics"]["searched"].get(name))  # noqa: E731
+        yield row(f"{name}, in one run", text)
+    yield row("verdict", lambda part: part["verdict"] or "none spoken")
+
+
+def _table(title: str, headings: list[str], rows: Any) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for heading in headings:
+        table.add_column(escape(heading), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _flat(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, list(value) if isinstance(value, tuple) else value
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(map(_said, value))
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1", str(value))
