@@ -5,7 +5,6 @@ A comment, a blank line or a docstring is no change.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import engine
+from engine.strategies.meaning import Meaning, keep, meaning_of
 
 ENGINE = Path(__file__).parents[1]
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -29,6 +29,7 @@ def code_hashes(files: Iterable[Path]) -> dict[str, str]:
     Own is what is neither Python's nor installed. files: Python files, which can be read and parsed.
     """
     found = {path: meaning_hash(path) for path in _reached(files)}
+    keep(path.read_bytes() for path in found)
     inside = sorted(path for path in found if path.is_relative_to(ENGINE))
     own = {str(path): digest for path, digest in sorted(found.items()) if not path.is_relative_to(ENGINE)}
     parts = "".join(f"{path.relative_to(ENGINE).as_posix()} {found[path]}\n" for path in inside)
@@ -80,33 +81,7 @@ def _folder(place: str) -> Path:
 
 def meaning_hash(path: Path) -> str:
     """SHA-256 (hex) of a file's syntax tree without docstrings, the same in every version of Python."""
-    return _meaning(path.read_bytes())
-
-
-@lru_cache(maxsize=1024)
-def _meaning(content: bytes) -> str:
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # importing it says what is wrong with it
-        return hashlib.sha256(content).hexdigest()
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _is_text(body):
-            node.body = node.body[1:]
-    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()
-
-
-def _is_text(body: Any) -> bool:
-    first = body[0] if body else None
-    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-
-
-def _plain(node: Any) -> Any:
-    """A syntax tree as nested tuples; fields that are empty are left out, as newer Pythons add some."""
-    if isinstance(node, ast.AST):
-        fields = ((name, _plain(value)) for name, value in ast.iter_fields(node) if name not in ("ctx", "kind"))
-        return (type(node).__name__, *(field for field in fields if field[1] not in ("None", ())))
-    return tuple(map(_plain, node)) if isinstance(node, list) else repr(node)
+    return meaning_of(path.read_bytes()).digest
 
 
 def _reached(files: Iterable[Path]) -> set[Path]:
@@ -123,27 +98,23 @@ def _reached(files: Iterable[Path]) -> set[Path]:
 @lru_cache(maxsize=1024)
 def _imported(path: Path, content: bytes) -> tuple[Path, ...]:
     """The own files that a file imports, anywhere in it."""
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):
-        return ()
-    return tuple(file for name in _names(tree, path) for file in _files_of(name))
+    return tuple(file for name in _names(meaning_of(content), path) for file in _files_of(name))
 
 
-def _names(tree: ast.AST, path: Path) -> Iterator[str | Path]:
+def _names(meaning: Meaning, path: Path) -> Iterator[str | Path]:
     """Dotted names of modules, or paths without ending for relative imports."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            if node.module == "engine":  # its public names live in modules of their own
-                yield from (engine.HOME[alias.name] for alias in node.names if alias.name in engine.HOME)
-        elif isinstance(node, ast.ImportFrom):
-            base = path.parents[node.level - 1] / (node.module or "").replace(".", "/")
+    for level, module, names in meaning.imports:
+        if level < 0:
+            yield from names
+        elif level == 0 and module:
+            yield module
+            yield from (f"{module}.{name}" for name in names)
+            if module == "engine":  # its public names live in modules of their own
+                yield from (engine.HOME[name] for name in names if name in engine.HOME)
+        elif level > 0:
+            base = path.parents[level - 1] / module.replace(".", "/")
             yield base
-            yield from (base / alias.name for alias in node.names)
+            yield from (base / name for name in names)
 
 
 def _files_of(name: str | Path) -> Iterator[Path]:
@@ -156,8 +127,11 @@ def _files_of(name: str | Path) -> Iterator[Path]:
         spec: ModuleSpec | None = PathFinder.find_spec(".".join(name.split(".")[:count]), places)
         if spec is None:
             return
-        if spec.origin and spec.origin.endswith(".py") and _is_own(Path(spec.origin).resolve()):
-            yield Path(spec.origin).resolve()
+        if spec.origin and spec.origin.endswith(".py"):
+            origin = Path(spec.origin).resolve()
+            if not _is_own(origin):
+                return  # and neither is what is in it
+            yield origin
         if spec.submodule_search_locations is None:
             return
         places = list(spec.submodule_search_locations)
