@@ -30,7 +30,7 @@ from optim.record.table import trials_frame
 from optim.report.backtested import WHOLE, Stretch, backtest
 from optim.report.recorded import reason_of, recorded_page, summary_of
 from optim.report.summary import Ended, Summary, best_params_toml
-from optim.report.tracked import study_info, study_result, tracking_settings
+from optim.report.tracked import early_mirror, study_info, study_result, tracking_settings
 from optim.report.view import Quiet, View, say_where_it_stands
 from optim.search.events import Listener
 from optim.search.ranking import chosen, winner_of
@@ -86,7 +86,7 @@ class Study:
         """
         view = Quiet() if view is None else view
         spec = self.spec
-        with quiet_optuna():
+        with early_mirror(spec) as process, quiet_optuna():
             plan, said, good = ready(spec)
             if not good:
                 view.say(f"Look-ahead {said}.")
@@ -97,7 +97,7 @@ class Study:
                 self._plan = plan
                 record.claim(owner(), guard)
                 say_where_it_stands(view, spec, len(record.trials()))
-                with _mirror(plan, record) as mirror:
+                with _mirror(plan, record, process) as mirror:
                     summary, report = self._search(plan, record, mirror, view)
         return Ended(summary, report if spec.tracking.enabled else None)
 
@@ -287,6 +287,8 @@ class Study:
         return plan, record
 
 
-def _mirror(plan: Plan, record: Record) -> StudyMirror:
-    """The mirror process, started at once so that importing MLflow overlaps with the search; or none."""
-    return Mirror(study_info(plan, record), tracking_settings(plan)) if plan.spec.tracking.enabled else NullMirror()
+def _mirror(plan: Plan, record: Record, process: Any) -> StudyMirror:
+    """The mirror, whose process imports MLflow already; or none."""
+    if process is None:
+        return NullMirror()
+    return Mirror(study_info(plan, record), tracking_settings(plan), process=process)

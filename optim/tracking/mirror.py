@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,15 +36,55 @@ _START = (
 )
 
 
+def start_process(settings: MLflowSettings) -> subprocess.Popen[bytes]:
+    """A mirror process, which imports MLflow until it is told of a study, and ends when the pipe to it is closed."""
+    with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **environment(settings)},
+        )
+    with suppress(OSError):  # it may be gone: `Mirror.problem` says so
+        assert process.stdin is not None
+        pickle.dump(sys.path, process.stdin)
+        process.stdin.flush()
+    return process
+
+
+@contextmanager
+def early_process(settings: MLflowSettings) -> Iterator[subprocess.Popen[bytes]]:
+    """A process for a Mirror that is made later: MLflow is imported while the study is read. Ended at the end."""
+    process = start_process(settings)
+    try:
+        yield process
+    finally:
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LAST_SECONDS)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None and not pipe.closed:
+                with suppress(OSError):
+                    pipe.close()
+
+
 class Mirror:
     """A process that projects what it is told into MLflow while the study runs.
 
     `finished` must be given the whole record, what a resumed study finds in it included: it is what makes up
     `reports/trials.parquet`, and trials that MLflow already has are not written again. `stall_timeout` is how
-    long `close` waits for the next sign of progress, in seconds. As a context manager it is closed whatever happens.
+    long `close` waits for the next sign of progress, in seconds. `process` was started before, by `early_process`. As a
+    context manager it is closed whatever happens.
     """
 
-    def __init__(self, info: StudyInfo, settings: MLflowSettings, stall_timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        info: StudyInfo,
+        settings: MLflowSettings,
+        stall_timeout: float = 60.0,
+        process: subprocess.Popen[bytes] | None = None,
+    ) -> None:
         self._stall_timeout = stall_timeout
         self._told = 0
         self._state: dict[str, Any] = {
@@ -62,14 +102,7 @@ class Mirror:
         self._report: MirrorReport | None = None
         self._progressed = 0.0  # when the process last told of progress
         self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, **environment(settings)},
-            )
+        self._process = start_process(settings) if process is None else process
         self._threads = [
             threading.Thread(target=self._send, args=(("start", (info, settings)),), daemon=True),
             threading.Thread(target=self._listen, daemon=True),
@@ -184,7 +217,6 @@ class Mirror:
         pipe = self._process.stdin
         assert pipe is not None
         with suppress(OSError):  # the process may be gone: `problem` says so
-            pickle.dump(sys.path, pipe)
             write_message(pipe, first)
             shown: dict[int, LiveTrial] = {}
             going = True

@@ -38,13 +38,17 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
     with suppress(OSError, AttributeError):
         os.nice(10)  # the search comes first
-    messages = read_messages(sys.stdin.buffer)
-    info, settings = next(messages)[1]
     quiet_http()
+    loading = threading.Thread(target=_import_mlflow, daemon=True)
+    loading.start()
+    messages = read_messages(sys.stdin.buffer)
+    if (first := next(messages, None)) is None:
+        os._exit(0)  # there is no study for it
+    info, settings = first[1]
     state = MirrorState(info, settings, answers)
     inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(messages, inbox, state), daemon=True).start()
-    state.load()
+    state.load(loading)
     with state.projection:
         state.run(inbox)
 
@@ -117,10 +121,8 @@ class MirrorState:
         self.left = math.inf  # when the coordinator was found to be gone
         self.projection = Projection(info, settings, self._step, lambda: time.monotonic() > self.left + WRITE_SECONDS)
 
-    def load(self) -> None:
-        """Import MLflow, which takes a busy machine a minute: what the processor does for it is told as progress."""
-        thread = threading.Thread(target=_import_mlflow, daemon=True)
-        thread.start()
+    def load(self, thread: threading.Thread) -> None:
+        """Wait for MLflow's import, which takes a busy machine a minute: what the processor does is progress."""
         spent = 0.0
         while thread.is_alive():
             thread.join(1.0)
