@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.data.clock import infer_periods_per_year as infer_periods_per_year
     from engine.data.frames import align as align
     from engine.data.frames import resample as resample
+    from engine.data.joined import join as join
     from engine.data.load import load_bars as load_bars
     from engine.data.load import to_frame as to_frame
     from engine.errors import UserError as UserError
@@ -58,6 +59,7 @@ HOME = {
     "infer_periods_per_year": "engine.data.clock",
     "align": "engine.data.frames",
     "resample": "engine.data.frames",
+    "join": "engine.data.joined",
     "load_bars": "engine.data.load",
     "to_frame": "engine.data.load",
     "UserError": "engine.errors",

@@ -16,12 +16,15 @@ from engine.errors import DataError, EngineError
 from engine.simulator.account import Account
 from optim.errors import SpecError, cut, shown
 from optim.problem.data_notes import data_notes
+from optim.problem.features import join_features, lag_notes, read_features
 from optim.spec.study import StudySpec
 from optim.tracking.info import Dataset
 
 
 def load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
     """The bars of each file, and what was understood of it."""
+    features = read_features(spec)
+    notes = lag_notes(spec, features)  # said once
     for given in spec.data.files:
         file = (spec.folder / given).resolve()
         if not os.path.isfile(file):
@@ -35,7 +38,7 @@ def load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
                 timezone=spec.data.timezone,
                 format=spec.data.format.model_dump(),
             )
-            yield _in_timeframe(spec, bars), reading
+            bars = _in_timeframe(spec, join_features(spec, bars, features))
         except EngineError as error:
             bounds = {
                 "start": spec.data.start,
@@ -46,6 +49,8 @@ def load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
             key = next((k for k, text in bounds.items() if text is not None and repr(text)[:40] in str(error)), "path")
             value = shown(bounds.get(key) or given)
             raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
+        yield bars, reading._replace(notes=(*reading.notes, *notes))
+        notes = ()
 
 
 def _in_timeframe(spec: StudySpec, bars: Bars) -> Bars:

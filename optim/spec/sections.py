@@ -97,6 +97,17 @@ class FormatSection(Section):
     drop_empty: bool = False
 
 
+class FeatureSection(Section):
+    """[data.features.NAME]: a file of values beside the bars."""
+
+    path: str
+    lag: str | None = None  # how long after its timestamp a value is known; None: the usual step between rows
+    max_age: str | None = None
+    date_format: str | None = None
+    timezone: str | None = None  # default: that of [data]
+    format: FormatSection = FormatSection()
+
+
 class DataSection(Section):
     """[data]: the bars."""
 
@@ -107,6 +118,7 @@ class DataSection(Section):
     date_format: str | None = None
     timezone: str | None = None
     format: FormatSection = FormatSection()
+    features: dict[str, FeatureSection] = {}
     timeframe: str | None = None  # the bars of the files are resampled to this one
     timeframe_offset: str | None = None  # how long after local midnight a day begins
     align: Literal["refuse", "common"] = "refuse"  # instruments whose bars have different times
