@@ -28,6 +28,7 @@ from engine.simulator.account import Account, make_account
 from engine.simulator.rules import pack_rules
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy
+from engine.strategies.given import on_given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,8 @@ def sweep(
     cell = Cell(-1 if several else 0, 0, len(instruments[0].close))
     tails = not TAIL_METRICS.isdisjoint(names)
     rate = periods_per_year_of(instruments[0].timestamp, periods_per_year)
-    work = Work(as_strategy(strategy), make_account(account), instruments, cell, rate, tails)
+    asked = on_given(as_strategy(strategy), given, instruments)
+    work = Work(asked, make_account(account), instruments, cell, rate, tails)
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None
     rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))

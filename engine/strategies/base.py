@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.parameters import caster
 from engine.strategies.source import forget_edited
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BUILT_IN = Path(__file__).parent / "built_in"
 
@@ -105,12 +108,17 @@ class Strategy:
         if self.compiled:
             target = self.signal(self._seen(bars), params)
         else:
-            frame = to_frame(bars)
+            frame = self.frame_of(bars)
+            index = frame.index  # before the function may change it
             target = self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params)
-            index = getattr(target, "index", None)
-            if isinstance(index, type(frame.index)) and not index.equals(frame.index):
+            returned = getattr(target, "index", None)
+            if isinstance(returned, type(index)) and not returned.equals(index):
                 raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
         return self._shaped(target, (len(bars.close),))
+
+    def frame_of(self, bars: Bars) -> pd.DataFrame:
+        """What a plain callable is called with."""
+        return to_frame(bars)
 
     def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
         """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
@@ -240,7 +248,7 @@ def _reference(signal: Callable[..., Any]) -> str:
 def _hints(annotated: Any) -> dict[str, Any]:
     try:
         return get_type_hints(annotated)
-    except NameError as error:
+    except (NameError, TypeError) as error:  # pd.Series[float] is none while a program runs
         raise StrategyError(f"{annotated.__name__}: a type annotation cannot be resolved: {error}") from None
 
 
