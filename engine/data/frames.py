@@ -122,6 +122,8 @@ def duration(text: str, key: str) -> int:
     count, unit = _length(text, key, least=0)
     if unit == "M":
         raise DataError(f"{key} = {text!r}: months differ in length; give days, as '30D'")
+    if count * _UNITS[unit] > 10 * _LONGEST:
+        raise DataError(f"{key} = {text!r}: must be no longer than ten years")
     return count * _UNITS[unit]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 
 from engine.data.bars import Bars
+from engine.data.inspect import spoken
 from engine.data.joined import Series, join_series, read_series
 from engine.errors import EngineError
 from optim.errors import SpecError, cut, shown
@@ -49,7 +49,7 @@ def lag_notes(spec: StudySpec, features: dict[str, Series]) -> tuple[str, ...]:
     """What is taken for granted where no lag is given."""
     guessed = {name: series.lag for name, series in features.items() if spec.data.features[name].lag is None}
     return tuple(
-        f"feature {name}: a value is taken to be known {timedelta(microseconds=lag / 1000)} after its timestamp, "
+        f"feature {name}: a value is taken to be known {spoken(lag / 1e9)} after its timestamp, "
         f"the usual step of its file; [data.features.{name}] lag settles it"
         for name, lag in guessed.items()
     )

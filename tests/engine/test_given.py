@@ -105,3 +105,11 @@ def test_where_the_index_has_no_times_the_frame_is_ours() -> None:
 def test_another_index_is_refused_still() -> None:
     with pytest.raises(StrategyError, match="not indexed like the bars"):
         ENGINE.run_realistic(own_frame(None), lambda df, params: mean(df).tz_localize("UTC"), {})
+
+
+def test_an_annotation_that_python_cannot_evaluate_is_refused_in_a_sentence() -> None:
+    def mine(df: pd.DataFrame, params: dict[str, Any]) -> pd.Series[float]:
+        return mean(df)
+
+    with pytest.raises(StrategyError, match="mine: a type annotation cannot be resolved"):
+        ENGINE.run_realistic(own_frame(None), mine, {})

@@ -107,6 +107,11 @@ def test_a_search_through_all_values_finds_the_same(
         ("date,a b,a_b\n2024-01-01,1,1\n2024-01-02,2,2\n", {}, "two columns would both be a_b"),
         ("date,close\n2024-01-01,11\n2024-01-02,12\n", {"lag": "-1D"}, "lag = '-1D': must be a number and one of"),
         ("date,close\n2024-01-01,11\n2024-01-02,12\n", {"max_age": "1M"}, "max_age = '1M': months differ in length"),
+        (
+            "date,close\n2024-01-01,11\n2024-01-02,12\n",
+            {"lag": "99999W"},
+            "lag = '99999W': must be no longer than ten years",
+        ),
     ],
 )
 def test_what_cannot_be_joined_is_refused_with_the_file(
