@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from engine.compiled.tolerance import reaches as reaches
     from engine.data.bars import Bars as Bars
     from engine.data.clock import infer_periods_per_year as infer_periods_per_year
+    from engine.data.frames import align as align
+    from engine.data.frames import resample as resample
+    from engine.data.joined import join as join
     from engine.data.load import load_bars as load_bars
     from engine.data.load import to_frame as to_frame
     from engine.errors import UserError as UserError
@@ -57,6 +60,9 @@ HOME = {
     "reaches": "engine.compiled.tolerance",
     "Bars": "engine.data.bars",
     "infer_periods_per_year": "engine.data.clock",
+    "align": "engine.data.frames",
+    "resample": "engine.data.frames",
+    "join": "engine.data.joined",
     "load_bars": "engine.data.load",
     "to_frame": "engine.data.load",
     "UserError": "engine.errors",

@@ -18,6 +18,7 @@ from engine.simulator.account import Account, make_account
 from engine.simulator.orders import EXIT_REASONS, TRADE_COLUMNS
 from engine.simulator.simulate import Simulation
 from engine.strategies.base import Strategy, load_strategy
+from engine.strategies.given import on_given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,12 +104,14 @@ class BacktestEngine:
         """Backtest bars from `start` on; the bars before it only warm the signal up.
 
         df: a DataFrame, Bars, or several Bars with the same timestamps for a portfolio. strategy_fn: a built-in name, a
-        "file.py:function", a @strategy, or any callable (df, params) -> Series of target exposure.
+        "file.py:function", a @strategy, or any callable (df, params) -> Series of target exposure; it gets
+        a DataFrame whose index has the times with its own index and columns.
         Raises DataError, StrategyError or ParameterError.
         """
         strategy = as_strategy(strategy_fn)
         bound = strategy.bind(params)
         instruments = _instruments(df)
+        strategy = on_given(strategy, _parts(df), instruments)
         warm = warmup_start(strategy.warmup_bars(bound), self.account, start)
         seen = tuple(slice_bars(bars, warm, len(bars.close)) for bars in instruments)
         rate = periods_per_year_of(instruments[0].timestamp, self.periods_per_year)
@@ -174,8 +177,11 @@ def _is_portfolio(df: Any) -> bool:
 
 
 def _instruments(df: Any) -> tuple[Bars, ...]:
-    parts = df if _is_portfolio(df) else (df,)
-    return tuple(part if is_bars(part) else load_bars(part) for part in parts)
+    return tuple(part if is_bars(part) else load_bars(part) for part in _parts(df))
+
+
+def _parts(df: Any) -> Sequence[Any]:
+    return df if _is_portfolio(df) else (df,)
 
 
 def _tables(timestamp: Any, run: Simulation, market: Any) -> tuple[pd.Series[float], pd.DataFrame, pd.Series[float]]:

@@ -29,6 +29,7 @@ from engine.simulator.account import Account, make_account
 from engine.simulator.rules import pack_rules
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy
+from engine.strategies.given import on_given
 from engine.strategies.levels import Answer
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def sweep(
     cell = Cell(-1 if several else 0, 0, len(instruments[0].close))
     tails = not TAIL_METRICS.isdisjoint(names)
     rate = periods_per_year_of(instruments[0].timestamp, periods_per_year)
-    work = Work(as_strategy(strategy), make_account(account), instruments, cell, rate, tails, _shared(instruments))
+    asked = on_given(as_strategy(strategy), given, instruments)
+    work = Work(asked, make_account(account), instruments, cell, rate, tails, _shared(instruments))
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None
     rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))

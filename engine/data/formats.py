@@ -139,7 +139,7 @@ def name_columns(present: Iterable[object], told: Format) -> dict[str, int]:
     return found
 
 
-def check_columns(found: Mapping[str, int], present: Sequence[object]) -> None:
+def check_columns(found: Iterable[str], present: Sequence[object]) -> None:
     """DataError when a price is missing."""
     if missing := [price for price in PRICES if price not in found]:
         raise DataError(

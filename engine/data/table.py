@@ -49,8 +49,19 @@ class Table(NamedTuple):
     lines: Callable[[], list[int]] = list  # the line of each row in its text, from 1; none where it is no text
 
 
-def read_table(source: Any, told: Format) -> Table:
-    """A file by its ending, or a frame of pandas, polars or Arrow. DataError where it cannot be read."""
+def read_table(source: Any, told: Format, *, prices: bool = True) -> Table:
+    """A file by its ending, or a frame of pandas, polars or Arrow. DataError where it cannot be read.
+
+    prices: it must have open, high, low and close.
+    """
+    table = _read(source, told)
+    if prices:
+        columns = table.reading.columns
+        check_columns(columns, [{**table.others, **columns}[str(name)] for name in table.frame])
+    return table
+
+
+def _read(source: Any, told: Format) -> Table:
     import pandas as pd
 
     if not isinstance(source, str | Path):
@@ -219,7 +230,6 @@ def _named(frame: pd.DataFrame, told: Format, reading: Reading, as_text: Callabl
         raise DataError("no rows")
     present = list(frame.columns)
     found = name_columns(present, told)
-    check_columns(found, present)
     ours = {at: name for name, at in found.items()}
     names = [ours.get(i, f"not read {i}") for i in range(len(present))]
     columns = {name: str(present[at]) for name, at in found.items()}

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,11 @@ from engine.data.bars import Bars, plain_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer
-from engine.strategies.parameters import caster
+from engine.strategies.parameters import caster, hints, n_instruments, params_class
 from engine.strategies.source import forget_edited
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BUILT_IN = Path(__file__).parent / "built_in"
 
@@ -41,11 +44,11 @@ class Strategy:
         self.compiled = compiled
         self.name: str = getattr(signal, "__name__", type(signal).__name__)
         self.reference = _reference(signal)
-        self.params = _params_class(signal)
-        self.n_instruments = _n_instruments(signal)
+        self.params = params_class(signal)
+        self.n_instruments = n_instruments(signal)
         self.joint = self.n_instruments != 1
         self._built_in = compiled and str(getattr(signal, "__module__", "")).startswith("engine.strategies.")
-        self._rules = {} if self.params is None else {f: caster(t) for f, t in _hints(self.params).items()}
+        self._rules = {} if self.params is None else {f: caster(t) for f, t in hints(self.params).items()}
         self._required = [name for name in self._rules if name not in self.params._field_defaults]
         self.__doc__ = signal.__doc__
 
@@ -106,17 +109,22 @@ class Strategy:
         n_bars = len(bars.close)
         if self.compiled:
             return as_answer(self.name, self.signal(self._seen(bars), params), lambda one: self._shaped(one, (n_bars,)))
-        frame = to_frame(bars)
+        frame = self.frame_of(bars)
+        index = frame.index  # before the function may change it
 
         def shaped(one: Any) -> Array:
-            index = getattr(one, "index", None)
-            if isinstance(index, type(frame.index)) and not index.equals(frame.index):
+            returned = getattr(one, "index", None)
+            if isinstance(returned, type(index)) and not returned.equals(index):
                 raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
             return self._shaped(one, (n_bars,))
 
         return as_answer(
             self.name, self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params), shaped
         )
+
+    def frame_of(self, bars: Bars) -> pd.DataFrame:
+        """What a plain callable is called with."""
+        return to_frame(bars)
 
     def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
         """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
@@ -127,7 +135,7 @@ class Strategy:
             weights = self._shaped(self.signal(tuple(map(self._seen, instruments)), params), shape)
             self.refuse_unusable(weights)
             return weights
-        answers = [self.answer(bars, params) for bars in instruments]
+        answers = self._answers(instruments, params)
         if any(one.moving.size for one in answers):
             raise StrategyError(
                 f"{self.name} sets levels that move, which a portfolio does not know: portfolio = false"
@@ -135,6 +143,9 @@ class Strategy:
         weights = np.stack([one.target for one in answers], axis=1)
         self.refuse_unusable(weights)
         return weights / len(instruments)
+
+    def _answers(self, instruments: tuple[Bars, ...], params: Any) -> list[Answer]:
+        return [self.answer(bars, params) for bars in instruments]
 
     def _seen(self, bars: Bars) -> Bars:
         """The bars as a compiled strategy sees them: a built-in one knows of no features, and is compiled once."""
@@ -248,29 +259,3 @@ def _reference(signal: Callable[..., Any]) -> str:
         return f"<{name}>"
     path = Path(file).resolve()
     return name if path.parent == _BUILT_IN else f"{path}:{name}"
-
-
-def _hints(annotated: Any) -> dict[str, Any]:
-    try:
-        return get_type_hints(annotated)
-    except NameError as error:
-        raise StrategyError(f"{annotated.__name__}: a type annotation cannot be resolved: {error}") from None
-
-
-def _params_class(signal: Callable[..., Any]) -> Any:
-    """The class of the second parameter when it is annotated with a NamedTuple."""
-    code = getattr(signal, "__code__", None)
-    if code is None or code.co_argcount < 2:
-        return None
-    declared = _hints(signal).get(code.co_varnames[1])
-    return declared if hasattr(declared, "_fields") else None
-
-
-def _n_instruments(signal: Callable[..., Any]) -> int:
-    """2 for a first parameter annotated tuple[Bars, Bars], 0 for tuple[Bars, ...], else 1."""
-    code = getattr(signal, "__code__", None)
-    declared = _hints(signal).get(code.co_varnames[0]) if code is not None and code.co_argcount > 0 else None
-    if get_origin(declared) is not tuple:
-        return 1
-    parts = get_args(declared)
-    return 0 if Ellipsis in parts else len(parts)

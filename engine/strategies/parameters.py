@@ -1,11 +1,11 @@
-"""The types a strategy parameter can have, and what is accepted for each."""
+"""The types of a strategy's parameters, and what is accepted for each; what its annotations declare."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -59,3 +59,30 @@ def _as_str(value: Any) -> str:
 
 
 _CASTERS: dict[Any, Callable[[Any], Any]] = {int: _as_int, float: _as_float, bool: _as_bool, str: _as_str}
+
+
+def hints(annotated: Any) -> dict[str, Any]:
+    """The annotations of a function or class, resolved; StrategyError where one cannot be."""
+    try:
+        return get_type_hints(annotated)
+    except (NameError, TypeError) as error:  # pd.Series[float] is none while a program runs
+        raise StrategyError(f"{annotated.__name__}: a type annotation cannot be resolved: {error}") from None
+
+
+def params_class(signal: Callable[..., Any]) -> Any:
+    """The class of the second parameter when it is annotated with a NamedTuple."""
+    code = getattr(signal, "__code__", None)
+    if code is None or code.co_argcount < 2:
+        return None
+    declared = hints(signal).get(code.co_varnames[1])
+    return declared if hasattr(declared, "_fields") else None
+
+
+def n_instruments(signal: Callable[..., Any]) -> int:
+    """2 for a first parameter annotated tuple[Bars, Bars], 0 for tuple[Bars, ...], else 1."""
+    code = getattr(signal, "__code__", None)
+    declared = hints(signal).get(code.co_varnames[0]) if code is not None and code.co_argcount > 0 else None
+    if get_origin(declared) is not tuple:
+        return 1
+    parts = get_args(declared)
+    return 0 if Ellipsis in parts else len(parts)

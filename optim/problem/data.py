@@ -9,24 +9,28 @@ from engine.data.bars import Bars, add_features, features_of, slice_bars
 from engine.data.cells import Cell, split
 from engine.data.clock import check_periods_per_year, infer_periods_per_year
 from engine.data.formats import Reading
+from engine.data.frames import resample, unframed
 from engine.data.further import common_features
 from engine.data.load import content_hash, read_bars
-from engine.errors import EngineError
+from engine.errors import DataError, EngineError
 from engine.simulator.account import Account
 from optim.errors import SpecError, cut, shown
 from optim.problem.data_notes import data_notes
+from optim.problem.features import join_features, lag_notes, read_features
 from optim.spec.study import StudySpec
 from optim.tracking.info import Dataset
 
 
 def load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
     """The bars of each file, and what was understood of it."""
+    features = read_features(spec)
+    notes = lag_notes(spec, features)  # said once
     for given in spec.data.files:
         file = (spec.folder / given).resolve()
         if not os.path.isfile(file):
             raise SpecError(f"{spec.path}: [data] path = {shown(given)}: no such file: {shown(str(file))}")
         try:
-            yield read_bars(
+            bars, reading = read_bars(
                 file,
                 start=spec.data.start,
                 end=spec.data.end,
@@ -34,11 +38,30 @@ def load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
                 timezone=spec.data.timezone,
                 format=spec.data.format.model_dump(),
             )
+            bars = _in_timeframe(spec, join_features(spec, bars, features))
         except EngineError as error:
-            bounds = {"start": spec.data.start, "end": spec.data.end}
+            bounds = {
+                "start": spec.data.start,
+                "end": spec.data.end,
+                "timeframe": spec.data.timeframe,
+                "timeframe_offset": spec.data.timeframe_offset,
+            }
             key = next((k for k, text in bounds.items() if text is not None and repr(text)[:40] in str(error)), "path")
             value = shown(bounds.get(key) or given)
             raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
+        yield bars, reading._replace(notes=(*reading.notes, *notes))
+        notes = ()
+
+
+def _in_timeframe(spec: StudySpec, bars: Bars) -> Bars:
+    """The bars of [data] timeframe, of days in its timezone; as they are without one."""
+    told = spec.data
+    if told.timeframe is None:
+        return bars
+    made = resample(bars, told.timeframe, timezone=told.timezone or "UTC", offset=told.timeframe_offset or "0m")
+    if len(made.timestamp) < 2:
+        raise DataError(f"timeframe = {told.timeframe!r}: all bars are in one period; a backtest needs at least 2")
+    return unframed(made)
 
 
 def same_features(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[Bars, ...], list[str]]:

@@ -97,6 +97,17 @@ class FormatSection(Section):
     drop_empty: bool = False
 
 
+class FeatureSection(Section):
+    """[data.features.NAME]: a file of values beside the bars."""
+
+    path: str
+    lag: str | None = None  # how long after its timestamp a value is known; None: the usual step between rows
+    max_age: str | None = None
+    date_format: str | None = None
+    timezone: str | None = None  # default: that of [data]
+    format: FormatSection = FormatSection()
+
+
 class DataSection(Section):
     """[data]: the bars."""
 
@@ -107,6 +118,9 @@ class DataSection(Section):
     date_format: str | None = None
     timezone: str | None = None
     format: FormatSection = FormatSection()
+    features: dict[str, FeatureSection] = {}
+    timeframe: str | None = None  # the bars of the files are resampled to this one
+    timeframe_offset: str | None = None  # how long after local midnight a day begins
     align: Literal["refuse", "common"] = "refuse"  # instruments whose bars have different times
     periods_per_year: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # None: inferred from the bars
     clock: Literal["as given"] | None = None  # periods_per_year holds although the bars say otherwise
@@ -120,6 +134,12 @@ class DataSection(Section):
     def _one_source(self) -> DataSection:
         if (self.path is None) == (not self.paths):
             raise ValueError("give either path = 'file' or paths = ['file', ...]")
+        return self
+
+    @model_validator(mode="after")
+    def _offset_of_something(self) -> DataSection:
+        if self.timeframe_offset is not None and self.timeframe is None:
+            raise ValueError("timeframe_offset needs timeframe; give it, or remove timeframe_offset")
         return self
 
     @property

@@ -1,0 +1,55 @@
+"""[data.features]: files of values that are joined to the bars of every instrument."""
+
+from __future__ import annotations
+
+import os
+
+from engine.data.bars import Bars
+from engine.data.inspect import spoken
+from engine.data.joined import Series, join_series, read_series
+from engine.errors import EngineError
+from optim.errors import SpecError, cut, shown
+from optim.spec.study import StudySpec
+
+
+def read_features(spec: StudySpec) -> dict[str, Series]:
+    """The values of each file by the name of its table."""
+    found: dict[str, Series] = {}
+    for name, given in spec.data.features.items():
+        where = f"{spec.path}: [data.features.{cut(name, 60)}]"
+        file = (spec.folder / given.path).resolve()
+        if not os.path.isfile(file):
+            raise SpecError(f"{where} path = {shown(given.path)}: no such file: {shown(str(file))}")
+        try:
+            found[name] = read_series(
+                name,
+                file,
+                lag=given.lag,
+                max_age=given.max_age,
+                date_format=given.date_format,
+                timezone=given.timezone or spec.data.timezone,
+                format=given.format.model_dump(),
+            )
+        except EngineError as error:
+            raise SpecError(f"{where} path = {shown(given.path)}: {cut(str(error), 400)}") from None
+    return found
+
+
+def join_features(spec: StudySpec, bars: Bars, features: dict[str, Series]) -> Bars:
+    """The bars with all of these values."""
+    for name, series in features.items():
+        try:
+            bars = join_series(bars, series)
+        except EngineError as error:
+            raise SpecError(f"{spec.path}: [data.features.{cut(name, 60)}]: {cut(str(error), 400)}") from None
+    return bars
+
+
+def lag_notes(spec: StudySpec, features: dict[str, Series]) -> tuple[str, ...]:
+    """What is taken for granted where no lag is given."""
+    guessed = {name: series.lag for name, series in features.items() if spec.data.features[name].lag is None}
+    return tuple(
+        f"feature {name}: a value is taken to be known {spoken(lag / 1e9)} after its timestamp, "
+        f"the usual step of its file; [data.features.{name}] lag settles it"
+        for name, lag in guessed.items()
+    )
