@@ -30,7 +30,7 @@ from optim.record.table import trials_frame
 from optim.report.backtested import WHOLE, Stretch, backtest
 from optim.report.recorded import reason_of, recorded_page, summary_of
 from optim.report.summary import Ended, Summary, best_params_toml
-from optim.report.tracked import early_mirror, study_info, study_result, tracking_settings
+from optim.report.tracked import study_info, study_result, tracking_settings
 from optim.report.view import Quiet, View, say_where_it_stands
 from optim.search.events import Listener
 from optim.search.ranking import chosen, winner_of
@@ -40,6 +40,7 @@ from optim.search.search import make_pool, search
 from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
+from optim.tracking.early import early_mirror
 from optim.tracking.info import MirrorReport
 from optim.tracking.mirror import Mirror
 from optim.tracking.study_mirror import NullMirror, StudyMirror
@@ -49,6 +50,8 @@ from optim.verdict.plain import Plain, kept_verdict, opening_as_plain
 from optim.verdict.spoken import first_verdict, spoken
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
     import pandas as pd
 
     from engine.backtest import BacktestResult
@@ -79,14 +82,16 @@ class Study:
         """A study file's tables as dictionaries; relative paths in it are relative to `folder`. Raises SpecError."""
         return cls(spec_from(table, Path(folder)))
 
-    def run(self, view: View | None = None) -> Ended:
+    def run(self, view: View | None = None, process: Popen[bytes] | None = None) -> Ended:
         """Run the study, or resume it where it stopped. view: who watches; nobody when None.
 
-        Raises OptimError; every trial that had ended is in the record then.
+        process: of `early_mirror`, started before; it is not ended here. Raises OptimError; every trial that had ended
+        is in the record then.
         """
         view = Quiet() if view is None else view
         spec = self.spec
-        with early_mirror(spec) as process, quiet_optuna():
+        early = early_mirror(spec) if process is None else contextlib.nullcontext(process)
+        with early as process, quiet_optuna():
             plan, said, good = ready(spec)
             if not good:
                 view.say(f"Look-ahead {said}.")

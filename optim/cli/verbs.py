@@ -45,6 +45,7 @@ VERBS = (
             _flag("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h"),
             _JSON,
         ),
+        module="start",
     ),
     Verb(
         "sync",

@@ -22,7 +22,8 @@ from optim.problem.objective import Objective, build_objective
 from optim.spec.secrets import expand
 from optim.spec.space import Parameter, Point, SearchSpace
 from optim.spec.study import StudySpec
-from optim.spec.uris import absolute_uri, is_url
+from optim.spec.uris import is_url
+from optim.tracking.early import resolve_tracking
 from optim.tracking.info import Dataset, Scalar
 from optim.workers.tasks import Job, Task
 
@@ -157,14 +158,6 @@ def resolve_storage(spec: StudySpec) -> str:
     if storage.startswith("sqlite:///"):
         return f"sqlite:///{(spec.folder / storage.removeprefix('sqlite:///')).resolve()}"
     return storage if is_url(storage) else str((spec.folder / storage).resolve())
-
-
-def resolve_tracking(spec: StudySpec) -> str:
-    """[tracking.mlflow] tracking_uri with variables expanded and paths made absolute."""
-    if not spec.tracking.enabled:
-        return ""
-    uri = expand(spec.tracking.mlflow.tracking_uri, f"{spec.path}: [tracking.mlflow] tracking_uri")
-    return absolute_uri(uri, spec.folder)
 
 
 def resolve_artifacts(spec: StudySpec) -> str:

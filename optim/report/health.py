@@ -15,12 +15,13 @@ from typing import Any, Literal, NamedTuple
 from engine.compiled.jit import cache_root
 from optim.errors import SpecError, cut
 from optim.problem.checks import check_storage, check_tracking
-from optim.problem.plan import resolve_storage, resolve_tracking
+from optim.problem.plan import resolve_storage
 from optim.record.files import sqlite_file
 from optim.report.servers import database, mlflow_server
 from optim.spec.secrets import mask, mask_uri
 from optim.spec.study import StudySpec
 from optim.spec.uris import is_url
+from optim.tracking.early import resolve_tracking
 
 PACKAGES = ("optuna", "mlflow", "numba", "numpy", "pandas")
 _LITTLE, _NONE = 1_000_000_000, 100_000_000  # bytes of free disk

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import subprocess
-from collections.abc import Iterator
 from datetime import datetime
 
-from optim.errors import SpecError, counted
-from optim.problem.plan import Plan, resolve_artifacts, resolve_tracking
+from optim.errors import counted
+from optim.problem.plan import Plan, resolve_artifacts
 from optim.problem.provenance import git_state, versions
 from optim.record.record import Record
 from optim.report.summary import Summary, best_params_toml
 from optim.spec.secrets import mask, mask_uri
-from optim.spec.study import StudySpec
 from optim.tracking.info import Scalar, StudyInfo, StudyResult, WindowRun, WindowTrial
-from optim.tracking.mirror import early_process
 from optim.tracking.settings import MLflowSettings
 from optim.verdict.assess import as_searched
 from optim.verdict.plain import metrics_of, window_as_plain
@@ -34,19 +29,6 @@ def tracking_settings(plan: Plan) -> MLflowSettings:
     return MLflowSettings(
         plan.tracking_uri, given.experiment_name or f"{plan.strategy.name}_optimization", resolve_artifacts(plan.spec)
     )
-
-
-@contextlib.contextmanager
-def early_mirror(spec: StudySpec) -> Iterator[subprocess.Popen[bytes] | None]:
-    """The mirror's process, importing MLflow while the study is read and checked; None where nothing is tracked."""
-    uri = ""
-    with contextlib.suppress(SpecError):  # told with all else that is wrong with the study
-        uri = resolve_tracking(spec)
-    if not uri:
-        yield None
-        return
-    with early_process(MLflowSettings(uri)) as process:
-        yield process
 
 
 def study_info(plan: Plan, record: Record) -> StudyInfo:

@@ -1,0 +1,14 @@
+"""optim run: the mirror's process first, then everything else that takes time to import."""
+
+from __future__ import annotations
+
+import importlib
+
+from optim.spec.study import StudySpec
+from optim.tracking.early import early_mirror
+
+
+def run(spec: StudySpec, *, as_object: bool = False) -> int:
+    """Run or resume a study and print its result; exit code as `optim.cli.commands.run`."""
+    with early_mirror(spec) as process:
+        return int(importlib.import_module("optim.cli.commands").run(spec, process, as_object=as_object))
