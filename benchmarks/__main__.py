@@ -40,7 +40,7 @@ def show(figures: dict[str, Any], indent: str = "  ") -> None:
             print(f"{indent}{key:<{52 - len(indent)}} {f'{value:,.4g}' if isinstance(value, float) else value}")
 
 
-def measure(name: str) -> list[Row]:
+def measure(name: str, *, page: bool) -> list[Row]:
     """Run one benchmark, print and keep its figures; its rows of the table."""
     module, where, started = import_module(f"benchmarks.{name}"), machine(), time.time()
     figures = json.loads(json.dumps(module.main()))  # every key a string, as it is kept
@@ -48,6 +48,8 @@ def measure(name: str) -> list[Row]:
     show(figures)
     path = HERE / "results" / f"{name}.json"
     path.write_text(json.dumps({"machine": where, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    if page and hasattr(module, "write_page"):  # it has a table of its own
+        module.write_page(figures)
     return rows_of(getattr(module, "LINES", ()), figures)
 
 
@@ -59,11 +61,12 @@ def main(arguments: list[str]) -> int:
         return 2
     (HERE / "results").mkdir(exist_ok=True)
     measured: dict[str, Any] = {"machine": machine(), "rows": []}
-    rows = [row for name in chosen or [n for n in names() if n not in LONG] for row in measure(name)]
+    page = "--page" in arguments
+    rows = [row for name in chosen or [n for n in names() if n not in LONG] for row in measure(name, page=page)]
     measured["rows"] = [row._asdict() for row in rows]
     (HERE / "results" / "table.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     print(as_text(rows))
-    if "--page" in arguments:
+    if page and rows:
         write_page(measured)
     return 0
 

@@ -101,16 +101,20 @@ def as_text(rows: Iterable[Row]) -> str:
 def write_page(measured: Mapping[str, Any]) -> None:
     """Keep what was measured beside the page, and put its table between the page's marks."""
     KEPT.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
-    PAGE.write_text(f"{head}{block(measured)}{rest.partition(END)[2]}", encoding="utf-8")
+    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), START, END, block(measured)), encoding="utf-8")
+
+
+def between(page: str, start: str, end: str, text: str) -> str:
+    """The page with this text between two marks."""
+    head, _, rest = page.partition(start)
+    return f"{head}{start}\n{text}\n{end}{rest.partition(end)[2]}"
 
 
 def block(measured: Mapping[str, Any]) -> str:
-    """What stands between the marks: the table, and where it was measured."""
+    """The table, and where it was measured."""
     where, rows = measured["machine"], [Row(**row) for row in measured["rows"]]
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    told = (
-        f"{where['processor']}, {where['cores']} cores, load {where['load_before']} before; {where['system']},\n"
-        f"Python {where['python']}, {versions}."
+    return (
+        f"{as_text(rows)}\n\n{where['processor']}, {where['cores']} cores, load {where['load_before']} before; "
+        f"{where['system']},\nPython {where['python']}, {versions}."
     )
-    return f"{START}\n{as_text(rows)}\n\n{told}\n{END}"

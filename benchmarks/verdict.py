@@ -2,13 +2,12 @@
 
 A study on each of many made-up markets (benchmarks.worlds), searched, tested and judged as `optim validate` does it.
 Beside the verdict, on the same markets: the deflated Sharpe ratio and Romano-Wolf alone, and the packages of
-benchmarks.verdict_peers that are installed. Shares with their 95 % Wilson intervals.
+benchmarks.verdict_peers that are installed. With --page the shares go into docs/benchmarks.md (benchmarks.rates).
 OPTIM_VERDICT = "SETS SEARCH,SEARCH WORLD,WORLD" runs a part.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -16,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import worlds
+from benchmarks.rates import as_text, write_page
 from benchmarks.verdict_peers import verdicts
 
+__all__ = ["main", "write_page"]
 ROOT = Path(__file__).parents[1]
 WORLDS = {
     "noise, independent": worlds.noise_iid,
@@ -59,17 +60,18 @@ BANDS = {
 
 
 def main() -> dict[str, Any]:
-    """Shares of studies by level and by each other method's p <= 5 %, a row for every search and world."""
+    """Counts of studies by level and by each other method's p <= 5 %, for every search and world."""
     sets, searches, chosen = part()
     jobs = [(search, world, FIRST_SEED + i) for i in range(sets) for search in searches for world in chosen]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         rows = list(pool.map(judged, jobs, chunksize=1))
-    figures: dict[str, Any] = {"studies_each": sets, "trials": N_TRIALS, "markets": 199}
+    figures: dict[str, Any] = {}
     for search in searches:
         figures[search] = {
-            world: shares([row for job, row in zip(jobs, rows, strict=True) if job[:2] == (search, world)])
+            world: counts_of([row for job, row in zip(jobs, rows, strict=True) if job[:2] == (search, world)])
             for world in chosen
         }
+    print(as_text(figures))
     return figures
 
 
@@ -122,20 +124,12 @@ def judged(job: tuple[str, str, int]) -> dict[str, Any]:
     return row | verdicts(returns.values[:, :-1], list(returns.names).index(best.number))
 
 
-def shares(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """The share of studies that each method calls significant, with its Wilson interval."""
+def counts_of(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """How many studies there are, and how many each method calls significant."""
     names = dict.fromkeys(name for row in rows for name in row if name != "level")
     found = {f"verdict {level}": sum(row["level"] == level for row in rows) for level in ("strong", "weak")}
-    found |= {f"{name} <= .05": sum(row.get(name, 1.0) <= 0.05 for row in rows) for name in names}
-    return {name: wilson(count, len(rows)) for name, count in found.items()}
-
-
-def wilson(count: int, n: int, z: float = 1.96) -> str:
-    """A share and its 95 % interval."""
-    share, slack = count / n, z * z / n
-    middle = (share + slack / 2) / (1 + slack)
-    half = z * math.sqrt(share * (1 - share) / n + slack / (4 * n)) / (1 + slack)
-    return f"{share:.3f} [{middle - half:.3f}, {middle + half:.3f}]"
+    called = {name: sum(row.get(name, 1.0) <= 0.05 for row in rows) for name in names}
+    return {"studies": len(rows), **found, **called}
 
 
 def plan_on(kind: str, world: str, seed: int) -> Any:
