@@ -124,7 +124,7 @@ class BacktestEngine:
             used,
             self.account,
             as_metrics(values),
-            *_tables(timestamp, run, market),
+            *_tables(timestamp, run, market, [self.account.multiplier] * run.n_instruments),
             self._config(strategy, used, seen, timestamp, rate),
         )
         if self.tracker is not None:
@@ -184,7 +184,9 @@ def _parts(df: Any) -> Sequence[Any]:
     return df if _is_portfolio(df) else (df,)
 
 
-def _tables(timestamp: Any, run: Simulation, market: Any) -> tuple[pd.Series[float], pd.DataFrame, pd.Series[float]]:
+def _tables(
+    timestamp: Any, run: Simulation, market: Any, multipliers: Sequence[float]
+) -> tuple[pd.Series[float], pd.DataFrame, pd.Series[float]]:
     import pandas as pd
 
     index = pd.DatetimeIndex(timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")
@@ -193,6 +195,8 @@ def _tables(timestamp: Any, run: Simulation, market: Any) -> tuple[pd.Series[flo
     shown = pd.DataFrame({"entry_time": index[entry], "exit_time": index[leave]})
     for name in ("entry_price", "exit_price", "size", "pnl"):
         shown[name] = table[name]
+    units = table["instrument"].astype(int).map(dict(enumerate(multipliers)))
+    shown["size"] /= units
     shown["return"] = table["pnl"] / (table["entry_price"] * table["size"].abs())
     shown["fees"] = table["fees"]
     shown["bars_held"] = leave - entry

@@ -25,7 +25,7 @@ from engine.errors import EngineError, ParameterError
 from engine.evaluate import measure_cell, reason, score_answer, score_rows
 from engine.metrics.catalogue import METRICS
 from engine.metrics.measure import N_METRICS, TAIL_METRICS
-from engine.simulator.account import Account, make_account
+from engine.simulator.account import SEARCHABLE, Account, make_account
 from engine.simulator.rules import pack_rules
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy
@@ -233,7 +233,7 @@ def _split(account: Account, row: Mapping[str, Any]) -> tuple[Account, Mapping[s
     return make_account({**account._asdict(), **rules}), {k: v for k, v in row.items() if k not in _RULES}
 
 
-_RULES = frozenset(Account._fields)
+_RULES = frozenset(SEARCHABLE)
 
 
 def _line_on_stderr() -> Progress:

@@ -38,12 +38,14 @@ class Simulator:
         account: Any,
         periods: float,
         levels: dict[str, list[float]] | None = None,  # of one instrument: stop, take_profit, trailing, entry_...
+        contracts: list[Any] | None = None,  # an account for each instrument, for multiplier, tick and fee
     ):
         self.levels = levels or {}
         self.entered_inside = ""  # "limit" or "stop" in the bar in which such an order was filled after the open
         self.is_limit = False  # the order that is being filled
         self.bars, self.targets, self.a, self.periods = bars, targets, account, periods
         self.k, self.n = len(bars), len(bars[0]["close"])
+        self.contracts = contracts or [account] * self.k
         self.fee = account.fee_bps / 10_000
         self.slip = (account.slippage_bps + account.spread_bps / 2) / 10_000
         self.cash = account.initial_cash
@@ -57,25 +59,39 @@ class Simulator:
     def level(self, name: str, known: int) -> float:
         return self.levels[name][known] if name in self.levels and known >= 0 else math.nan
 
-    def paid(self, change: float, price: float) -> float:
-        if self.is_limit:
+    def tick(self, i: int, price: float, up: bool) -> float:
+        size = self.contracts[i].tick_size
+        if size == 0 or not math.isfinite(price):
             return price
-        return price * (1 + self.slip) if change > 0 else price * (1 - self.slip)
+        ticks = price / size
+        if abs(ticks - round(ticks)) < 1e-6:
+            return float(round(ticks) * size)
+        return float((math.ceil(ticks) if up else math.floor(ticks)) * size)
 
-    def fee_of(self, value: float) -> float:
-        return max(self.a.min_fee, self.a.fixed_fee + self.fee * value)
+    def paid(self, i: int, change: float, price: float) -> float:
+        if not self.is_limit:
+            price = price * (1 + self.slip) if change > 0 else price * (1 - self.slip)
+        return max(self.tick(i, price, change > 0), self.contracts[i].tick_size)
+
+    def value(self, i: int, quantity: float, price: float) -> float:
+        return float(quantity * self.contracts[i].multiplier * price)
+
+    def fee_of(self, i: int, value: float, quantity: float) -> float:
+        per_contract = self.contracts[i].fee_per_contract
+        return max(self.a.min_fee, self.a.fixed_fee + self.fee * value + per_contract * quantity)
 
     def fill(self, i: int, t: int, change: float, paid: float) -> None:
         p = self.positions[i]
-        value = abs(change) * paid
+        value = self.value(i, abs(change), paid)
         if p.quantity == 0:
             p.entered, p.best, p.fills = t, paid, []
         p.fills.append((change, paid))
-        fee = self.fee_of(value)
+        fee = self.fee_of(i, value, abs(change))
+        flow = -self.value(i, change, paid) - fee
         p.quantity = 0.0 if change == -p.quantity else p.quantity + change
-        p.cash_flow += -change * paid - fee
+        p.cash_flow += flow
         p.fees += fee
-        self.cash += -change * paid - fee
+        self.cash += flow
         self.fees_paid += fee
         self.traded += value
 
@@ -90,8 +106,8 @@ class Simulator:
                 "entry_bar": p.entered,
                 "exit_bar": t,
                 "entry_price": p.entry_price,
-                "exit_price": (sold + abs(open_value)) / abs(size),
-                "size": size,
+                "exit_price": (sold + abs(open_value) / self.contracts[i].multiplier) / abs(size),
+                "size": size * self.contracts[i].multiplier,  # the engine's table is in units
                 "pnl": p.cash_flow + open_value,
                 "fees": p.fees,
                 "exit_reason": reason,
@@ -130,8 +146,8 @@ class Simulator:
             return
         p.unfinished = False
         long, is_limit = target > 0, not math.isnan(entry_limit)
-        level = entry_limit if is_limit else entry_stop
         below = long == is_limit  # a buyer's limit lies below the market, his stop order above
+        level = self.tick(0, entry_limit if is_limit else entry_stop, up=not below)
 
         def passed(price: float) -> bool:
             return price <= level * (1 + TOLERANCE) if below else price >= level * (1 - TOLERANCE)
@@ -158,7 +174,7 @@ class Simulator:
         old_enough = self.a.max_holding_bars > 0 and t >= p.entered + self.a.max_holding_bars
         if same_side and old_enough:
             p.acted = target
-            self.leave(i, t, self.paid(-p.quantity, prices[i]), "max_holding_bars")
+            self.leave(i, t, self.paid(i, -p.quantity, prices[i]), "max_holding_bars")
             return
         if p.quantity != 0 and not same_side:
             if not shrinking:
@@ -177,19 +193,19 @@ class Simulator:
     def resize(self, i: int, t: int, known: int, target: float, prices: list[float], shrinking: bool) -> None:
         p = self.positions[i]
         side = 1 if target > 0 else -1
-        values = [q.quantity * price for q, price in zip(self.positions, prices, strict=True)]
+        values = [self.value(j, q.quantity, prices[j]) for j, q in enumerate(self.positions)]
         equity = self.cash + sum(values)
         gross_others = sum(abs(value) for j, value in enumerate(values) if j != i)
-        wanted = self.wanted(i, known, target, self.paid(side, prices[i]), equity, gross_others)
+        wanted = self.wanted(i, known, target, self.paid(i, side, prices[i]), equity, gross_others)
         reduces = wanted < abs(p.quantity)
         if reduces != shrinking:
             return
         if reduces:
-            again = self.wanted(i, known, target, self.paid(-side, prices[i]), equity, gross_others)
+            again = self.wanted(i, known, target, self.paid(i, -side, prices[i]), equity, gross_others)
             wanted = min(again, abs(p.quantity))
         p.acted, p.unfinished = target, False
         change = side * wanted - p.quantity
-        small = abs(change) * prices[i] <= self.a.rebalance_threshold * equity
+        small = self.value(i, abs(change), prices[i]) <= self.a.rebalance_threshold * equity
         if p.quantity != 0 and self.a.rebalance_threshold > 0 and small:
             return
         self.send(i, t, change, prices[i])
@@ -197,8 +213,8 @@ class Simulator:
     def send(self, i: int, t: int, change: float, price: float) -> None:
         p = self.positions[i]
         p.unfinished = False
-        paid = self.paid(change, price)
-        if change != -p.quantity and abs(change) * paid < self.a.min_notional:
+        paid = self.paid(i, change, price)
+        if change != -p.quantity and self.value(i, abs(change), paid) < self.a.min_notional:
             return
         size = abs(change)
         if self.a.max_volume_share > 0:
@@ -214,24 +230,29 @@ class Simulator:
         lot = self.a.lot_size
         return quantity if lot == 0 else math.floor(quantity / lot + 1e-9) * lot
 
-    def affordable(self, budget: float, paid: float) -> float:
-        quantity = (budget - self.a.fixed_fee) / (paid * (1 + self.fee))
-        if self.a.fixed_fee + self.fee * quantity * paid < self.a.min_fee:
-            quantity = (budget - self.a.min_fee) / paid
+    def affordable(self, i: int, budget: float, paid: float) -> float:
+        worth, per_contract = self.value(i, 1.0, paid), self.contracts[i].fee_per_contract
+        quantity = (budget - self.a.fixed_fee) / (worth * (1 + self.fee) + per_contract)
+        if self.a.fixed_fee + self.fee * quantity * worth + per_contract * quantity < self.a.min_fee:
+            quantity = (budget - self.a.min_fee) / worth
         return max(quantity, 0.0)
 
     def wanted(self, i: int, known: int, target: float, paid: float, equity: float, gross_others: float) -> float:
         a, w = self.a, abs(target)
-        most = self.affordable(max(a.max_leverage * equity - gross_others, 0.0), paid)
+        most = self.affordable(i, max(a.max_leverage * equity - gross_others, 0.0), paid)
         if a.risk_per_trade > 0:
             sign = 1 if target > 0 else -1
             stops = [paid * (1 - sign * x) for x in (a.stop_pct, a.trailing_stop_pct) if x > 0]
             stops += [self.level("stop", known), paid - sign * self.level("trailing", known)]
             tightest = (max if target > 0 else min)(level for level in stops if not math.isnan(level))
+            was_limit, self.is_limit = self.is_limit, False  # a stop is a market order
+            left = self.paid(i, -sign, self.tick(i, tightest, up=target < 0))
+            self.is_limit = was_limit
             if target > 0:
-                loss = paid * (1 + self.fee) - tightest * (1 - self.slip) * (1 - self.fee)
+                loss = paid * (1 + self.fee) - left * (1 - self.fee)
             else:
-                loss = tightest * (1 + self.slip) * (1 + self.fee) - paid * (1 - self.fee)
+                loss = left * (1 + self.fee) - paid * (1 - self.fee)
+            loss = loss * self.contracts[i].multiplier + 2 * self.contracts[i].fee_per_contract
             if loss <= 0:
                 return 0.0
             return self.lots(min(w * a.risk_per_trade * max(equity, 0.0) / loss, most))
@@ -242,7 +263,7 @@ class Simulator:
             budget = w * a.fixed_cash
         if a.volatility_target > 0:
             budget = w * equity * self.scale(i, known)
-        return self.lots(min(self.affordable(budget, paid), most))
+        return self.lots(min(self.affordable(i, budget, paid), most))
 
     def scale(self, i: int, known: int) -> float:
         window, close = self.a.volatility_window, self.bars[i]["close"]
@@ -269,18 +290,19 @@ class Simulator:
             stops.append((p.best * (1 - sign * self.a.trailing_stop_pct), "trailing_stop"))
         if self.a.maintenance_margin > 0 and self.k == 1:
             m = self.a.maintenance_margin
-            level = -self.cash / (p.quantity * (1 - sign * m))
+            level = -self.cash / (self.value(i, p.quantity, 1.0) * (1 - sign * m))
             if level > 0:
                 stops.append((level, "margin_call"))
         stops.append((self.level("stop", t - 1), "stop_loss"))
         stops.append((p.best - sign * self.level("trailing", t - 1), "trailing_stop"))
-        stops = [(level, why) for level, why in stops if not math.isnan(level)]
+        stops = [(self.tick(i, level, up=not long), why) for level, why in stops if not math.isnan(level)]
         stop, reason = (-math.inf if long else math.inf), ""
         for level, why in stops:  # a tighter one, by more than rounding
             if sign * (level - stop) > TOLERANCE * level:
                 stop, reason = level, why
         take = p.entry_price * (1 + sign * self.a.take_profit_pct) if self.a.take_profit_pct > 0 else sign * math.inf
-        own_take = self.level("take_profit", t - 1)
+        take = self.tick(i, take, up=long)
+        own_take = self.tick(i, self.level("take_profit", t - 1), up=long)
         if not math.isnan(own_take):
             take = min(take, own_take) if long else max(take, own_take)
         worst, best = (low, high) if long else (high, low)
@@ -295,30 +317,32 @@ class Simulator:
                 stopped = stopped and not taken and self.entered_inside == "limit"
             else:
                 taken = taken and not stopped and self.entered_inside == "stop"
-            entry = p.entry_price if self.entered_inside == "limit" else p.entry_price / (1 + sign * self.slip)
+            entry = p.entry_price
+            if self.entered_inside == "stop":
+                entry = self.tick(i, self.level("entry_stop", t - 1), up=long)
             if stopped:
-                self.leave(i, t, self.paid(-p.quantity, min(stop, entry) if long else max(stop, entry)), reason)
+                self.leave(i, t, self.paid(i, -p.quantity, min(stop, entry) if long else max(stop, entry)), reason)
             elif taken:
                 self.leave(i, t, max(take, entry) if long else min(take, entry), "take_profit")
         elif at_or_beyond(open_, stop, -sign):
-            self.leave(i, t, self.paid(-p.quantity, open_), reason)
+            self.leave(i, t, self.paid(i, -p.quantity, open_), reason)
         elif at_or_beyond(open_, take, sign):
-            self.leave(i, t, open_, "take_profit")
+            self.leave(i, t, self.tick(i, open_, up=not long), "take_profit")
         elif self.a.intrabar == "best" and at_or_beyond(best, take, sign):
             self.leave(i, t, take, "take_profit")
         elif at_or_beyond(worst, stop, -sign):
-            self.leave(i, t, self.paid(-p.quantity, stop), reason)
+            self.leave(i, t, self.paid(i, -p.quantity, stop), reason)
         elif at_or_beyond(best, take, sign):
             self.leave(i, t, take, "take_profit")
 
     def holding_costs(self, t: int) -> None:
         close = [bars["close"][t] for bars in self.bars]
         debt = max(-self.cash, 0.0)
-        long_value = sum(max(p.quantity * c, 0.0) for p, c in zip(self.positions, close, strict=True))
+        long_value = sum(max(self.value(i, p.quantity, close[i]), 0.0) for i, p in enumerate(self.positions))
         for i, p in enumerate(self.positions):
             if p.quantity == 0:
                 continue
-            value = p.quantity * close[i]
+            value = self.value(i, p.quantity, close[i])
             share = value / long_value * debt if value > 0 else 0.0
             cost = self.a.borrow_bps / 10_000 * (max(-value, 0.0) + share) + self.a.funding_bps / 10_000 * value
             p.cash_flow -= cost
@@ -332,12 +356,15 @@ class Simulator:
     # the loop
 
     def mark(self, t: int) -> float:
-        return self.cash + sum(p.quantity * b["close"][t] for p, b in zip(self.positions, self.bars, strict=True))
+        return self.cash + sum(self.worth(i, t) for i in range(self.k))
+
+    def worth(self, i: int, t: int) -> float:
+        return self.value(i, self.positions[i].quantity, self.bars[i]["close"][t])
 
     def close_all(self, t: int, column: str, reason: str) -> None:
         for i, p in enumerate(self.positions):
             if p.quantity != 0:
-                self.leave(i, t, self.paid(-p.quantity, self.bars[i][column][t]), reason)
+                self.leave(i, t, self.paid(i, -p.quantity, self.bars[i][column][t]), reason)
 
     def stop_for_good(self, t: int) -> None:
         if self.cash < 0:
@@ -365,7 +392,7 @@ class Simulator:
             if self.equity[t] <= 0:
                 for i, p in enumerate(self.positions):
                     if p.quantity != 0:
-                        value = p.quantity * self.bars[i]["close"][t]
+                        value = self.worth(i, t)
                         self.cash += value
                         self.note_trade(i, t, "ruin", value)
                 self.stop_for_good(t)
@@ -379,7 +406,7 @@ class Simulator:
                     self.stop_for_good(end)
                     return self
             peak = max(peak, self.equity[t])
-            gross = sum(abs(p.quantity) * b["close"][t] for p, b in zip(self.positions, self.bars, strict=True))
+            gross = sum(abs(self.worth(i, t)) for i in range(self.k))
             if self.k > 1 and gross > 0 and self.equity[t] <= (self.a.maintenance_margin + TOLERANCE) * gross:
                 if on_close:
                     self.close_all(t, "close", "margin_call")
@@ -387,5 +414,5 @@ class Simulator:
                 margin_called = not on_close
         for i, p in enumerate(self.positions):
             if p.quantity != 0:
-                self.note_trade(i, self.n - 1, "open", p.quantity * self.bars[i]["close"][self.n - 1])
+                self.note_trade(i, self.n - 1, "open", self.worth(i, self.n - 1))
         return self

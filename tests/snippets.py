@@ -47,9 +47,9 @@ class Page:
                 found += [f"{command} {one}".strip() for one in choice.removesuffix("]").split(" | ")]
         return found
 
-    def run(self) -> str:
+    def run(self, namespace: dict[str, Any] | None = None) -> str:
         """What the Python blocks print, one after the other in one namespace; those that are files are left out."""
-        namespace: dict[str, Any] = {}
+        namespace = {} if namespace is None else namespace
         printed, files = io.StringIO(), self.files().values()
         with contextlib.redirect_stdout(printed):
             for number, code in enumerate(self.blocks("python"), 1):

@@ -22,6 +22,10 @@ class Account(NamedTuple):
     min_fee: float = 0.0  # money
     slippage_bps: float = 0.0  # of the price, against the trader
     spread_bps: float = 0.0  # of the price, from bid to ask: each side pays half
+    # what is traded, where it is a contract
+    multiplier: float = 1.0  # a quantity q is worth q * multiplier * price
+    tick_size: float = 0.0  # prices of orders and fills are multiples of it
+    fee_per_contract: float = 0.0  # money, per unit of quantity
     # how much is bought: at most one of the first four
     fixed_fraction: float = 0.0  # of the equity, at a target of 1
     fixed_cash: float = 0.0  # money, at a target of 1
@@ -47,18 +51,25 @@ class Account(NamedTuple):
     max_drawdown_stop: float = 0.0  # fall of the equity from its peak that stops trading
 
 
-COSTS = ("initial_cash", "trade_on", "fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
+CONTRACT = ("multiplier", "tick_size", "fee_per_contract")
+SEARCHABLE = tuple(name for name in Account._fields if name not in CONTRACT)  # what a parameter of this name means
+COSTS = ("initial_cash", "trade_on", "fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps", *CONTRACT)
 
 
 class Rules(NamedTuple):
-    """The account as the compiled simulator takes it: floats only, fractions instead of basis points."""
+    """The account as the compiled simulator takes it: floats only, fractions instead of basis points.
+
+    It counts in units that are worth the price: one contract is `multiplier` units.
+    """
 
     initial_cash: float
     on_close: float
     fee: float
     fixed_fee: float
     min_fee: float
+    unit_fee: float
     slip: float  # slippage and half the spread
+    tick: float
     fraction: float
     cash: float
     risk: float
@@ -101,6 +112,13 @@ ALIASES = {  # what other libraries call a rule
     "init_cash": "initial_cash",
     "position_size": "fixed_fraction",
     "max_bars": "max_holding_bars",
+    "contract_size": "multiplier",
+    "point_value": "multiplier",
+    "big_point_value": "multiplier",
+    "tick": "tick_size",
+    "mintick": "tick_size",
+    "commission_per_contract": "fee_per_contract",
+    "cash_per_contract": "fee_per_contract",
 }
 SIZINGS = ("fixed_fraction", "fixed_cash", "risk_per_trade", "volatility_target")
 _WORDS = {"trade_on": ("next_open", "close"), "intrabar": ("worst", "best")}
@@ -128,9 +146,11 @@ def make_rules(account: Account) -> Rules:
     a = account
     return Rules(
         *(float(a.initial_cash), float(a.trade_on == "close")),
-        *(a.fee_bps / 10_000, float(a.fixed_fee), float(a.min_fee), (a.slippage_bps + a.spread_bps / 2) / 10_000),
+        *(a.fee_bps / 10_000, float(a.fixed_fee), float(a.min_fee), a.fee_per_contract / a.multiplier),
+        *((a.slippage_bps + a.spread_bps / 2) / 10_000, float(a.tick_size)),
         *(float(a.fixed_fraction), float(a.fixed_cash), float(a.risk_per_trade), float(a.max_leverage)),
-        *(float(a.lot_size), float(a.min_notional), float(a.rebalance_threshold), float(a.max_volume_share)),
+        *(float(a.lot_size * a.multiplier), float(a.min_notional), float(a.rebalance_threshold)),
+        float(a.max_volume_share * a.multiplier),
         *(float(a.stop_pct), float(a.take_profit_pct), float(a.trailing_stop_pct)),
         *(float(a.max_holding_bars), float(a.intrabar == "best")),
         *(a.borrow_bps / 10_000, a.funding_bps / 10_000, float(a.maintenance_margin), float(a.max_drawdown_stop)),
@@ -153,7 +173,7 @@ def check_rule(name: str, value: object) -> None:
         raise ParameterError(f"account rule {name} = {value!r} must be below 1 (0.02 is 2 %)")
     if name in _BPS and abs(value) >= 10_000:
         raise ParameterError(f"account rule {name} = {value!r} must be below 10000 (100 %)")
-    if name in ("initial_cash", "max_leverage") and value <= 0:
+    if name in ("initial_cash", "max_leverage", "multiplier") and value <= 0:
         raise ParameterError(f"account rule {name} = {value!r} must be above 0")
 
 

@@ -27,6 +27,7 @@ from engine.simulator.orders import (
     Books,
     close_position,
     market_price,
+    on_tick,
     record_trade,
 )
 
@@ -49,7 +50,7 @@ class Levels(NamedTuple):
 def exit_levels(state: Array, margin: float, rules: Rules) -> Levels:
     """The levels of the position that is held. margin: the maintenance margin, 0 where it is judged elsewhere.
 
-    For a long position the stop is the lower level, for a short one the upper.
+    For a long position the stop is the lower level, for a short one the upper. Each is on a tick, never nearer for it.
     """
     quantity = state[QUANTITY]
     if quantity == 0.0:
@@ -59,17 +60,17 @@ def exit_levels(state: Array, margin: float, rules: Rules) -> Levels:
     stop, reason = (0.0, STOP) if side > 0.0 else (math.inf, STOP)
     take = math.inf if side > 0.0 else 0.0
     if rules.stop > 0.0:
-        stop = entry * (1.0 - side * rules.stop)
+        stop = on_tick(entry * (1.0 - side * rules.stop), -side, rules)
     if rules.trail > 0.0:
-        level = state[EXTREME] * (1.0 - side * rules.trail)
+        level = on_tick(state[EXTREME] * (1.0 - side * rules.trail), -side, rules)
         if exceeds(level * side, stop * side, level):
             stop, reason = level, TRAIL
     if margin > 0.0:
-        level = -state[CASH] / (quantity * (1.0 - side * margin))
+        level = on_tick(-state[CASH] / (quantity * (1.0 - side * margin)), -side, rules)
         if exceeds(level * side, stop * side, level):
             stop, reason = level, MARGIN
     if rules.take_profit > 0.0:
-        take = entry * (1.0 + side * rules.take_profit)
+        take = on_tick(entry * (1.0 + side * rules.take_profit), side, rules)
     lower, upper = (stop, take) if side > 0.0 else (take, stop)
     return Levels(lower * (1.0 + TOLERANCE), upper * (1.0 - TOLERANCE), stop, take, reason)
 
@@ -87,7 +88,7 @@ def leave(t: int, open_: float, low: float, high: float, levels: Levels, books: 
     if (open_ <= levels.lower) if long else (open_ >= levels.upper):
         close_position(t, market_price(-quantity, open_, rules), levels.reason, books, rules)
     elif (open_ >= levels.upper) if long else (open_ <= levels.lower):
-        close_position(t, open_, TAKE, books, rules)
+        close_position(t, on_tick(open_, -quantity, rules), TAKE, books, rules)
     elif stopped and not (taken and rules.best_first > 0.0):
         close_position(t, market_price(-quantity, levels.stop, rules), levels.reason, books, rules)
     else:

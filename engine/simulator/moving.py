@@ -28,6 +28,7 @@ from engine.simulator.orders import (
     close_position,
     follow,
     market_price,
+    on_tick,
 )
 
 # Rows of the array of levels, shape (N_MOVING, n_bars): prices, but for the distance of the trailing stop.
@@ -38,18 +39,19 @@ NOT_YET, AT_OPEN, AT_LIMIT, AT_BREAK = map(float, range(4))
 
 
 @inner
-def moved(levels: Levels, t: int, moving: Array, state: Array) -> Levels:
+def moved(levels: Levels, t: int, moving: Array, state: Array, rules: Rules) -> Levels:
     """The levels of the position held in bar t, with those of the strategy: of two stops or targets the nearer one."""
     side = 1.0 if state[QUANTITY] > 0.0 else -1.0
     stop, take, reason = levels.stop, levels.take, levels.reason
-    level = moving[STOP_AT, t - 1]
+    level = on_tick(moving[STOP_AT, t - 1], -side, rules)
     if exceeds(level * side, stop * side, level):
         stop, reason = level, STOP
-    level = state[EXTREME] - side * moving[TRAIL_BY, t - 1]
+    level = on_tick(state[EXTREME] - side * moving[TRAIL_BY, t - 1], -side, rules)
     if exceeds(level * side, stop * side, level):
         stop, reason = level, TRAIL
-    if moving[TAKE_AT, t - 1] * side < take * side:
-        take = moving[TAKE_AT, t - 1]
+    level = on_tick(moving[TAKE_AT, t - 1], side, rules)
+    if level * side < take * side:
+        take = level
     lower, upper = (stop, take) if side > 0.0 else (take, stop)
     return Levels(lower * (1.0 + TOLERANCE), upper * (1.0 - TOLERANCE), stop, take, reason)
 
@@ -80,8 +82,8 @@ def enter(
         return NOT_YET
     state[WORKING] = 0.0
     limited = not math.isnan(limit)
-    level = limit if limited else broken
     ahead = -side if limited else side  # where the level lies, as a rule, seen from the open
+    level = on_tick(limit if limited else broken, ahead, rules)
     extreme = high if ahead > 0.0 else low
     if ahead * (at.price - level) >= -TOLERANCE * level:
         price, how = at.price, AT_OPEN
@@ -96,7 +98,9 @@ def enter(
 
 
 @inner
-def leave_entered(t: int, low: float, high: float, how: float, levels: Levels, books: Books, rules: Rules) -> None:
+def leave_entered(
+    t: int, low: float, high: float, how: float, broken: float, levels: Levels, books: Books, rules: Rules
+) -> None:
     """Exits of a position in the bar in which its entry order was filled, after the open.
 
     What lies beyond the entry was touched after it; what lies on the way to it, before or after: nobody knows, and the
@@ -106,7 +110,7 @@ def leave_entered(t: int, low: float, high: float, how: float, levels: Levels, b
     side = 1.0 if quantity > 0.0 else -1.0
     entry = books.state[ENTRY_VALUE] / abs(books.state[ENTRY_QUANTITY])
     if how == AT_BREAK:
-        entry = entry / (1.0 + side * rules.slip)
+        entry = on_tick(broken, side, rules)
     fell, rose = low <= levels.lower, high >= levels.upper
     stopped, taken = (fell, rose) if side > 0.0 else (rose, fell)
     if rules.best_first > 0.0:

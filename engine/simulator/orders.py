@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.compiled.arrays import Array
 from engine.compiled.jit import inner
 from engine.simulator.account import Rules
@@ -51,19 +53,20 @@ class Moment(NamedTuple):
 
 
 LOT_TOLERANCE = 1e-9  # of a lot: 0.3 / 0.1 is 2.9999999999999996
+TICK_TOLERANCE = 1e-6  # of a tick: there may be ten million of them in a price
 
 
 @inner
-def fee_of(value: float, rules: Rules) -> float:
-    """The fee of a fill of this value."""
-    return max(rules.min_fee, rules.fixed_fee + rules.fee * value)
+def fee_of(value: float, quantity: float, rules: Rules) -> float:
+    """The fee of a fill of this value and quantity."""
+    return max(rules.min_fee, rules.fixed_fee + rules.fee * value + rules.unit_fee * quantity)
 
 
 @inner
 def affordable(budget: float, paid: float, rules: Rules) -> float:
     """The quantity that costs `budget` at the fill price `paid`, its fee included."""
-    quantity = (budget - rules.fixed_fee) / (paid * (1.0 + rules.fee))
-    if rules.fixed_fee + rules.fee * quantity * paid < rules.min_fee:
+    quantity = (budget - rules.fixed_fee) / (paid * (1.0 + rules.fee) + rules.unit_fee)
+    if rules.fixed_fee + rules.fee * quantity * paid + rules.unit_fee * quantity < rules.min_fee:
         quantity = (budget - rules.min_fee) / paid
     return max(quantity, 0.0)
 
@@ -105,9 +108,10 @@ def loss_at_stop(target: float, paid: float, at: Moment, rules: Rules) -> float:
             level = own
     if math.isinf(level):
         return 0.0
+    left = market_price(-side, on_tick(level, -side, rules), rules)
     if side > 0.0:
-        return paid * (1.0 + rules.fee) - level * (1.0 - rules.slip) * (1.0 - rules.fee)
-    return level * (1.0 + rules.slip) * (1.0 + rules.fee) - paid * (1.0 - rules.fee)
+        return paid * (1.0 + rules.fee) - left * (1.0 - rules.fee) + 2.0 * rules.unit_fee
+    return left * (1.0 + rules.fee) - paid * (1.0 - rules.fee) + 2.0 * rules.unit_fee
 
 
 @inner
@@ -176,7 +180,17 @@ def resize(target: float, at: Moment, phase: float, books: Books, rules: Rules) 
 @inner
 def market_price(change: float, price: float, rules: Rules) -> float:
     """What a market order pays (change > 0) or gets, slippage and half the spread inside."""
-    return price * (1.0 + rules.slip) if change > 0.0 else price * (1.0 - rules.slip)
+    paid = price * (1.0 + rules.slip) if change > 0.0 else price * (1.0 - rules.slip)
+    return paid if rules.tick == 0.0 else max(on_tick(paid, change, rules), rules.tick)
+
+
+@inner
+def on_tick(price: float, way: float, rules: Rules) -> float:
+    """The multiple of the tick at the price, or else the next one above (way > 0) or below (way < 0)."""
+    if rules.tick == 0.0:
+        return price
+    ticks = price / rules.tick
+    return float(np.ceil(ticks - TICK_TOLERANCE) if way > 0.0 else np.floor(ticks + TICK_TOLERANCE)) * rules.tick
 
 
 @inner
@@ -203,7 +217,7 @@ def fill(change: float, t: int, paid: float, books: Books, rules: Rules) -> None
     """Buy (change > 0) or sell at the price `paid`: the only place where goods are paid for."""
     state = books.state
     value = abs(change) * paid
-    fee = fee_of(value, rules)
+    fee = fee_of(value, abs(change), rules)
     flow = -change * paid - fee
     quantity = state[QUANTITY]
     if quantity == 0.0:

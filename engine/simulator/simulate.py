@@ -55,7 +55,7 @@ class Simulation(NamedTuple):
     """What a simulation leaves behind."""
 
     equity: Array  # (n_bars,), marked at the close of every bar
-    trades: Array  # (n_trades, N_TRADE), TRADE_COLUMNS; a position still held is in the last rows, exit_reason OPEN
+    trades: Array  # (n_trades, N_TRADE), TRADE_COLUMNS, sizes in units; one still held comes last, exit_reason OPEN
     n_instruments: int
     fees: float
     traded: float  # sum of the values of all fills
@@ -197,7 +197,7 @@ def play(bars: Bars, target: Array, moving: Array, scale: Array, rules: Rules, e
     wish, size, stop, trail = 0.0, 1.0, np.nan, np.nan
     watched = moving.shape[1] > 0
     for t in range(len(close)):
-        entered = AT_OPEN
+        entered, broken = AT_OPEN, np.nan
         if not on_close and (wish != state[HELD] or is_due(t, state, rules)):
             at = Moment(t, open_[t], volume[t], size, 0.0, 0.0, stop, trail)
             if watched and t > 0 and has_entry(wish, t, moving, state):
@@ -208,9 +208,9 @@ def play(bars: Bars, target: Array, moving: Array, scale: Array, rules: Rules, e
         if state[QUANTITY] != 0.0:
             levels = exit_levels(state, rules.margin, rules)
             if watched:
-                levels = moved(levels, t, moving, state)
+                levels = moved(levels, t, moving, state, rules)
             if entered > AT_OPEN:
-                leave_entered(t, low[t], high[t], entered, levels, books, rules)
+                leave_entered(t, low[t], high[t], entered, broken, levels, books, rules)
             elif low[t] <= levels.lower or high[t] >= levels.upper:
                 leave(t, open_[t], low[t], high[t], levels, books, rules)
         if state[QUANTITY] != 0.0:

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.data.bars import Bars
 from engine.errors import EngineError
-from engine.simulator.account import ALIASES, Account, check_rule
+from engine.simulator.account import ALIASES, SEARCHABLE, check_rule
 from engine.simulator.portfolio import align
 from engine.strategies.base import Strategy
 from engine.strategies.parameters import caster
@@ -37,13 +37,13 @@ def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) ->
         if name in spec.backtest:
             raise SpecError(f"{spec.path}: [backtest] {name} is searched too; give it in one place only")
     own = () if strategy.params is None else strategy.params._fields
-    for name in {*searched} & {*own} & {*Account._fields}:
+    for name in {*searched} & {*own} & {*SEARCHABLE}:
         raise SpecError(
             f"{spec.path}: {name} is searched, and both a parameter of strategy {strategy.name!r} and an account rule; "
             "give the strategy's another name"
         )
     for name in spec.strategy.fixed:
-        if name in Account._fields and name not in own:
+        if name in SEARCHABLE and name not in own:
             raise SpecError(
                 f"{spec.path}: [strategy.fixed] {name} is an account rule, no parameter of the strategy; "
                 "move it to [backtest]"
@@ -52,7 +52,7 @@ def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) ->
         _check_names(spec, searched, strategy)
         _check_types(spec, space, strategy)
     for parameter in space.parameters:
-        for value in _ends(parameter) if parameter.name in Account._fields else ():
+        for value in _ends(parameter) if parameter.name in SEARCHABLE else ():
             try:
                 check_rule(parameter.name, value)
             except EngineError as error:
@@ -61,7 +61,7 @@ def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) ->
 
 def _check_names(spec: StudySpec, searched: Sequence[str], strategy: Strategy) -> None:
     own = strategy.params._fields
-    known = [*own, *Account._fields]
+    known = [*own, *SEARCHABLE]
     for name in [*searched, *spec.strategy.fixed]:
         if name not in known:
             raise SpecError(

@@ -99,6 +99,16 @@ def notes_of(
         yield from data_notes(given, slice_bars(bars, 0, stop), reading, account, rules)
 
 
+def check_ticks(spec: StudySpec, account: Account, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> None:
+    """SpecError where a tick is no smaller than a searched price."""
+    for given, bars, stop in zip(spec.data.files, instruments, _stops(instruments, holdouts), strict=True):
+        if account.tick_size >= (lowest := float(bars.low[:stop].min())):
+            raise SpecError(
+                f"{spec.path}: [backtest] tick_size = {account.tick_size:g}: must be below every price, but {given} "
+                f"has {lowest:g}; give the tick in the unit of the prices"
+            )
+
+
 def _dataset(spec: StudySpec, given: str, bars: Bars, searched: int) -> Dataset:
     digest = content_hash(slice_bars(bars, 0, searched))
     first, last = (str(bars.timestamp[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))

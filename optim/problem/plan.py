@@ -12,12 +12,27 @@ from typing import Any, NamedTuple
 
 from engine.data.cells import Cell
 from engine.errors import EngineError
-from engine.simulator.account import Account, make_account
+from engine.simulator.account import SEARCHABLE, Account, make_account
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.source import ENGINE, code_hashes
 from optim.errors import SpecError, cut, shown
-from optim.problem.checks import aligned, check_parameters, check_sampling, check_storage, check_tracking, find_point
-from optim.problem.data import datasets_of, load_data, make_cells, notes_of, periods_per_year, same_features
+from optim.problem.checks import (
+    aligned,
+    check_parameters,
+    check_sampling,
+    check_storage,
+    check_tracking,
+    find_point,
+)
+from optim.problem.data import (
+    check_ticks,
+    datasets_of,
+    load_data,
+    make_cells,
+    notes_of,
+    periods_per_year,
+    same_features,
+)
 from optim.problem.objective import Objective, build_objective
 from optim.spec.secrets import expand
 from optim.spec.space import Parameter, Point, SearchSpace
@@ -61,8 +76,8 @@ class Plan(NamedTuple):
 
     def task(self, point: Mapping[str, Scalar], cells: tuple[Cell, ...]) -> Task:
         """One point on some cells; parameters named like an account rule replace the rule."""
-        rules = {name: value for name, value in point.items() if name in Account._fields}
-        params = {name: value for name, value in point.items() if name not in Account._fields}
+        rules = {name: value for name, value in point.items() if name in SEARCHABLE}
+        params = {name: value for name, value in point.items() if name not in SEARCHABLE}
         account = Account(**{**self.account._asdict(), **rules})
         return Task({**self.spec.strategy.fixed, **params}, account, cells)
 
@@ -120,6 +135,7 @@ def make_plan(spec: StudySpec) -> Plan:
     alike, said = same_features(spec, loaded)
     instruments = aligned(spec, strategy, alike)
     cells, holdouts = make_cells(spec, instruments)
+    check_ticks(spec, account, instruments, holdouts)
     datasets = tuple(datasets_of(spec, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
     rate = periods_per_year(spec, instruments)

@@ -12,7 +12,7 @@ import numpy as np
 from engine.data.cells import Cell
 from engine.data.times import boundary, find_zone
 from engine.errors import EngineError
-from engine.simulator.account import ALIASES, Account, make_account
+from engine.simulator.account import ALIASES, SEARCHABLE, Account, make_account
 from optim.errors import SpecError, cut, shown
 from optim.problem.plan import Plan
 from optim.spec.expressions import suggestion
@@ -34,13 +34,13 @@ def by_name(plan: Plan, values: Mapping[str, Any]) -> Given:
     """Values of the strategy's parameters and of account rules, told apart by name. Raises SpecError."""
     own = _own(plan)
     for name in values:
-        if name not in own and name not in Account._fields:
-            known = [*own, *Account._fields]
+        if name not in own and name not in SEARCHABLE:
+            known = [*own, *SEARCHABLE]
             raise SpecError(
                 f"{plan.spec.path}: strategy {plan.strategy.name!r} has no parameter {shown(name)}"
                 f"{suggestion(name, known, ALIASES)} (it has {cut(', '.join(own))})"
             )
-        if name in own and name in Account._fields:
+        if name in own and name in SEARCHABLE:
             raise SpecError(
                 f"{plan.spec.path}: {name} is both a parameter of strategy {plan.strategy.name!r} and an account rule; "
                 "write it into a file, under [strategy.fixed] or [backtest]"
@@ -83,7 +83,7 @@ def task_of(plan: Plan, given: Given, cell: Cell) -> Task:
     """The backtest of these parameters on one cell; what is not given is as the study fixes it. Raises SpecError."""
     params = {**plan.spec.strategy.fixed, **given.params}
     defaults = () if plan.strategy.params is None else plan.strategy.params._field_defaults
-    needed = {p.name for p in plan.space.parameters if p.when is None} - {*Account._fields} - {*defaults}
+    needed = {p.name for p in plan.space.parameters if p.when is None} - {*SEARCHABLE} - {*defaults}
     if missing := sorted(needed - params.keys()):
         raise SpecError(f"{plan.spec.path}: {', '.join(missing)} has no value; give every searched parameter one")
     try:
@@ -136,7 +136,7 @@ def _own(plan: Plan) -> tuple[str, ...]:
     """The strategy's own parameters; of a plain callable those that the study names."""
     if plan.strategy.params is not None:
         return tuple(plan.strategy.params._fields)
-    named = (*(p.name for p in plan.space.parameters if p.name not in Account._fields), *plan.spec.strategy.fixed)
+    named = (*(p.name for p in plan.space.parameters if p.name not in SEARCHABLE), *plan.spec.strategy.fixed)
     return tuple(dict.fromkeys(named))
 
 

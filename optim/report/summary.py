@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
+from engine.simulator.account import SEARCHABLE
 from optim.problem.plan import Plan
 from optim.report.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
 from optim.search.ranking import ranked
@@ -141,7 +142,7 @@ def best_params_toml(plan: Plan, summary: Summary) -> str:
 
 def params_toml(plan: Plan, trial: FrozenTrial) -> str:
     """A trial as a block to paste into a study file: fixed parameters and the account rules it was found with."""
-    rules = {k: v for k, v in trial.params.items() if k in plan.account._fields}
+    rules = {k: v for k, v in trial.params.items() if k in SEARCHABLE}
     params = {**plan.spec.strategy.fixed, **{k: v for k, v in trial.params.items() if k not in rules}}
     lines = [
         f"# {plan.spec.study.name}, trial {trial.number}",

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from engine.evaluate import Outcome
 from engine.simulator.account import Account
 
-COSTS = ("fee_bps", "fixed_fee", "min_fee", "slippage_bps", "spread_bps")
+COSTS = ("fee_bps", "fixed_fee", "min_fee", "fee_per_contract", "slippage_bps", "spread_bps")
 DEAR_FEES, DEAR_SLIPPAGE = 2.0, 3.0  # times; slippage and spread
 DELAY = 1  # bars by which a late trader decides later
 
 
 def dearer(account: Account, fees: float, slippage: float) -> Account:
     """The account with fees and what a fill loses to the market multiplied."""
-    factors = dict(zip(COSTS, (fees, fees, fees, slippage, slippage), strict=True))
+    factors = dict(zip(COSTS, (fees, fees, fees, fees, slippage, slippage), strict=True))
     return account._replace(**{name: getattr(account, name) * factor for name, factor in factors.items()})
 
 

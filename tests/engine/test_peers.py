@@ -5,8 +5,9 @@ Where they differ: docs/engine.md, "Compared with other engines".
 
 from __future__ import annotations
 
+import ast
 import warnings
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +21,14 @@ from engine.simulator.rules import pack_rules
 from engine.simulator.simulate import Simulation, simulate
 from engine.simulator.sizing import NO_SCALE
 from engine.strategies.base import load_strategy
+from tests.snippets import ROOT, Page
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what the peers deprecate is theirs
     import backtesting
     import vectorbt
 
-BARS = load_bars(Path(__file__).parents[2] / "studies" / "data" / "ibm_1d.csv")
+BARS = load_bars(ROOT / "studies" / "data" / "ibm_1d.csv")
 N = len(BARS.close)
 
 
@@ -111,3 +113,45 @@ def test_backtesting_py_has_the_same_equity(fee):
     assert (run.trades[:, SIZE] == 100).all()
     assert len(run.trades) > 20
     np.testing.assert_allclose(run.equity, equity, rtol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def ported() -> dict[str, Any]:
+    """What docs/porting.md has computed, after it has printed what it promises."""
+    page, namespace = Page("docs/porting.md"), {}
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        patch.chdir(ROOT)
+        assert page.run(namespace) == page.promised()
+        namespace["of_vectorbt"] = namespace["portfolio"].trades.closed.records_readable
+    return namespace
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns"),
+    [
+        ("theirs", ["EntryTime", "ExitTime", "EntryPrice", "ExitPrice"]),
+        ("of_vectorbt", ["Entry Timestamp", "Exit Timestamp", "Avg Entry Price", "Avg Exit Price"]),
+    ],
+)
+def test_a_ported_strategy_makes_the_same_trades(frame, columns, ported):
+    entered, left, *prices = (ported[frame][name].to_numpy() for name in columns)
+    ours = ported["closed"]
+    for name, times in (("entry_time", entered), ("exit_time", left)):
+        np.testing.assert_array_equal(ours[name].dt.tz_localize(None), pd.DatetimeIndex(times).tz_localize(None))
+    for name, found in zip(("entry_price", "exit_price"), prices, strict=True):
+        np.testing.assert_allclose(ours[name], found, rtol=1e-12)
+
+
+def test_a_ported_strategy_has_vectorbts_equity(ported):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = ported["portfolio"].value().to_numpy()
+    np.testing.assert_allclose(ported["ours"].equity, expected, rtol=1e-9)
+
+
+def test_the_strategy_for_freqtrade_is_python_with_its_methods():
+    (source,) = Page("docs/porting.md").files().values()
+    (strategy,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
+    methods = {node.name for node in strategy.body if isinstance(node, ast.FunctionDef)}
+    assert {f"populate_{what}" for what in ("indicators", "entry_trend", "exit_trend")} <= methods
