@@ -128,12 +128,14 @@ class Study:
             if len(trials) > len(done) or not record.ended():
                 record.note_end(reason)
             spent, verdict = time.monotonic() - began, None
+            summary = summary_of(plan, record, trials, reason, pool, None)
+            view.found(summary)
             try:
                 with view.judging() as searched:
                     verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
             except UserError as error:  # no reason for a run to fail whose trials are all there
                 view.say(f"No verdict: {error}")
-            summary = summary_of(plan, record, trials, reason, pool, verdict)
+            summary = summary._replace(verdict=verdict)
         result = study_result(plan, record, summary)
         mirror.conclude(result)
         try:

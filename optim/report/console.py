@@ -107,10 +107,13 @@ class Markets:
 
 
 def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
-    """The closing tables: top trials, the winner in-sample, its parameters to paste, the verdict.
+    """The closing tables: top trials, the winner in-sample, the verdict, its parameters to paste."""
+    print_found(console, summary)
+    print_judged(console, summary, params_toml)
 
-    The hold-out is among them once it has been opened.
-    """
+
+def print_found(console: Console, summary: Summary) -> None:
+    """What the search has found, or why it found nothing. The hold-out is there once it has been opened."""
     counts = summary.counts
     console.print(
         f"\n{summary.name}: {counted(sum(counts[k] for k in ('complete', 'pruned', 'failed')), 'trial')} "
@@ -142,6 +145,12 @@ def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
         text = f"Shown below: trial {summary.best.number}, the best of the front by {summary.objectives[0]}."
         console.print(text, highlight=False, markup=False)
     print_metrics(console, summary)
+
+
+def print_judged(console: Console, summary: Summary, params_toml: str) -> None:
+    """The verdict on the winner, if there is one, and its parameters."""
+    if summary.best is None:
+        return
     print_verdict(console, summary.verdict, validate_command(summary.paths["study"], summary.flags))
     console.print(f"\n[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
     console.print(params_toml, highlight=False, markup=False, soft_wrap=True)

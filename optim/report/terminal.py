@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from optim.problem.plan import Plan
-from optim.report.console import Live, Markets, print_summary
+from optim.report.console import Live, Markets, print_found, print_judged
 from optim.report.summary import Summary
 from optim.report.view import Progress
 from optim.verdict.null import Null
@@ -45,6 +45,11 @@ class Terminal:
         """Whether a signal has come."""
         return bool(self._signals)
 
+    def found(self, summary: Summary) -> None:
+        """The closing tables, as soon as they are known."""
+        if self._tables:
+            print_found(self._console, summary)
+
     @contextlib.contextmanager
     def judging(self) -> Iterator[Callable[[Null | None], None]]:
         """A bar over the shuffled markets; SIGINT and SIGTERM ask for an end."""
@@ -52,9 +57,9 @@ class Terminal:
             yield markets.searched
 
     def ended(self, summary: Summary, params_toml: str) -> None:
-        """The closing tables."""
+        """The verdict, and the parameters to paste."""
         if self._tables:
-            print_summary(self._console, summary, params_toml)
+            print_judged(self._console, summary, params_toml)
 
     @contextlib.contextmanager
     def projecting(self) -> Iterator[Progress]:

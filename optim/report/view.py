@@ -33,11 +33,14 @@ class View(Protocol):
     def should_stop(self) -> bool:
         """Asked several times a second while the search runs."""
 
+    def found(self, summary: Summary) -> None:
+        """The result, before it is judged."""
+
     def judging(self) -> AbstractContextManager[Callable[[Null | None], None]]:
         """Shuffled markets are searched; called after each."""
 
     def ended(self, summary: Summary, params_toml: str) -> None:
-        """The result, while MLflow may still be written."""
+        """The same result with its verdict, while MLflow may still be written."""
 
     def projecting(self) -> AbstractContextManager[Progress]:
         """The last trials are written to MLflow."""
@@ -59,6 +62,9 @@ class Quiet:
     def should_stop(self) -> bool:
         """Never."""
         return False
+
+    def found(self, summary: Summary) -> None:
+        """Nothing."""
 
     def judging(self) -> AbstractContextManager[Callable[[Null | None], None]]:
         """Nothing."""
