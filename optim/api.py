@@ -30,7 +30,7 @@ from optim.record.table import trials_frame
 from optim.report.backtested import WHOLE, Stretch, backtest
 from optim.report.recorded import reason_of, recorded_page, summary_of
 from optim.report.summary import Ended, Summary, best_params_toml
-from optim.report.tracked import study_info, study_result, tracking_settings
+from optim.report.tracked import mirror_of, study_info, study_result, tracking_settings
 from optim.report.view import Quiet, View, say_where_it_stands
 from optim.search.events import Listener
 from optim.search.ranking import chosen, winner_of
@@ -42,8 +42,7 @@ from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
 from optim.tracking.early import early_mirror
 from optim.tracking.info import MirrorReport
-from optim.tracking.mirror import Mirror
-from optim.tracking.study_mirror import NullMirror, StudyMirror
+from optim.tracking.study_mirror import StudyMirror
 from optim.verdict.assess import assess, begin
 from optim.verdict.holdout import open_holdout
 from optim.verdict.plain import Plain, kept_verdict, opening_as_plain
@@ -102,7 +101,7 @@ class Study:
                 self._plan = plan
                 record.claim(owner(), guard)
                 say_where_it_stands(view, spec, len(record.trials()))
-                with _mirror(plan, record, process) as mirror:
+                with mirror_of(plan, record, process) as mirror:
                     summary, report = self._search(plan, record, mirror, view)
         return Ended(summary, report if spec.tracking.enabled else None)
 
@@ -292,10 +291,3 @@ class Study:
                 f"{self.spec.path}: study {self.spec.study.name!r} is not in {mask_uri(plan.storage)}; run it first"
             )
         return plan, record
-
-
-def _mirror(plan: Plan, record: Record, process: Any) -> StudyMirror:
-    """The mirror, whose process imports MLflow already; or none."""
-    if process is None:
-        return NullMirror()
-    return Mirror(study_info(plan, record), tracking_settings(plan), process=process)

@@ -1,4 +1,4 @@
-"""`optim strategies`, `optim metrics`: what a study can name."""
+"""`optim strategies`, `optim metrics`, `optim schema`: what a study can name."""
 
 from __future__ import annotations
 
@@ -24,4 +24,12 @@ def metrics(as_object: bool) -> int:
         print(json.dumps(known.metrics(), allow_nan=False))  # noqa: T201 - the object on stdout
     else:
         known.print_metrics_known(Console())
+    return 0
+
+
+def schema() -> int:
+    """Print the JSON Schema of a study file."""
+    from optim.spec.schema import FILE
+
+    print(FILE.read_text(encoding="utf-8"), end="")  # noqa: T201 - for a file
     return 0

@@ -15,9 +15,11 @@ from optim.cli.commands import say
 from optim.cli.demo import random_walk
 from optim.errors import OptimError, SpecError, shown
 from optim.spec.expressions import suggestion
+from optim.spec.schema import FILE
 from optim.spec.study import space_folder
 
 _STUDY = """\
+#:schema ./study.schema.json
 # optim check {study}    says what this would do
 # optim run {study}      does it, and goes on where it stopped
 
@@ -111,6 +113,7 @@ def scaffold(title: str, name: str) -> dict[str, str]:
     }
     return {
         "study.toml": _STUDY.format(**words),
+        "study.schema.json": FILE.read_text(encoding="utf-8"),
         f"{name}.py": _own_source(strategy),
         f"{name}.toml": (space_folder() / f"{name}.toml").read_text(encoding="utf-8"),
         f"test_{name}.py": _TEST.format(**words),

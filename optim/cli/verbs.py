@@ -233,6 +233,14 @@ VERBS = (
         module="new",
     ),
     Verb(
+        "schema",
+        "the JSON Schema of a study file, for editors that complete and check it",
+        "optim schema",
+        lambda known, spec, options: known.schema(),
+        study=False,
+        module="known",
+    ),
+    Verb(
         "doctor",
         "is everything there: versions, cores, caches, disk, and a study's record and MLflow",
         "optim doctor study.toml",

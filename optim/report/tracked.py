@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from datetime import datetime
+from subprocess import Popen
 
 from optim.errors import counted
 from optim.problem.plan import Plan, resolve_artifacts
@@ -14,7 +15,9 @@ from optim.record.record import Record
 from optim.report.summary import Summary, best_params_toml
 from optim.spec.secrets import mask, mask_uri
 from optim.tracking.info import Scalar, StudyInfo, StudyResult, WindowRun, WindowTrial
+from optim.tracking.mirror import Mirror
 from optim.tracking.settings import MLflowSettings
+from optim.tracking.study_mirror import NullMirror, StudyMirror
 from optim.verdict.assess import as_searched
 from optim.verdict.plain import metrics_of, window_as_plain
 from optim.verdict.rule import UNTESTED
@@ -29,6 +32,13 @@ def tracking_settings(plan: Plan) -> MLflowSettings:
     return MLflowSettings(
         plan.tracking_uri, given.experiment_name or f"{plan.strategy.name}_optimization", resolve_artifacts(plan.spec)
     )
+
+
+def mirror_of(plan: Plan, record: Record, process: Popen[bytes] | None) -> StudyMirror:
+    """The mirror, in a process that was started before (optim.tracking.early); or none."""
+    if process is None:
+        return NullMirror()
+    return Mirror(study_info(plan, record), tracking_settings(plan), process=process)
 
 
 def study_info(plan: Plan, record: Record) -> StudyInfo:
