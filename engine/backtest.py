@@ -12,9 +12,10 @@ import numpy as np
 from engine.data.bars import Bars, is_bars, slice_bars
 from engine.data.clock import periods_per_year_of
 from engine.data.load import content_hash, load_bars
+from engine.errors import ParameterError
 from engine.evaluate import run_portfolio, run_single, warmup_start
 from engine.metrics.measure import as_metrics, measure
-from engine.simulator.account import Account, make_account
+from engine.simulator.account import CONTRACT, Account, make_account, make_contract
 from engine.simulator.orders import EXIT_REASONS, TRADE_COLUMNS
 from engine.simulator.simulate import Simulation
 from engine.strategies.base import Strategy, load_strategy
@@ -82,14 +83,21 @@ class BacktestEngine:
     """Backtests under one set of account rules, each given by name: BacktestEngine(fee_bps=10, stop_pct=0.02).
 
     periods_per_year: bars in a year; inferred from the bars when None (engine.data.clock). tracker: logs config,
-    metrics, plots and trades.
+    metrics, plots and trades. contracts: of a portfolio, for each instrument its multiplier, tick_size and
+    fee_per_contract, as far as they are other than the account's.
     Raises ParameterError on an unknown rule or a value out of range.
     """
 
     def __init__(
-        self, *, periods_per_year: float | None = None, tracker: BacktestTracker | None = None, **account: Any
+        self,
+        *,
+        periods_per_year: float | None = None,
+        tracker: BacktestTracker | None = None,
+        contracts: Sequence[Mapping[str, float]] = (),
+        **account: Any,
     ) -> None:
         self.account = make_account(account)
+        self.contracts = tuple(make_contract(self.account, given) for given in contracts)
         self.periods_per_year = periods_per_year
         self.tracker = tracker
 
@@ -124,7 +132,7 @@ class BacktestEngine:
             used,
             self.account,
             as_metrics(values),
-            *_tables(timestamp, run, market, [self.account.multiplier] * run.n_instruments),
+            *_tables(timestamp, run, market, self._multipliers(run.n_instruments)),
             self._config(strategy, used, seen, timestamp, rate),
         )
         if self.tracker is not None:
@@ -135,9 +143,18 @@ class BacktestEngine:
         self, strategy: Strategy, bound: Any, seen: tuple[Bars, ...], first: int, rate: float, *, portfolio: bool
     ) -> tuple[Simulation, Any]:
         if portfolio:
-            return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, rate)
+            if self.contracts and len(self.contracts) != len(seen):
+                raise ParameterError(
+                    f"there are {len(seen)} instruments, but {len(self.contracts)} contracts; give one each"
+                )
+            return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, rate, self.contracts)
+        if self.contracts:
+            raise ParameterError("contracts are of a portfolio; the rules of one instrument are the account's own")
         bars = seen[0]
         return run_single(bars, first, strategy, bound, self.account, rate), bars.close[first:]
+
+    def _multipliers(self, count: int) -> list[float]:
+        return [one.multiplier for one in self.contracts or [self.account] * count]
 
     def _config(
         self, strategy: Strategy, used: dict[str, Any], seen: tuple[Bars, ...], timestamp: Any, rate: float
@@ -146,6 +163,11 @@ class BacktestEngine:
             "strategy": strategy.name,
             "params": used,
             "account": self.account._asdict(),
+            **(
+                {"contracts": [{k: getattr(one, k) for k in CONTRACT} for one in self.contracts]}
+                if self.contracts
+                else {}
+            ),
             "periods_per_year": rate,
             "data_sha256": [content_hash(bars) for bars in seen],
             "data_start": str(timestamp[0].astype("datetime64[ns]").astype("datetime64[s]")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.simulator.account import Account
 from engine.simulator.moving import BREAK_AT, LIMIT_AT
 from engine.simulator.portfolio import make_panel, simulate_portfolio
-from engine.simulator.rules import pack_rules, unpack_rules
+from engine.simulator.rules import pack_each, pack_rules, unpack_rules
 from engine.simulator.simulate import Simulation, simulate, simulate_levels
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy, first_unusable
@@ -39,14 +39,15 @@ def evaluate(
     periods_per_year: float,
     *,
     tails: bool = True,
+    each: tuple[Account, ...] = (),
 ) -> Outcome:
     """Backtest one cell from fresh capital; reads its arguments only, writes nothing, never raises.
 
     The signal is computed on bars[start - warm-up : stop], the simulation sees bars[start:stop]. tails: False leaves
-    the metrics of engine/metrics/tails.py NaN.
+    the metrics of engine/metrics/tails.py NaN. each: the account as every instrument of a portfolio has it (pack_each).
     """
     try:
-        values = measure_cell(strategy, params, account, instruments, cell, periods_per_year, tails=tails)
+        values = measure_cell(strategy, params, account, instruments, cell, periods_per_year, tails=tails, each=each)
         return Outcome(as_metrics(values), "")
     except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the trial fails, the study goes on
         return Outcome({}, reason(strategy, error))
@@ -66,6 +67,7 @@ def measure_cell(
     periods_per_year: float,
     *,
     tails: bool = True,
+    each: tuple[Account, ...] = (),
 ) -> Array:
     """The metrics of one cell in the order of the catalogue; `tails`: see engine.metrics.measure.measure.
 
@@ -82,7 +84,7 @@ def measure_cell(
             strategy.refuse_unusable(answer.target)
         return values
     together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
-    run, market = run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)
+    run, market = run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year, each)
     return measure(together[0].timestamp[first:], market, run, float(account.initial_cash), periods_per_year, tails)
 
 
@@ -106,6 +108,7 @@ def equity_of(
     instruments: tuple[Bars, ...],
     cell: Cell,
     periods_per_year: float,
+    each: tuple[Account, ...] = (),
 ) -> Array:
     """The equity `measure_cell` measures, at the close of each bar of the cell, (n_bars,). Raises as it does."""
     bound = strategy.bind(params)
@@ -113,7 +116,8 @@ def equity_of(
     first = cell.start - warm
     if cell.instrument < 0:
         together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
-        return run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year)[0].equity
+        weights = strategy.weights(together, bound)
+        return run_portfolio(together, first, weights, account, periods_per_year, each)[0].equity
     seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
     return run_single(seen, first, strategy, bound, account, periods_per_year).equity
 
@@ -147,16 +151,21 @@ def warmup_start(warmup_bars: int, account: Account, start: int) -> int:
 
 
 def run_portfolio(
-    instruments: tuple[Bars, ...], first: int, weights: Array, account: Account, periods_per_year: float
+    instruments: tuple[Bars, ...],
+    first: int,
+    weights: Array,
+    account: Account,
+    periods_per_year: float,
+    each: Sequence[Account] = (),
 ) -> tuple[Simulation, Array]:
     """Simulate bars[first:] of all instruments with shared cash; also the price of holding all in equal parts.
 
-    weights: (n_bars, k), the warm-up included.
+    weights: (n_bars, k), the warm-up included. each: the account as every instrument has it, empty where all are alike.
     """
     panel = make_panel([slice_bars(bars, first, len(bars.close)) for bars in instruments])
     targets = np.ascontiguousarray(weights[first:].T)
     scales = np.stack([volatility_scale(bars.close, account, periods_per_year)[first:] for bars in instruments])
-    run = simulate_portfolio(panel, targets, scales, pack_rules(account))
+    run = simulate_portfolio(panel, targets, scales, pack_each(account, each, len(instruments)))
     return run, (panel.close / panel.close[:, :1]).mean(axis=0)
 
 

@@ -139,6 +139,22 @@ def make_account(values: Mapping[str, object]) -> Account:
     return account
 
 
+def bare(account: Account) -> Account:
+    """The account with its costs and contracts only: what buying and holding is compared under."""
+    return Account(**{name: getattr(account, name) for name in COSTS})
+
+
+def make_contract(account: Account, rules: Mapping[str, object]) -> Account:
+    """The account as an instrument of a portfolio has it; ParameterError where `rules` names more than its contract."""
+    for name in rules:
+        if name not in CONTRACT:
+            raise ParameterError(
+                f"account rule {name} is the same for all instruments of a portfolio; its own each may have "
+                f"{', '.join(CONTRACT)}"
+            )
+    return make_account({**account._asdict(), **rules})
+
+
 @lru_cache(maxsize=4096)
 def make_rules(account: Account) -> Rules:
     """Check an account and turn it into the simulator's rules; ParameterError names rule and value."""

@@ -12,7 +12,6 @@ from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
 from engine.data.bars import Bars, freeze, take
 from engine.errors import DataError
-from engine.simulator.account import Rules
 from engine.simulator.exits import charge, exit_levels, forgive_debt, leave, track_extreme, write_off
 from engine.simulator.orders import (
     CASH,
@@ -85,9 +84,9 @@ def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Arra
     """Trade target weights of shape (k, n_bars), each in [-1, 1], out of one account.
 
     scales: exposure per unit of target, (k, n_bars), or (k, 0) for 1. One instrument alone fares as in `simulate`,
-    except that its margin call is judged at the close. packed: from engine.simulator.rules.pack_rules.
+    except that its margin call is judged at the close. packed: from engine.simulator.rules.pack_each, (k, n_rules).
     """
-    rules = unpack_rules(packed)
+    rules = unpack_rules(packed[0])
     k, n = targets.shape
     equity = np.empty(n)
     states = np.zeros((k, N_STATE))
@@ -98,7 +97,7 @@ def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Arra
         for t in range(1, n):
             room += targets[i, t] != targets[i, t - 1]
     trades = np.empty((room, N_TRADE))
-    played = play(panel, targets, scales, rules, equity, states, trades)
+    played = play(panel, targets, scales, packed, equity, states, trades)
     for t in range(played, n):
         equity[t] = states[0, CASH]
     fees, traded, financing = 0.0, 0.0, 0.0
@@ -121,8 +120,11 @@ def share(i: int, states: Array) -> None:
 
 
 @inner
-def play(panel: Panel, targets: Array, scales: Array, rules: Rules, equity: Array, states: Array, trades: Array) -> int:
+def play(
+    panel: Panel, targets: Array, scales: Array, packed: Array, equity: Array, states: Array, trades: Array
+) -> int:
     """Fill `equity` bar by bar; returns the number of bars until trading ended for good."""
+    rules = unpack_rules(packed[0])  # what is the whole account's
     k, n = len(targets), len(equity)
     on_close = rules.on_close > 0.0
     floor = rules.initial_cash * (1.0 - rules.max_drawdown) if rules.max_drawdown > 0.0 else 0.0
@@ -130,27 +132,27 @@ def play(panel: Panel, targets: Array, scales: Array, rules: Rules, equity: Arra
     for t in range(n):
         if not on_close:
             if called:
-                close_all(t, MARGIN, panel.open, rules, states, trades)
+                close_all(t, MARGIN, panel.open, packed, states, trades)
                 called = False
             if t > 0:
-                send_orders(t, t - 1, panel.open, panel, targets, scales, rules, states, trades)
+                send_orders(t, t - 1, panel.open, panel, targets, scales, packed, states, trades)
         for i in range(k):
             if states[i, QUANTITY] != 0.0:
-                guard(i, t, panel, rules, Books(states[i], trades))
+                guard(i, t, panel, packed, Books(states[i], trades))
                 share(i, states)
-        hold(t, panel, rules, states, trades)
+        hold(t, panel, packed, states, trades)
         if on_close:
-            send_orders(t, t, panel.close, panel, targets, scales, rules, states, trades)
+            send_orders(t, t, panel.close, panel, targets, scales, packed, states, trades)
         net, gross = values(t, panel.close, states)
         equity[t] = states[0, CASH] + net
         if reaches(floor, equity[t], floor):
-            return end(t, panel, equity[t] <= 0.0, rules, states, trades)
+            return end(t, panel, equity[t] <= 0.0, packed, states, trades)
         if rules.max_drawdown > 0.0:
             floor = max(floor, equity[t] * (1.0 - rules.max_drawdown))
         if gross > 0.0 and reaches(rules.margin * gross, equity[t], gross):
             called = True
             if on_close:
-                close_all(t, MARGIN, panel.close, rules, states, trades)
+                close_all(t, MARGIN, panel.close, packed, states, trades)
                 equity[t] = states[0, CASH]
                 called = False
     return n
@@ -175,13 +177,14 @@ def send_orders(
     panel: Panel,
     targets: Array,
     scales: Array,
-    rules: Rules,
+    packed: Array,
     states: Array,
     trades: Array,
 ) -> None:
     """Act in bar t at prices[:, t] upon the targets of bar `known`: first the orders that free cash."""
     for phase in (SHRINK, GROW):
         for i in range(len(states)):
+            rules = unpack_rules(packed[i])
             target = targets[i, known]
             if target == states[i, HELD] and not is_due(t, states[i], rules):
                 continue
@@ -194,19 +197,21 @@ def send_orders(
 
 
 @inner
-def guard(i: int, t: int, panel: Panel, rules: Rules, books: Books) -> None:
+def guard(i: int, t: int, panel: Panel, packed: Array, books: Books) -> None:
     """Exits of one instrument inside bar t."""
+    rules = unpack_rules(packed[i])
     levels = exit_levels(books.state, 0.0, rules)
     if panel.low[i, t] <= levels.lower or panel.high[i, t] >= levels.upper:
         leave(t, panel.open[i, t], panel.low[i, t], panel.high[i, t], levels, books, rules)
 
 
 @inner
-def hold(t: int, panel: Panel, rules: Rules, states: Array, trades: Array) -> None:
+def hold(t: int, panel: Panel, packed: Array, states: Array, trades: Array) -> None:
     """Costs of holding; borrowed cash is shared out in proportion to the values of the long positions."""
     net, gross = values(t, panel.close, states)
     long_value = (net + gross) / 2.0
     debt = max(-states[0, CASH], 0.0)
+    rules = unpack_rules(packed[0])
     for i in range(len(states)):
         value = states[i, QUANTITY] * panel.close[i, t]
         if value != 0.0:
@@ -219,30 +224,31 @@ def hold(t: int, panel: Panel, rules: Rules, states: Array, trades: Array) -> No
 
 
 @inner
-def close_all(t: int, reason: float, prices: Array, rules: Rules, states: Array, trades: Array) -> None:
+def close_all(t: int, reason: float, prices: Array, packed: Array, states: Array, trades: Array) -> None:
     """Close every position at the market price of bar t."""
     for i in range(len(states)):
         quantity = states[i, QUANTITY]
         if quantity != 0.0:
+            rules = unpack_rules(packed[i])
             close_position(t, market_price(-quantity, prices[i, t], rules), reason, Books(states[i], trades), rules)
             share(i, states)
 
 
 @inner
-def end(t: int, panel: Panel, ruined: bool, rules: Rules, states: Array, trades: Array) -> int:
+def end(t: int, panel: Panel, ruined: bool, packed: Array, states: Array, trades: Array) -> int:
     """Ruin, or the end by max_drawdown_stop, at the close of bar t; returns the bars played."""
-    n = len(panel.timestamp)
+    n, on_close = len(panel.timestamp), unpack_rules(packed[0]).on_close > 0.0
     _, gross = values(t, panel.close, states)
     if ruined:
         for i in range(len(states)):
             write_off(t, panel.close[i, t], Books(states[i], trades))
             share(i, states)
     elif gross > 0.0:
-        if rules.on_close == 0.0:
+        if not on_close:
             t += 1
         if t == n:
             return n
-        close_all(t, DRAWDOWN, panel.close if rules.on_close > 0.0 else panel.open, rules, states, trades)
+        close_all(t, DRAWDOWN, panel.close if on_close else panel.open, packed, states, trades)
     forgive_debt(Books(states[0], trades))
     share(0, states)
     return t

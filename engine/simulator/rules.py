@@ -6,6 +6,7 @@ dozen arguments; a record is one pointer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +24,14 @@ def pack_rules(account: Account) -> Array:
     packed = np.array(make_rules(account))
     packed.flags.writeable = False
     return packed
+
+
+def pack_each(account: Account, each: Sequence[Account], count: int) -> Array:
+    """The rules of `count` instruments that share an account, shape (count, n_rules).
+
+    each: an account per instrument, which differs from `account` in CONTRACT only; empty where none does.
+    """
+    return np.stack([pack_rules(one) for one in each or [account] * count])
 
 
 @kernel

@@ -75,11 +75,11 @@ def same_features(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple
 
 def datasets_of(spec: StudySpec, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> Iterator[Dataset]:
     """What was searched: the hold-out's bars have no say, and no trace before it is opened."""
-    for given, bars, stop in zip(spec.data.files, instruments, _stops(instruments, holdouts), strict=True):
+    for given, bars, stop in zip(spec.data.files, instruments, stops_of(instruments, holdouts), strict=True):
         yield _dataset(spec, given, bars, stop)
 
 
-def _stops(instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> list[int]:
+def stops_of(instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> list[int]:
     """Where the searched bars of each instrument end."""
     stops = {cell.instrument: cell.start for cell in holdouts}
     return [stops.get(i, stops.get(-1, len(bars.close))) for i, bars in enumerate(instruments)]
@@ -94,19 +94,9 @@ def notes_of(
 ) -> Iterator[str]:
     """What is strange about the searched bars of each file."""
     rules = [parameter.name for parameter in spec.search_space().parameters]
-    stops = _stops(instruments, holdouts)
+    stops = stops_of(instruments, holdouts)
     for given, bars, reading, stop in zip(spec.data.files, instruments, readings, stops, strict=True):
         yield from data_notes(given, slice_bars(bars, 0, stop), reading, account, rules)
-
-
-def check_ticks(spec: StudySpec, account: Account, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> None:
-    """SpecError where a tick is no smaller than a searched price."""
-    for given, bars, stop in zip(spec.data.files, instruments, _stops(instruments, holdouts), strict=True):
-        if account.tick_size >= (lowest := float(bars.low[:stop].min())):
-            raise SpecError(
-                f"{spec.path}: [backtest] tick_size = {account.tick_size:g}: must be below every price, but {given} "
-                f"has {lowest:g}; give the tick in the unit of the prices"
-            )
 
 
 def _dataset(spec: StudySpec, given: str, bars: Bars, searched: int) -> Dataset:

@@ -24,8 +24,8 @@ from optim.problem.checks import (
     check_tracking,
     find_point,
 )
+from optim.problem.contracts import accounts_of, check_ticks
 from optim.problem.data import (
-    check_ticks,
     datasets_of,
     load_data,
     make_cells,
@@ -59,6 +59,7 @@ class Plan(NamedTuple):
     tracking_uri: str  # absolute, secrets in the clear
     code: Mapping[str, str]  # what the results depend on, by file (engine.strategies.source)
     notes: tuple[str, ...] = ()  # what is strange about the searched bars
+    each: tuple[Account, ...] = ()  # the account as every instrument has it; empty where all are alike
 
     @property
     def clock(self) -> str:
@@ -78,8 +79,8 @@ class Plan(NamedTuple):
         """One point on some cells; parameters named like an account rule replace the rule."""
         rules = {name: value for name, value in point.items() if name in SEARCHABLE}
         params = {name: value for name, value in point.items() if name not in SEARCHABLE}
-        account = Account(**{**self.account._asdict(), **rules})
-        return Task({**self.spec.strategy.fixed, **params}, account, cells)
+        task = Task({**self.spec.strategy.fixed, **params}, self.account, cells, each=self.each)
+        return task.under(lambda account: account._replace(**rules)) if rules else task  # type: ignore[arg-type]
 
     def trial_task(self, point: Mapping[str, Scalar], cells: tuple[Cell, ...]) -> Task:
         """One point on some cells, as the search judges it: under the worst stress, by `aggregate = "worst_stress"`."""
@@ -116,6 +117,7 @@ class Plan(NamedTuple):
                 "order": [p.name for p in self.space.parameters],  # of a grid, of a sequence of random numbers
             },
             "backtest": {**self.account._asdict(), "portfolio": spec.portfolio},
+            **({"instruments": spec.instruments} if spec.instruments else {}),
             "evaluation": spec.evaluation.model_dump(),
             "parallel": {"batch_size": spec.parallel.batch_size, "ahead": spec.parallel.ahead},
         }
@@ -135,7 +137,8 @@ def make_plan(spec: StudySpec) -> Plan:
     alike, said = same_features(spec, loaded)
     instruments = aligned(spec, strategy, alike)
     cells, holdouts = make_cells(spec, instruments)
-    check_ticks(spec, account, instruments, holdouts)
+    each = accounts_of(spec, account)
+    check_ticks(spec, each or (account,) * len(instruments), instruments, holdouts)
     datasets = tuple(datasets_of(spec, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
     rate = periods_per_year(spec, instruments)
@@ -154,6 +157,7 @@ def make_plan(spec: StudySpec) -> Plan:
         resolve_tracking(spec),
         code,
         (*said, *notes_of(spec, instruments, readings, holdouts, account)),
+        each,
     )
     check_storage(spec, plan.storage)
     check_tracking(spec, plan.tracking_uri, plan.storage)

@@ -87,11 +87,12 @@ def task_of(plan: Plan, given: Given, cell: Cell) -> Task:
     if missing := sorted(needed - params.keys()):
         raise SpecError(f"{plan.spec.path}: {', '.join(missing)} has no value; give every searched parameter one")
     try:
-        account = make_account({**plan.account._asdict(), **given.rules})
+        make_account({**plan.account._asdict(), **given.rules})
         plan.strategy.bind(params)
     except EngineError as error:
         raise SpecError(f"{plan.spec.path}: {cut(str(error), 300)}") from None
-    return Task(params, account, (cell,), keep=True)
+    task = Task(params, plan.account, (cell,), keep=True, each=plan.each)
+    return task.under(lambda account: account._replace(**given.rules))
 
 
 def outside(plan: Plan, given: Given) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.data.cells import Cell
-from engine.simulator.account import COSTS, Account
+from engine.simulator.account import bare
 from optim.problem.plan import Plan
 from optim.spec.space import Value
 from optim.workers.pool import Pool
@@ -50,11 +50,7 @@ def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool, *, opened: 
     opened: the hold-out has been opened for this point, and is shown too.
     """
     wanted = {"searched": plan.task(params, plan.searched)._replace(keep=True)}
-    wanted["benchmark"] = wanted["searched"]._replace(
-        strategy="buy_and_hold",
-        params={},
-        account=Account(**{name: getattr(wanted["searched"].account, name) for name in COSTS}),
-    )
+    wanted["benchmark"] = wanted["searched"]._replace(strategy="buy_and_hold", params={}).under(bare)
     if opened:
         wanted["holdout"] = wanted["searched"]._replace(cells=plan.holdouts)
     results = pool.run(list(wanted.values()))

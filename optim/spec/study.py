@@ -46,6 +46,7 @@ class StudySpec(Section):
     data: DataSection
     strategy: StrategySection
     backtest: dict[str, Scalar] = Field(default_factory=dict)
+    instruments: dict[str, dict[str, Scalar]] = Field(default_factory=dict)  # rules of [backtest], by instrument
     evaluation: EvaluationSection = EvaluationSection()
     parallel: ParallelSection = ParallelSection()
     validation: ValidationSection = ValidationSection()

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from engine.data.cells import Cell
 from engine.data.clock import day_ends
-from engine.simulator.account import COSTS, Account
+from engine.simulator.account import bare
 from optim.problem.plan import Plan
 from optim.workers.pool import Pool
 from optim.workers.tasks import Result, Task
@@ -55,8 +55,8 @@ def trial_returns(plan: Plan, trials: Sequence[FrozenTrial], pool: Pool, always:
 
 def holding(plan: Plan) -> Task:
     """Buying and holding over the searched bars, at the account's costs."""
-    account = Account(**{name: getattr(plan.account, name) for name in COSTS})
-    return Task({}, account, plan.searched, strategy="buy_and_hold", curve=True)
+    task = Task({}, plan.account, plan.searched, strategy="buy_and_hold", curve=True, each=plan.each)
+    return task.under(bare)
 
 
 def days_of(plan: Plan, cells: Sequence[Cell]) -> NDArray[np.int64]:

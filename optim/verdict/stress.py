@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from engine.data.bars import Bars
 from engine.data.shuffle import noisy, resampled
-from engine.simulator.account import Account
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
 from optim.search.search import make_pool
@@ -71,7 +70,7 @@ def stress(plan: Plan, point: Point, pool: Pool) -> Stress:
         LATER: base._replace(delay=DELAY),
     }
     if other := other_order(base):
-        tasks[ORDERS[other.intrabar]] = base._replace(account=other)
+        tasks[ORDERS[other]] = base.under(lambda account: account._replace(intrabar=other))
     if len(base.cells) > 1:
         for i, name in enumerate(_names(plan)):
             tasks[f"without {name}"] = base._replace(cells=tuple(cell for cell in base.cells if cell.instrument != i))
@@ -84,13 +83,12 @@ def stress(plan: Plan, point: Point, pool: Pool) -> Stress:
     return Stress(found, *_distance(plan, base, pool))
 
 
-def other_order(task: Task) -> Account | None:
-    """The account under which a bar that touches stop and take-profit is read the other way; None without both."""
-    account = task.account
-    stops = max(account.stop_pct, account.trailing_stop_pct, account.maintenance_margin)
-    if stops == 0.0 or account.take_profit_pct == 0.0:
-        return None
-    return account._replace(intrabar="worst" if account.intrabar == "best" else "best")
+def other_order(task: Task) -> Literal["worst", "best"] | None:
+    """The other way to read a bar that touches stop and take-profit; None where no account has both."""
+    for account in task.each or (task.account,):
+        if max(account.stop_pct, account.trailing_stop_pct, account.maintenance_margin) and account.take_profit_pct:
+            return "worst" if task.account.intrabar == "best" else "best"
+    return None
 
 
 def total_return(plan: Plan, result: Result) -> float:
@@ -101,7 +99,7 @@ def total_return(plan: Plan, result: Result) -> float:
 
 
 def _dear(task: Task, fees: float = DEAR_FEES, slippage: float = DEAR_SLIPPAGE) -> Task:
-    return task._replace(account=dearer(task.account, fees, slippage))
+    return task.under(lambda account: dearer(account, fees, slippage))
 
 
 def _run(plan: Plan, tasks: dict[str, Task], pool: Pool) -> dict[str, Condition]:
@@ -157,12 +155,12 @@ def _on_bars(plan: Plan, tasks: list[Task], instruments: tuple[Bars, ...]) -> li
 
 def _distance(plan: Plan, base: Task, pool: Pool) -> tuple[float, str]:
     """How far all costs must rise, together, until the winner earns nothing: by halving, to one in a hundred."""
-    free = all(getattr(base.account, name) == 0.0 for name in COSTS)
+    free = all(getattr(account, name) == 0.0 for account in base.each or (base.account,) for name in COSTS)
     low, most, unit = (0.0, _MOST_BPS, "bps") if free else (1.0, _MOST, "times")
 
     def earns(far: float) -> bool:
-        account = base.account._replace(slippage_bps=far) if free else dearer(base.account, far, far)
-        return total_return(plan, pool.run([base._replace(account=account)])[0]) > 0.0
+        dear = base.under(lambda one: one._replace(slippage_bps=far) if free else dearer(one, far, far))
+        return total_return(plan, pool.run([dear])[0]) > 0.0
 
     if not earns(low):
         return low, unit

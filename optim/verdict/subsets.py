@@ -123,9 +123,10 @@ def _of_a_portfolio(plan: Plan, point: Point, drawn: list[Draw], pool: Pool) -> 
     found: list[tuple[float, float]] = []
     for who in dict.fromkeys(draw.instruments for draw in drawn):
         bars = tuple(plan.job.instruments[i] for i in who)
-        fewer = plan._replace(job=plan.job._replace(instruments=bars))
+        each = tuple(plan.each[i] for i in who) if plan.each else ()
+        fewer = plan._replace(job=plan.job._replace(instruments=bars), each=each)
         cells = [(_within(plan, draw, -1),) for draw in drawn if draw.instruments == who]
-        tasks = [task for one in cells for task in _pair(plan, point, one)]
+        tasks = [task for one in cells for task in _pair(fewer, point, one)]
         with make_pool(fewer, here=True) as own:
             values = [value_over(plan, result) for result in own.run(tasks)]
         found += zip(values[::2], values[1::2], strict=True)

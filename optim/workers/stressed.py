@@ -19,13 +19,20 @@ def dearer(account: Account, fees: float, slippage: float) -> Account:
     return account._replace(**{name: getattr(account, name) * factor for name, factor in factors.items()})
 
 
-def worst_outcome(run: Callable[[Account, int], Outcome], account: Account, metric: str, direction: str) -> Outcome:
+def dear(account: Account) -> Account:
+    """The account under the dear terms."""
+    return dearer(account, DEAR_FEES, DEAR_SLIPPAGE)
+
+
+def worst_outcome(
+    run: Callable[[Callable[[Account], Account] | None, int], Outcome], metric: str, direction: str
+) -> Outcome:
     """The outcome of a cell under that of three conditions in which `metric` is worst: as it is, dear, late.
 
-    run: an account and a delay in bars -> outcome. A metric that is undefined is the worst, an error ends it.
+    run: terms (None: as it is) and a delay in bars -> outcome. An undefined metric is the worst, an error ends it.
     """
     sign, worst = 1.0 if direction == "maximize" else -1.0, Outcome({}, "")
-    for terms, delay in ((account, 0), (dearer(account, DEAR_FEES, DEAR_SLIPPAGE), 0), (account, DELAY)):
+    for terms, delay in ((None, 0), (dear, 0), (None, DELAY)):
         found = run(terms, delay)
         if found.error:
             return found

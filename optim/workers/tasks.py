@@ -11,7 +11,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ from engine.data.cells import Cell
 from engine.data.clock import day_ends
 from engine.errors import EngineError
 from engine.evaluate import Outcome, equity_of, evaluate, reason
-from engine.simulator.account import Account
+from engine.simulator.account import CONTRACT, Account
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.delay import Delayed
 from engine.strategies.source import changed_file
@@ -60,6 +60,17 @@ class Task(NamedTuple):
     delay: int = 0  # bars by which every decision comes later
     curve: bool = False  # the equity at the end of each day is wanted, and no metrics
     worst_by: tuple[str, str] | None = None  # a metric and its direction: each cell as in the worst of three conditions
+    each: tuple[Account, ...] = ()  # the account as every instrument has it; empty where all are alike
+
+    def account_of(self, cell: Cell) -> Account:
+        """The account of a cell. Cells beyond the instruments are of copies of them."""
+        if not self.each or cell.instrument < 0:
+            return self.account
+        return self.each[cell.instrument % len(self.each)]
+
+    def under(self, terms: Callable[[Account], Account]) -> Task:
+        """The same under other terms, which every account is brought to."""
+        return self._replace(account=terms(self.account), each=tuple(map(terms, self.each)))
 
 
 class Result(NamedTuple):
@@ -99,12 +110,13 @@ def run_task(job: Job, task: Task) -> Result:
 def _outcome(job: Job, task: Task, strategy: Strategy, cell: Cell) -> Outcome:
     """The metrics of one cell, under the worst conditions where the task asks for them."""
 
-    def run(account: Account, delay: int) -> Outcome:
+    def run(terms: Callable[[Account], Account] | None, delay: int) -> Outcome:
         used = Delayed(strategy, delay) if delay else strategy
-        given = (used, task.params, account, job.instruments, cell, job.periods_per_year)
-        return evaluate(*given, tails=task.tails)
+        now = task.under(terms) if terms else task
+        given = (used, task.params, now.account_of(cell), job.instruments, cell, job.periods_per_year)
+        return evaluate(*given, tails=task.tails, each=now.each)
 
-    return run(task.account, 0) if task.worst_by is None else worst_outcome(run, task.account, *task.worst_by)
+    return run(None, 0) if task.worst_by is None else worst_outcome(run, *task.worst_by)
 
 
 @functools.lru_cache(maxsize=64)
@@ -127,7 +139,9 @@ def _backtest(job: Job, task: Task, strategy: Strategy, cell: Cell, kept: list[B
 
     bars = job.instruments if cell.instrument < 0 else job.instruments[cell.instrument : cell.instrument + 1]
     seen = [slice_bars(one, 0, cell.stop) for one in bars]
-    engine = BacktestEngine(periods_per_year=job.periods_per_year, **task.account._asdict())
+    contracts = [{name: getattr(one, name) for name in CONTRACT} for one in task.each if cell.instrument < 0]
+    rules = task.account_of(cell)._asdict()
+    engine = BacktestEngine(periods_per_year=job.periods_per_year, contracts=contracts, **rules)
     try:
         kept.append(
             engine.run_realistic(seen if cell.instrument < 0 else seen[0], strategy, task.params, start=cell.start)
@@ -141,7 +155,8 @@ def _curve(job: Job, task: Task, strategy: Strategy, cell: Cell, curves: list[np
     """The cell's daily equity appended to `curves`."""
     times = job.instruments[max(cell.instrument, 0)].timestamp[cell.start : cell.stop]
     try:
-        equity = equity_of(strategy, task.params, task.account, job.instruments, cell, job.periods_per_year)
+        given = (strategy, task.params, task.account_of(cell), job.instruments, cell, job.periods_per_year)
+        equity = equity_of(*given, task.each)
     except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything
         return Outcome({}, reason(strategy, error))
     curves.append(equity[day_ends(times)])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import BacktestEngine, Signal
+from engine import BacktestEngine, Bars, Signal, strategy
 from engine.data.bars import make_bars
 from engine.errors import ParameterError
 from engine.simulator.account import Account, make_account
@@ -114,3 +114,28 @@ def test_on_bars_of_ticks_no_exit_moves_to_another_bar(seed: int, rule: str) -> 
 def test_a_contract_that_cannot_be_is_refused(rules: dict[str, float]) -> None:
     with pytest.raises(ParameterError, match=f"account rule {next(iter(rules))} = "):
         make_account(rules)
+
+
+@strategy
+def both(pair: tuple[Bars, Bars], p: Any) -> np.ndarray:
+    return np.array([[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]])
+
+
+def test_instruments_of_a_portfolio_have_contracts_of_their_own() -> None:
+    """Half a million buys two contracts of 200000 and, a fee of 4.20 later, 4999 shares of 100."""
+    index, share = bars_of([*START, (4010.0,) * 4]), bars_of([(100.0,) * 4, (100.0,) * 4, (110.0,) * 4])
+    engine = BacktestEngine(initial_cash=1e6, lot_size=1.0, contracts=[{"multiplier": 50, "fee_per_contract": 2.1}, {}])
+    found = engine.run_realistic((index, share), both, {}).trades
+    assert found["size"].tolist() == [2, 4999]
+    assert found["pnl"].tolist() == pytest.approx([2 * 50 * 10 - 4 * 2.1, 4999 * 10], rel=1e-12)
+    assert found["return"].tolist() == pytest.approx([(1000 - 8.4) / 400_000, 0.1], rel=1e-12)
+
+
+def test_a_portfolio_refuses_other_rules_of_an_instrument() -> None:
+    with pytest.raises(ParameterError, match="account rule fee_bps is the same for all instruments"):
+        BacktestEngine(contracts=[{"fee_bps": 1.0}])
+    bars = bars_of(START)
+    with pytest.raises(ParameterError, match="there are 2 instruments, but 1 contracts"):
+        BacktestEngine(contracts=[{}]).run_realistic((bars, bars), "buy_and_hold", {})
+    with pytest.raises(ParameterError, match="contracts are of a portfolio"):
+        BacktestEngine(contracts=[{}]).run_realistic(bars, "buy_and_hold", {})

@@ -55,6 +55,9 @@ def random_target(rng: np.random.Generator, n: int, fractional: bool) -> np.ndar
     return np.repeat(rng.choice(levels, n), rng.integers(1, 6, n))[:n].copy()
 
 
+CONTRACTS = [{"multiplier": 5.0}, {"tick_size": 0.25, "fee_per_contract": 2.0}, {"multiplier": 0.1, "tick_size": 0.01}]
+
+
 @st.composite
 def accounts(draw: st.DrawFn) -> Account:
     def maybe(*values: float) -> float:
@@ -135,16 +138,22 @@ def test_equals_the_naive_simulator(account, seed, n, fractional, volatility):
 
 @settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    accounts(), st.integers(0, 2**32 - 1), st.integers(2, 50), st.integers(1, 3), st.sampled_from([0.01, 0.04, 0.15])
+    accounts(),
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 50),
+    st.integers(1, 3),
+    st.sampled_from([0.01, 0.04, 0.15]),
+    st.booleans(),
 )
-def test_a_portfolio_equals_the_naive_simulator(account, seed, n, k, volatility):
+def test_a_portfolio_equals_the_naive_simulator(account, seed, n, k, volatility, own):
     rng = np.random.default_rng(seed)
     instruments = [random_bars(rng, n, volatility) for _ in range(k)]
     weights = np.stack([random_target(rng, n, True) for _ in range(k)], axis=1)
     account = account._replace(maintenance_margin=0.0) if k == 1 else account
-    run, _ = run_portfolio(tuple(instruments), 0, weights, account, PERIODS)
+    each = [account._replace(**rules) for rules in CONTRACTS[: k if own and k > 1 else 0]]
+    run, _ = run_portfolio(tuple(instruments), 0, weights, account, PERIODS, each)
     columns = [{name: getattr(bars, name).tolist() for name in Bars._fields[1:]} for bars in instruments]
-    expected = Simulator(columns, weights.T.tolist(), account, PERIODS).run()
+    expected = Simulator(columns, weights.T.tolist(), account, PERIODS, contracts=each).run()
     check_equal(run, expected, account)
     if k == 1:
         alone = compiled(instruments[0], weights[:, 0].copy(), account)
