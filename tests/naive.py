@@ -214,7 +214,7 @@ class Simulator:
         p = self.positions[i]
         p.unfinished = False
         paid = self.paid(i, change, price)
-        if change != -p.quantity and self.value(i, abs(change), paid) < self.a.min_notional:
+        if change != -p.quantity and self.value(i, abs(change), paid) < self.a.min_notional * (1 - TOLERANCE):
             return
         size = abs(change)
         if self.a.max_volume_share > 0:

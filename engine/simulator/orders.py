@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import inner
+from engine.compiled.tolerance import exceeds
 from engine.simulator.account import Rules
 
 # The state of a position lives in one small float array with named slots: numba compiles that several times faster than
@@ -201,7 +202,7 @@ def send(change: float, at: Moment, books: Books, rules: Rules) -> None:
     size = abs(change)
     quantity = state[QUANTITY]
     paid = market_price(change, at.price, rules)
-    if change != -quantity and size * paid < rules.min_notional:
+    if change != -quantity and exceeds(rules.min_notional, size * paid, rules.min_notional):
         return
     if rules.volume_share > 0.0 and size > rules.volume_share * at.volume:
         state[WORKING] = 1.0
