@@ -205,7 +205,7 @@ class Simulator:
             wanted = min(again, abs(p.quantity))
         p.acted, p.unfinished = target, False
         change = side * wanted - p.quantity
-        small = self.value(i, abs(change), prices[i]) <= self.a.rebalance_threshold * equity
+        small = self.value(i, abs(change), prices[i]) <= self.a.rebalance_threshold * equity + TOLERANCE * abs(equity)
         if p.quantity != 0 and self.a.rebalance_threshold > 0 and small:
             return
         self.send(i, t, change, prices[i])
@@ -219,7 +219,7 @@ class Simulator:
         size = abs(change)
         if self.a.max_volume_share > 0:
             most = self.a.max_volume_share * self.bars[i]["volume"][t]
-            if size > most:
+            if size - most > TOLERANCE * size:
                 size, p.unfinished = self.lots(most), True
         if size > 0:
             self.fill(i, t, math.copysign(size, change), paid)

@@ -174,7 +174,7 @@ def resize(target: float, at: Moment, phase: float, books: Books, rules: Rules) 
     state[HELD] = target
     state[WORKING] = 0.0
     change = side * wanted - quantity
-    if quantity == 0.0 or rules.band == 0.0 or abs(change) * at.price > rules.band * equity:
+    if quantity == 0.0 or rules.band == 0.0 or exceeds(abs(change) * at.price, rules.band * equity, equity):
         send(change, at, books, rules)
 
 
@@ -204,7 +204,7 @@ def send(change: float, at: Moment, books: Books, rules: Rules) -> None:
     paid = market_price(change, at.price, rules)
     if change != -quantity and exceeds(rules.min_notional, size * paid, rules.min_notional):
         return
-    if rules.volume_share > 0.0 and size > rules.volume_share * at.volume:
+    if rules.volume_share > 0.0 and exceeds(size, rules.volume_share * at.volume, size):
         state[WORKING] = 1.0
         size = whole_lots(rules.volume_share * at.volume, rules)
     if size > 0.0:

@@ -139,12 +139,3 @@ def test_a_portfolio_refuses_other_rules_of_an_instrument() -> None:
         BacktestEngine(contracts=[{}]).run_realistic((bars, bars), "buy_and_hold", {})
     with pytest.raises(ParameterError, match="contracts are of a portfolio"):
         BacktestEngine(contracts=[{}]).run_realistic(bars, "buy_and_hold", {})
-
-
-@pytest.mark.parametrize("multiplier", [1.0, 5.0, 7.0])
-def test_an_order_of_exactly_the_least_value_is_sent(multiplier: float) -> None:
-    """Whatever a float makes of it: 4000 of money buys for 4000."""
-    for price in np.arange(90.0, 110.0, 0.25):
-        rules = {"multiplier": multiplier, "fixed_cash": 4000.0, "min_notional": 4000.0}
-        result = BacktestEngine(**rules).run_realistic(bars_of([(price,) * 4] * 3), lambda df, p: np.ones(len(df)), {})
-        assert len(result.trades) == 1, price

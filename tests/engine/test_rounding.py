@@ -11,11 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
 
+from engine.backtest import BacktestEngine
 from engine.data.bars import Bars, make_bars
 from engine.strategies.base import builtin_names, load_strategy
 from engine.strategies.indicators import sma
 from engine.strategies.signals import above, mean_above
 from tests import exact
+from tests.engine.test_levels import DAY, bars_of
 
 EXAMPLES = 15 if config.DISABLE_JIT else 40
 N = 160
@@ -167,3 +169,20 @@ def test_a_long_walk_leaves_nothing_behind(level):
     for fast, slow in ((1, 2), (5, 20), (19, 200)):
         assert (sma(close, slow)[n + slow :] == level).all()
         assert not mean_above(close, fast, slow)[n + slow :].any()
+
+
+@pytest.mark.parametrize("multiplier", [1.0, 5.0, 7.0])
+def test_an_order_of_exactly_the_least_value_is_sent(multiplier: float) -> None:
+    """Whatever a float makes of it: 4000 of money buys for 4000."""
+    for price in np.arange(90.0, 110.0, 0.25):
+        rules = {"multiplier": multiplier, "fixed_cash": 4000.0, "min_notional": 4000.0}
+        result = BacktestEngine(**rules).run_realistic(bars_of([(price,) * 4] * 3), lambda df, p: np.ones(len(df)), {})
+        assert len(result.trades) == 1, price
+
+
+def test_an_order_of_exactly_the_bars_share_is_filled_in_full() -> None:
+    """0.29 * 100 is 28.999999999999996: nothing is left of an order of 29 that would be sized anew."""
+    bars = make_bars(np.arange(4) * DAY, *np.array([[100.0, 100.0, 50.0, 50.0]] * 4), np.full(4, 100.0))
+    rules = {"max_volume_share": 0.29, "lot_size": 1.0, "fixed_cash": 2900.0}
+    trade = BacktestEngine(**rules).run_realistic(bars, lambda df, p: np.ones(len(df)), {}).trades.iloc[0]
+    assert (trade["size"], trade["entry_price"]) == (29.0, 100.0)
