@@ -59,7 +59,8 @@ def sync(spec: StudySpec) -> int:
     n_trials = len(study.trials)
     if report.error:
         raise TrackingError(f"{report.missing} of {n_trials} trials are not in MLflow: {report.error}")
-    say(console, f"MLflow holds all {n_trials} trials of {spec.study.name!r}.")
+    held = report.note or f"all {n_trials} trials are in MLflow"
+    say(console, f"{spec.study.name!r}: {held}.")
     return 0
 
 

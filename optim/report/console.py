@@ -169,6 +169,8 @@ def print_commands(console: Console, summary: Summary, report: MirrorReport | No
     """How to look at the study, and what is missing in MLflow, if anything."""
     if report is not None and report.error:
         console.print(f"MLflow: {report.error}", highlight=False, markup=False, soft_wrap=True)
+    if report is not None and report.note:
+        console.print(f"{report.note.capitalize()}.", highlight=False, markup=False, soft_wrap=True)
     if report is not None and not report.complete:
         missing = f"{report.missing} trials are in the record but not in MLflow yet"
         console.print(

@@ -24,6 +24,7 @@ from optim.verdict.rule import UNTESTED
 from optim.verdict.walk_forward import recorded_windows
 
 UNFINISHED = ("interrupted", "timeout")
+AUTO_ALL, AUTO_BEST = 2_000, 1_000  # `children = "auto"`: all trials of a record up to this size, beyond it the best
 
 
 def tracking_settings(plan: Plan) -> MLflowSettings:
@@ -80,8 +81,15 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
         datasets=plan.datasets,
         config_toml=mask(spec.as_toml(), plan.storage, plan.tracking_uri),
         storage=mask_uri(plan.storage),
-        children=0 if spec.tracking.children == "all" else int(spec.tracking.children.removeprefix("top:")),
+        **_children(spec.tracking.children),
     )
+
+
+def _children(asked: str) -> dict[str, int]:
+    """`[tracking] children` as StudyInfo has it."""
+    if asked == "auto":
+        return {"children": AUTO_BEST, "all_up_to": AUTO_ALL}
+    return {"children": 0 if asked == "all" else int(asked.removeprefix("top:"))}
 
 
 def study_result(plan: Plan, record: Record, summary: Summary) -> StudyResult:

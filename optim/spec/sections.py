@@ -240,6 +240,6 @@ class TrackingSection(Section):
 
     enabled: bool = True
     backend: Literal["mlflow"] = "mlflow"
-    children: str = Field(default="all", pattern=r"^(all|top:[1-9]\d*)$")
+    children: str = Field(default="auto", pattern=r"^(auto|all|top:[1-9]\d*)$")
     mlflow: MLflowSection = MLflowSection()
     tags: dict[str, str] = {}

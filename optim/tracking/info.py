@@ -39,6 +39,7 @@ class StudyInfo(NamedTuple):
     config_toml: str  # secrets masked
     storage: str  # secrets masked
     children: int = 0  # so many of the best trials get a run of their own, once the search has ended; 0: all, at once
+    all_up_to: int = 0  # yet all, at once, as long as the record holds no more trials than this
 
 
 class LiveTrial(NamedTuple):
@@ -96,6 +97,7 @@ class MirrorReport(NamedTuple):
     missing: int  # finished trials that are not in MLflow
     error: str  # empty, or one sentence without credentials
     interrupted: bool = False  # by Ctrl-C while it was written
+    note: str = ""  # a sentence where not every trial has a run of its own
 
     @property
     def complete(self) -> bool:

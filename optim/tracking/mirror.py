@@ -94,6 +94,7 @@ class Mirror:
             "parent": "",
             "experiment": "",
             "final": False,
+            "note": "",
         }
         self._live: dict[int, LiveTrial] = {}
         self._heard = threading.Event()
@@ -208,7 +209,7 @@ class Mirror:
             said = f"MLflow was not up to date after {self._stall_timeout:g} seconds without progress."
             said = f"{said} {state['error']}".rstrip()
         missing = max(self._told - state["done"], 0)
-        return MirrorReport(state["parent"], state["experiment"], missing, said, interrupted)
+        return MirrorReport(state["parent"], state["experiment"], missing, said, interrupted, state["note"])
 
     def _send(self, first: Message) -> None:
         """The thread that feeds the process; it ends with the last message or with the process. The pipe stays open

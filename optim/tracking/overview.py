@@ -25,6 +25,13 @@ def ranked(info: StudyInfo, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return sorted(candidates, key=lambda trial: (sign * trial.values[0], trial.number))
 
 
+def left_out(n_runs: int, n_trials: int) -> str:
+    """A sentence where not every trial has a run of its own."""
+    if n_runs == n_trials:
+        return ""
+    return f"the best {n_runs:,} of {n_trials:,} trials have a run in MLflow; reports/trials.parquet has them all"
+
+
 def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> list[MetricPoint]:
     """The parent's metrics: counts of trials by state, and the best value so far over the trial numbers."""
     counts = Counter(trial.state.name.lower() for trial in trials)
@@ -50,8 +57,12 @@ def description(
     result: StudyResult | None,
     best_id: str | None,
     top: Sequence[str],
+    note: str = "",
 ) -> str:
-    """The parent's Markdown: the result, and links to the best run, to all and to the `top` ones compared."""
+    """The parent's Markdown: the result, and links to the best run, to all and to the `top` ones compared.
+
+    note: which trials have no run.
+    """
     links = []
     if best_id:
         links.append(f"[best trial]({run_link(experiment_id, best_id)})")
@@ -61,7 +72,7 @@ def description(
     counts = Counter(trial.state.name.lower() for trial in trials)
     told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     body = result.summary if result else "The study was interrupted; running it again resumes it."
-    paragraphs = [f"# {info.name}", body, f"{len(trials)} trials: {told}", " · ".join(links)]
+    paragraphs = [f"# {info.name}", body, f"{len(trials)} trials: {told}{note and f'; {note}'}", " · ".join(links)]
     return "\n\n".join([*paragraphs, f"Record: `{info.storage}`"])
 
 

@@ -64,8 +64,9 @@ class ParentRun:
         trials: Sequence[FrozenTrial],
         result: StudyResult | None,
         run_ids: Mapping[int, str],
+        note: str = "",
     ) -> None:
-        """What is known of the whole study, and its end. run_ids: of the trials that have a run.
+        """What is known of the whole study, and its end. run_ids: of the trials that have a run; note: which have none.
 
         Raises:
             TrackingError: MLflow does not hold the run as it was ended.
@@ -79,7 +80,7 @@ class ParentRun:
         tags = {"status": status, "optim.top_runs": " ".join(top)}
         if best_id and result:
             tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
-        tags["mlflow.note.content"] = description(self.info, experiment_id, trials, result, best_id, top)[:8000]
+        tags["mlflow.note.content"] = description(self.info, experiment_id, trials, result, best_id, top, note)[:8000]
         store.set_tags(self.run_id, tags | dict(result.tags if result else {}))
         client.set_experiment_tag(experiment_id, *trials_view(self.info, self.run_id, trials))
         self._log_new(store, study_points(self.info, trials, end))

@@ -201,6 +201,7 @@ class MirrorState:
             "parent": projection.parent_id,
             "experiment": projection.experiment_id,
             "final": final,
+            "note": projection.note,
         }
         with suppress(OSError):  # the coordinator may be gone
             print(json.dumps(state), file=self.answers, flush=True)
@@ -227,7 +228,7 @@ def sync(
                 error = ""
                 break
     missing = projection.missing(trials, ended=True)
-    return MirrorReport(projection.parent_id, projection.experiment_id, missing, error)
+    return MirrorReport(projection.parent_id, projection.experiment_id, missing, error, note=projection.note)
 
 
 def sentence(error: Exception, settings: MLflowSettings) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from optim.errors import TrackingError
 from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
-from optim.tracking.overview import ranked
+from optim.tracking.overview import left_out, ranked
 from optim.tracking.parent import ParentRun
 from optim.tracking.rows import STUDY_TAG, TRIAL_TAG, Child, cell_points, live_row, trial_row
 from optim.tracking.settings import MLflowSettings
@@ -17,8 +17,6 @@ from optim.tracking.turn import Turn
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-CHUNK = {"sql": 250, "http": 64, "file": 32}  # trials between two signs of progress
 
 
 class Projection:
@@ -40,6 +38,7 @@ class Projection:
         self.experiment_id = ""
         self.opened = False  # whether this process may have written something
         self.run_ids: dict[int, str] = {}  # finished trial -> run
+        self.note = ""  # of the study's end: a sentence where not every trial has a run
         self._progress = progress
         self._leaving = leaving
         self._turn = Turn(settings, info.study_id)
@@ -81,14 +80,13 @@ class Projection:
             mlflow.exceptions.MlflowException: MLflow cannot be reached.
         """
         due = [trial for trial in trials if trial.number not in self.run_ids]
-        size = CHUNK[self.settings.kind]
         failures: list[Exception] = []
         try:
             store = self.open()
-            for start in range(0, len(due), size):
+            for start in range(0, len(due), store.chunk):
                 if self._leaving():
                     return
-                failures += self._project_chunk(store, due[start : start + size])
+                failures += self._project_chunk(store, due[start : start + store.chunk])
                 self._progress()
             if not failures:
                 self._parent.log_files(store)
@@ -99,13 +97,13 @@ class Projection:
             self._forget()
             raise TrackingError(f"{len(failures)} trials could not be written; the first because: {failures[0]}")
 
-    def chosen(self, trials: Iterable[FrozenTrial], *, ended: bool) -> list[FrozenTrial]:
+    def chosen(self, trials: Collection[FrozenTrial], *, ended: bool) -> list[FrozenTrial]:
         """The trials that get a run of their own: all, or the best ones once the search has ended."""
-        if not self.info.children:
+        if not self.info.children or len(trials) <= self.info.all_up_to:
             return list(trials)
         return ranked(self.info, trials)[: self.info.children] if ended else []
 
-    def missing(self, trials: Iterable[FrozenTrial], *, ended: bool) -> int:
+    def missing(self, trials: Collection[FrozenTrial], *, ended: bool) -> int:
         """How many of the chosen trials are not in MLflow yet."""
         return sum(trial.number not in self.run_ids for trial in self.chosen(trials, ended=ended))
 
@@ -123,7 +121,8 @@ class Projection:
     def finish(self, trials: Sequence[FrozenTrial], result: StudyResult | None, *, exact: bool = False) -> None:
         """Everything about the study as a whole, and its end. `trials` is the whole record.
 
-        With `exact`, children that the record does not know are deleted.
+        Children that are not among the chosen are deleted: a trial surpassed by the first part of a record is so by the
+        whole. With `exact`, so are children that the record does not know.
 
         Raises:
             TrackingError: MLflow, counted once more, does not hold what was written; call `project` and this again.
@@ -131,24 +130,28 @@ class Projection:
         try:
             store = self.open()
             numbers = {trial.number for trial in self.chosen(trials, ended=True)}
-            self._delete_strangers(store, numbers, exact=exact)
+            surpassed = {trial.number for trial in trials} - numbers
+            self._delete_strangers(store, numbers, surpassed, exact=exact)
             if not self._leaving():
-                self._count_again(store, numbers, exact=exact)
+                self._count_again(store, numbers, surpassed, exact=exact)
+            self.note = left_out(len(numbers), len(trials))
             if result is None and self._parent.ended_before(trials):
                 self._parent.end_as_before(store)
             else:
-                self._parent.finish(store, trials, result, self.run_ids)
+                self._parent.finish(store, trials, result, self.run_ids, self.note)
         except Exception:
             self._forget()
             raise
 
-    def _count_again(self, store: RunStore, numbers: set[int], *, exact: bool) -> None:
-        """Believe no answer but MLflow's list: every trial once, ended, under its parent."""
+    def _count_again(self, store: RunStore, numbers: set[int], surpassed: set[int], *, exact: bool) -> None:
+        """Believe no answer but MLflow's list: every chosen trial once, ended, under its parent."""
         listed: dict[int, list[Child]] = {}
         for child in store.children(self.info.study_id, self._progress):
             listed.setdefault(child.number, []).append(child)
         self._progress()
-        wrong = {number for number, runs in listed.items() if len(runs) > 1 or (exact and number not in numbers)}
+        wrong = {number for number, runs in listed.items() if len(runs) > 1 or number in surpassed}
+        if exact:
+            wrong |= listed.keys() - numbers
         for number in numbers:
             runs = listed.get(number, [])
             if [run.run_id for run in runs if run.parent_id == self.parent_id and not unfinished(run)] != [
@@ -204,11 +207,21 @@ class Projection:
         self._found[trial.number] = run
         self._live[trial.number] = (run, len(trial.values))
 
-    def _delete_strangers(self, store: RunStore, numbers: set[int], *, exact: bool) -> None:
-        for number, run in list(self._found.items()):
-            if number not in numbers and (exact or unfinished(run)):
-                store.client.delete_run(run.info.run_id)
-                del self._found[number]
+    def _delete_strangers(self, store: RunStore, numbers: set[int], surpassed: set[int], *, exact: bool) -> None:
+        surplus = {
+            number: run.info.run_id
+            for number, run in self._found.items()
+            if number not in numbers and (exact or number in surpassed or unfinished(run))
+        }
+        surplus |= {number: run_id for number, run_id in self.run_ids.items() if number in surpassed}
+        left = list(surplus.items())
+        while left and not self._leaving():
+            some, left = left[: store.chunk], left[store.chunk :]
+            store.delete([run_id for _, run_id in some])
+            for number, _ in some:
+                self._found.pop(number, None)
+                self.run_ids.pop(number, None)
+            self._progress()
 
     def _forget(self) -> None:
         """After a failure nothing about MLflow is taken for granted but what it confirmed."""

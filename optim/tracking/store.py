@@ -16,6 +16,7 @@ from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricP
 from optim.tracking.settings import MLflowSettings, prepare_environment
 
 HTTP_THREADS = 16  # through MLflow's client
+CHUNK = {"sql": 250, "http": 64, "file": 32}  # runs between two signs of progress
 _PAGE = 1000
 _UNFINISHED = ("RUNNING", "SCHEDULED")
 
@@ -40,6 +41,11 @@ class RunStore:
         self.client = MlflowClient(tracking_uri=with_driver(settings.tracking_uri))
         self.experiment = self._experiment()
         self.bulk: Any = mlflow_private.writer(self.client, settings.kind)
+
+    @property
+    def chunk(self) -> int:
+        """How many runs are written or deleted between two signs of progress."""
+        return CHUNK[self.settings.kind]
 
     @property
     def experiment_id(self) -> str:
@@ -112,6 +118,15 @@ class RunStore:
             outcomes = {row.name: outcome for row, outcome in written}
         outcomes |= {row.name: outcome for row, outcome in zip(plain, self._write_bulk(plain), strict=True)}
         return [outcomes[row.name] for row in rows]
+
+    def delete(self, run_ids: Sequence[str]) -> None:
+        """Delete runs as MLflow does: they can be restored."""
+        if self.bulk and self.settings.kind == "sql":
+            self.bulk.delete_runs(mlflow_private.store_of(self.client), run_ids)
+            return
+        with ThreadPoolExecutor(HTTP_THREADS if self.settings.kind == "http" else 1) as threads:
+            for _ in threads.map(self.client.delete_run, run_ids):
+                pass  # a failure raises
 
     def complete(self, run: Any, row: RunRow) -> None:
         """Bring an unfinished run to `row`, logging only what it lacks."""

@@ -208,3 +208,19 @@ def test_untested_versions_use_the_public_client(database: Path, monkeypatch: py
     assert store.bulk is None
     assert len(store.write(rows()[:3])) == 3
     assert len(store.find({"market": "IBM"})) == 3
+
+
+def test_many_deleted_at_once_are_deleted_as_the_public_api_does_it(database: Path) -> None:
+    store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
+    ids = [str(run_id) for run_id in store.write(rows()[:4])]
+    store.client.delete_run(ids[0])
+    store.delete(ids[1:3])
+    by_hand, *at_once = (store.client.get_run(run_id).info for run_id in ids[:3])
+    with sqlalchemy.create_engine(f"sqlite:///{database}").connect() as connection:
+        found = dict(connection.execute(sqlalchemy.text("SELECT run_uuid, deleted_time FROM runs")).all())
+    assert {info.lifecycle_stage for info in at_once} == {by_hand.lifecycle_stage} == {"deleted"}
+    assert all(0 <= found[run_id] - found[ids[0]] < 600_000 for run_id in ids[1:3])  # ms
+    assert [run.info.run_id for run in store.find({})] == [ids[3]]
+    for run_id in ids[:3]:
+        store.client.restore_run(run_id)
+    assert len(store.find({})) == 4

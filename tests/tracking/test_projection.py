@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from optim.tracking import LiveTrial, Mirror, MLflowSettings, NullMirror, sync
+from optim.tracking import LiveTrial, Mirror, MLflowSettings, NullMirror, StudyInfo, sync
+from optim.tracking.process import quietly
+from optim.tracking.projection import Projection
 from optim.tracking.rows import milliseconds, run_name
 from tests.tracking.builders import START, backtest, make_trial, make_trials, study_info
 from tests.tracking.mlflow_side import (
@@ -216,6 +219,7 @@ def test_only_the_best_trials_get_a_run_and_the_table_holds_all(settings: MLflow
     mirror.finished(trials)
     report = mirror.close(RESULT._replace(best_number=39))
     assert report.complete, report.error
+    assert report.note == "the best 3 of 40 trials have a run in MLflow; reports/trials.parquet has them all"
     assert sorted(children(settings)) == [37, 38, 39]
     parent = open_client(settings).get_run(report.parent_run_id)
     assert parent.data.tags["optim.best_run_id"] == children(settings)[39].info.run_id
@@ -227,7 +231,7 @@ def test_only_the_best_trials_get_a_run_and_the_table_holds_all(settings: MLflow
         assert snapshot(settings) == before
 
 
-def test_a_resumed_study_adds_better_trials_and_sync_takes_the_surpassed_away(settings: MLflowSettings) -> None:
+def test_a_resumed_study_adds_better_trials_and_takes_the_surpassed_away(settings: MLflowSettings) -> None:
     trials, info = make_trials(40), study_info(children=3)
     first = Mirror(info, settings)
     first.finished(trials[:20])
@@ -239,13 +243,59 @@ def test_a_resumed_study_adds_better_trials_and_sync_takes_the_surpassed_away(se
     second.finished(better)
     report = second.close(RESULT)
     assert report.complete, report.error
-    assert sorted(children(settings)) == [17, 18, 19, 36, 37]
+    assert sorted(children(settings)) == [19, 36, 37]
     assert table_numbers(settings, report.parent_run_id) == [*range(20), 36, 37]
     for _ in range(2):
         assert sync(info, settings, better, RESULT) == report
         now = children(settings)
         assert sorted(now) == [19, 36, 37]
         assert now[19].to_dictionary() == kept[19].to_dictionary()
+
+
+def states(settings: MLflowSettings) -> dict[int, tuple[str, dict[str, str], dict[str, float]]]:
+    """What MLflow shows of every child."""
+    return {number: (run.info.status, run.data.params, run.data.metrics) for number, run in children(settings).items()}
+
+
+def projected(info: StudyInfo, settings: MLflowSettings, *known: list[FrozenTrial]) -> str:
+    """A mirror's work in this process: the record as it grows, then the end. What it says of the runs left out."""
+    with quietly(settings), Projection(info, settings) as projection:
+        for trials in known:
+            projection.project(projection.chosen(trials, ended=False))
+        projection.project(projection.chosen(known[-1], ended=True))
+        projection.finish(known[-1], RESULT)
+        assert projection.missing(known[-1], ended=True) == 0
+        return projection.note
+
+
+def test_a_study_that_outgrows_the_limit_is_in_mlflow_as_if_run_in_one_go(tmp_path: Path, database: Path) -> None:
+    """Up to twenty trials each has a run, beyond that the best five. Of forty, 35 failed."""
+    trials, info = make_trials(40), study_info(children=5, all_up_to=20)
+    grown, resumed, at_once = (
+        MLflowSettings(f"sqlite:///{shutil.copy(database, tmp_path / f'{name}.db')}") for name in "abc"
+    )
+    for known in (12, 20):
+        assert projected(info, resumed, trials[:known]) == ""
+        assert sorted(children(resumed)) == list(range(known))
+    said = "the best 5 of 40 trials have a run in MLflow; reports/trials.parquet has them all"
+    assert projected(info, resumed, trials[:20], trials) == said
+    assert projected(info, grown, trials[:15], trials[:30], trials) == said
+    assert projected(info, at_once, trials) == said
+    assert sorted(children(resumed)) == [34, 36, 37, 38, 39]
+    assert shown(resumed) == shown(grown) == shown(at_once)
+
+    before = snapshot(resumed)
+    report = sync(info, resumed, trials, RESULT)
+    assert (report.complete, report.note) == (True, said)
+    assert snapshot(resumed) == before
+    parent = open_client(resumed).get_run(report.parent_run_id)
+    assert parent.data.tags["mlflow.note.content"].count(said) == 1
+    assert table_numbers(resumed, report.parent_run_id) == list(range(40))
+
+
+def shown(settings: MLflowSettings) -> dict[int, tuple[str, dict[str, str], dict[str, float]]]:
+    """What MLflow shows of every child."""
+    return {number: (run.info.status, run.data.params, run.data.metrics) for number, run in children(settings).items()}
 
 
 def table_numbers(settings: MLflowSettings, run_id: str) -> list[int]:

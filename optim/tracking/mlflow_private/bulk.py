@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import aliased
 
 from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricPoint, RunRow
@@ -73,6 +74,13 @@ def children(store: SqlAlchemyStore, experiment: Any, study_id: str) -> list[Chi
     )
     with store.ManagedSessionMaker(read_only=True) as session:
         return [Child(int(number), *rest) for number, *rest in session.execute(query).all()]
+
+
+def delete_runs(store: SqlAlchemyStore, run_ids: Sequence[str]) -> None:
+    """What `MlflowClient.delete_run` does to runs without assessments, to all at once; they can be restored."""
+    values = {"lifecycle_stage": "deleted", "deleted_time": time.time_ns() // 1_000_000}
+    with store.ManagedSessionMaker(read_only=False) as session:
+        session.execute(update(models.SqlRun.__table__).where(models.SqlRun.run_uuid.in_(run_ids)).values(values))
 
 
 _PARTS = (models.SqlParam, models.SqlTag, models.SqlMetric, models.SqlLatestMetric)
