@@ -14,15 +14,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._storage import JournalOperation
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from optim.record.journal import STALE_LOCK_SECONDS, append_lock, whole_tail
 
 KNOWN = ("5.0.",)  # the versions of Optuna whose insides are those used here
+
+_STATES = {state.value: state for state in TrialState}
 
 
 class GroupingStorage(JournalStorage):
@@ -30,6 +32,7 @@ class GroupingStorage(JournalStorage):
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._distributions: dict[str, BaseDistribution] = {}  # by their text
         self._journal = GroupingJournal(path)
         super().__init__(self._journal)
         self._last = whole_tail(path)  # bytes that stay where they are: entries only follow them
@@ -56,6 +59,28 @@ class GroupingStorage(JournalStorage):
                 return handle.read(len(expected)) == expected
         except OSError:
             return False
+
+    def _sync_with_backend(self) -> None:
+        """Take what others have written; distributions, the same in every trial, are decoded once.
+
+        Uses JournalStorage's `_backend` and `_replay_result`, whose answers it gives (tests/record/test_storages.py).
+        """
+        if not optuna.__version__.startswith(KNOWN):
+            super()._sync_with_backend()
+            return
+        replay, known = self._replay_result, self._distributions
+        own = replay.worker_id
+        for entry in self._backend.read_logs(replay.log_number_read):
+            study_id = entry.get("study_id")
+            whole = entry["op_code"] == JournalOperation.CREATE_TRIAL and "distributions" in entry
+            if not whole or entry["worker_id"] == own or study_id not in replay._studies:
+                replay.apply_logs([entry])
+                continue
+            replay.log_number_read += 1
+            numbers, trial_id = replay._study_id_to_trial_ids[study_id], len(replay._trials)
+            replay._trials[trial_id] = _trial(entry, trial_id, len(numbers), known)
+            replay._trial_id_to_study_id[trial_id] = study_id
+            numbers.append(trial_id)
 
     def _add_together(self, study_id: int, trials: Sequence[FrozenTrial]) -> tuple[int, bytes] | None:
         """`add_trials` without reading back what was written; where the last entry stands, and its bytes.
@@ -124,6 +149,33 @@ def _entry(trial: FrozenTrial, texts: dict[int, str]) -> dict[str, Any]:
         "system_attrs": trial.system_attrs,
         "intermediate_values": trial.intermediate_values,
     }
+
+
+def _trial(entry: dict[str, Any], trial_id: int, number: int, known: dict[str, BaseDistribution]) -> FrozenTrial:
+    """An entry as Optuna's `_apply_create_trial` reads it. known: distributions already decoded, by their texts."""
+    distributions = {}
+    for name, text in entry["distributions"].items():
+        if text not in known:
+            known[text] = json_to_distribution(text)
+        distributions[name] = known[text]
+    return FrozenTrial(
+        number=number,
+        state=_STATES[entry.get("state", TrialState.RUNNING)],
+        value=entry.get("value"),
+        datetime_start=_local(entry["datetime_start"]),
+        datetime_complete=_local(entry["datetime_complete"]) if "datetime_complete" in entry else None,
+        params={name: distributions[name].to_external_repr(value) for name, value in entry.get("params", {}).items()},
+        distributions=distributions,
+        user_attrs=entry.get("user_attrs", {}),
+        system_attrs=entry.get("system_attrs", {}),
+        intermediate_values={int(step): value for step, value in entry.get("intermediate_values", {}).items()},
+        trial_id=trial_id,
+        values=entry.get("values"),
+    )
+
+
+def _local(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
 
 
 def _utc(moment: datetime | None) -> str | None:

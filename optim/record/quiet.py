@@ -58,4 +58,7 @@ def no_collection() -> Iterator[None]:
         with _lock:
             enabled = _loading.pop()
             if enabled and not _loading:
+                if not gc.get_freeze_count():  # what was made counts as old: the collector need not look at it at once
+                    gc.freeze()
+                    gc.unfreeze()
                 gc.enable()

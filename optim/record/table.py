@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,8 +18,10 @@ def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
     """The columns of `study.trials_dataframe()` but for the system attributes, in the order of the trials' numbers."""
     import pandas as pd
 
-    rows = [dict(_row(trial)) for trial in sorted(trials, key=lambda trial: trial.number)]
-    names = dict.fromkeys([*_ALWAYS, *(name for row in rows for name in row)])
+    rows = [_row(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
+    names = dict.fromkeys(_ALWAYS)
+    for row in rows:
+        names |= dict.fromkeys(row)
     frame = pd.DataFrame(rows, columns=sorted(names, key=_group))
     for name in frame.columns:  # a choice of texts and numbers is a column of texts: no file format has mixed ones
         if name.startswith("params_") and len({_kind(row[name]) for row in rows if name in row}) > 1:
@@ -36,17 +38,19 @@ def _kind(value: Any) -> type:
     return type(value) if isinstance(value, str | bool) else float
 
 
-def _row(trial: FrozenTrial) -> Iterator[tuple[str, Any]]:
-    yield "number", trial.number
-    values = trial.values
-    if values is not None:
-        yield from [("value", values[0])] if len(values) == 1 else [(f"values_{i}", v) for i, v in enumerate(values)]
-    yield "datetime_start", trial.datetime_start
-    yield "datetime_complete", trial.datetime_complete
-    yield "duration", trial.duration
-    yield from ((f"params_{name}", value) for name, value in trial.params.items())
-    yield from ((f"user_attrs_{name}", value) for name, value in trial.user_attrs.items())
-    yield "state", trial.state.name
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    values = trial.values or ()
+    start, end = trial.datetime_start, trial.datetime_complete
+    return {
+        "number": trial.number,
+        **({"value": values[0]} if len(values) == 1 else {f"values_{i}": value for i, value in enumerate(values)}),
+        "datetime_start": start,
+        "datetime_complete": end,
+        "duration": end - start if start and end else None,
+        **{f"params_{name}": value for name, value in trial.params.items()},
+        **{f"user_attrs_{name}": value for name, value in trial.user_attrs.items()},
+        "state": trial.state.name,
+    }
 
 
 def _group(name: str) -> int:

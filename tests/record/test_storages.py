@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
+from optim.record import optuna_private
 from optim.record.storages import open_storage
 from tests import servers
 
@@ -60,3 +62,44 @@ class TestPostgreSQL(StorageTestCase):
 def test_the_suite_is_there() -> None:
     names = [name for name in dir(StorageTestCase) if name.startswith("test_")]
     assert len(names) >= 40, f"Optuna {optuna.__version__} has another suite"
+
+
+@pytest.mark.parametrize("known", [("",), ()], ids=["private", "public"])  # of optuna_private.KNOWN: any, none
+def test_a_journal_of_many_hands_is_read_as_optuna_reads_it(
+    known: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole trials, asked and told ones, running ones, several studies, one of them deleted, dashboards' notes."""
+    monkeypatch.setattr(optuna_private, "KNOWN", known)
+    path = str(tmp_path / "journal")
+    plain = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+    space = {
+        "x": optuna.distributions.FloatDistribution(1e-3, 1.0, log=True),
+        "n": optuna.distributions.IntDistribution(2, 10, step=2),
+        "c": optuna.distributions.CategoricalDistribution(("a", 1, None)),
+    }
+    first = optuna.create_study(storage=plain, study_name="first")
+    gone = optuna.create_study(storage=plain, study_name="gone")
+    both = optuna.create_study(storage=plain, study_name="both", directions=["minimize", "maximize"])
+    early = optuna_private.GroupingStorage(path)  # reads what is written later when it is asked
+    for number in range(6):
+        params = {"x": 0.1 + number / 10, "n": 4, "c": ("a", 1, None)[number % 3]}
+        attrs = {"infeasible": "n", "cell_values": [1.0, math.inf]}
+        whole = optuna.trial.create_trial(value=float(number), params=params, distributions=space, user_attrs=attrs)
+        first.add_trial(whole)
+        gone.add_trial(whole)
+        state = optuna.trial.TrialState.PRUNED
+        pruned = {"state": state, "intermediate_values": {0: 1.0, 3: math.nan}, "system_attrs": {"optim:batch": 1}}
+        first.add_trial(optuna.trial.create_trial(params=params, distributions=space, **pruned))
+        both.add_trial(optuna.trial.create_trial(values=[1.0, number], params=params, distributions=space))
+        asked = first.ask(space)
+        asked.set_user_attr("note", "mine")
+        if number % 2:
+            first.tell(asked, state=optuna.trial.TrialState.FAIL)
+    optuna.delete_study(study_name="gone", storage=plain)
+    first.enqueue_trial({"n": 2})
+    for storage in (optuna_private.GroupingStorage(path), early):
+        assert [vars(s) for s in storage.get_all_studies()] == [vars(s) for s in plain.get_all_studies()]
+        for study_id in (0, 2):
+            assert repr(storage.get_all_trials(study_id)) == repr(plain.get_all_trials(study_id))
+        optuna.load_study(study_name="first", storage=storage).add_trial(whole)
+        assert repr(storage.get_all_trials(0)) == repr(plain.get_all_trials(0))
