@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from engine.data.load import content_hash, load_bars
 from engine.errors import ParameterError
 from engine.evaluate import run_portfolio, run_single, warmup_start
 from engine.metrics.measure import as_metrics, measure
-from engine.simulator.account import CONTRACT, Account, make_account, make_contract
+from engine.report.result import BacktestResult as BacktestResult
+from engine.simulator.account import CONTRACT, make_account, make_contract
 from engine.simulator.orders import EXIT_REASONS, TRADE_COLUMNS
 from engine.simulator.simulate import Simulation
 from engine.strategies.base import Strategy, load_strategy
@@ -23,7 +24,6 @@ from engine.strategies.given import on_given
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 StrategyLike = str | Strategy | Callable[..., Any]
 
@@ -35,48 +35,6 @@ class BacktestTracker(Protocol):
     def log_metrics(self, metrics: Mapping[str, float]) -> None: ...
     def log_artifact(self, path: str | Path, artifact_path: str | None = None) -> None: ...
     def set_tags(self, tags: Mapping[str, Any]) -> None: ...
-
-
-class BacktestResult(NamedTuple):
-    """One backtest: plain data, picklable."""
-
-    strategy: str
-    params: dict[str, Any]
-    account: Account
-    metrics: dict[str, float]
-    equity: pd.Series[float]  # marked at the close of every bar, UTC index
-    trades: pd.DataFrame  # one row per round trip; exit_reason "open" for a position still held
-    market: pd.Series[float]  # price of buying and holding, 1.0 at the first bar
-    config: dict[str, Any]  # what the result depends on: strategy, params, account, clock, data
-    instrument: str = ""  # what was traded, where a reader needs to be told
-
-    @property
-    def returns(self) -> pd.Series[float]:
-        """Simple returns per bar, the first one from the initial cash."""
-        import pandas as pd
-
-        equity = self.equity.to_numpy()
-        before = np.r_[self.account.initial_cash, equity[:-1]]
-        growth = np.divide(equity, before, out=np.ones(len(equity)), where=before > 0)
-        return pd.Series(growth - 1.0, index=self.equity.index, name="returns")
-
-    @property
-    def drawdown(self) -> pd.Series[float]:
-        """Equity / highest equity so far - 1, never above 0."""
-        peak = self.equity.cummax().clip(lower=self.account.initial_cash)
-        return (self.equity / peak - 1).rename("drawdown")
-
-    def plot(self) -> Figure:
-        """Equity against buying and holding, above the drawdown, as a matplotlib Figure."""
-        from engine.report.figures import summary_figure
-
-        return summary_figure(self)
-
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write plots/, reports/, config/ and trades.csv.gz below `folder`; returns the files."""
-        from engine.report.files import save
-
-        return save(self, Path(folder))
 
 
 class BacktestEngine:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from engine.backtest import BacktestResult
+    from engine.report.result import BacktestResult
 
 
 class Study:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Backtest(Protocol):
-    """What a report is made of; engine.backtest.BacktestResult is one."""
+    """What a report is made of; engine.report.result.BacktestResult is one."""
 
     @property
     def strategy(self) -> str: ...

@@ -20,7 +20,7 @@ from optim.workers.pool import Pool
 if TYPE_CHECKING:
     import pandas as pd
 
-    from engine.backtest import BacktestResult
+    from engine.report.result import BacktestResult
 
 TRADES = 10  # that are printed
 

@@ -17,7 +17,7 @@ from optim.workers.pool import Pool
 from optim.workers.tasks import Result, Task
 
 if TYPE_CHECKING:
-    from engine.backtest import BacktestResult
+    from engine.report.result import BacktestResult
 
 SHORT_DAYS = 90  # of fewer, a figure for a whole year means little
 

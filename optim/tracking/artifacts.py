@@ -14,7 +14,7 @@ from optim.tracking.info import StudyInfo, StudyResult
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from engine.backtest import BacktestResult
+    from engine.report.result import BacktestResult
 
 
 def log_config(client: Any, run_id: str, info: StudyInfo) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from engine.backtest import BacktestResult
+    from engine.report.result import BacktestResult
 
 Scalar = str | int | float | bool
 LONG_TRIAL = 2.0  # seconds; a trial that runs longer is shown while it runs

@@ -33,7 +33,7 @@ from optim.errors import CodeChangedError
 from optim.workers.stressed import worst_outcome
 
 if TYPE_CHECKING:
-    from engine.backtest import BacktestResult
+    from engine.report.result import BacktestResult
 
 
 class Job(NamedTuple):

@@ -19,6 +19,7 @@ def loaded(statement: str) -> set[str]:
     [
         ("import engine", {"optuna", "mlflow", "joblib", "optim", "numba", "pandas", "matplotlib"}),
         ("import engine.evaluate", {"optuna", "mlflow", "joblib", "optim", "matplotlib"}),
+        ("import engine.report.result", {"optuna", "mlflow", "joblib", "optim", "numba", "pandas", "matplotlib"}),
         ("import optim.spec.study", {"optuna", "mlflow", "joblib", "numba", "pandas", "matplotlib"}),
         ("import optim.tracking", {"mlflow", "numba", "pandas", "joblib", "matplotlib"}),
         ("import optim.workers.pool", {"optuna", "mlflow", "rich", "matplotlib"}),

@@ -30,7 +30,7 @@ from optim.report.summary import Summary
 from optim.spec.secrets import mask
 
 if TYPE_CHECKING:
-    from engine.backtest import BacktestResult
+    from engine.report.result import BacktestResult
 
 MOST = 6  # instruments that are drawn
 _MOST_TRADES = 250  # fills of a kind on one chart

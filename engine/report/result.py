@@ -1,0 +1,56 @@
+"""One backtest as plain data: a process reads and draws it without loading the engine's kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from engine.simulator.account import Account
+
+
+class BacktestResult(NamedTuple):
+    """One backtest: plain data, picklable."""
+
+    strategy: str
+    params: dict[str, Any]
+    account: Account
+    metrics: dict[str, float]
+    equity: pd.Series[float]  # marked at the close of every bar, UTC index
+    trades: pd.DataFrame  # one row per round trip; exit_reason "open" for a position still held
+    market: pd.Series[float]  # price of buying and holding, 1.0 at the first bar
+    config: dict[str, Any]  # what the result depends on: strategy, params, account, clock, data
+    instrument: str = ""  # what was traded, where a reader needs to be told
+
+    @property
+    def returns(self) -> pd.Series[float]:
+        """Simple returns per bar, the first one from the initial cash."""
+        import pandas as pd
+
+        equity = self.equity.to_numpy()
+        before = np.r_[self.account.initial_cash, equity[:-1]]
+        growth = np.divide(equity, before, out=np.ones(len(equity)), where=before > 0)
+        return pd.Series(growth - 1.0, index=self.equity.index, name="returns")
+
+    @property
+    def drawdown(self) -> pd.Series[float]:
+        """Equity / highest equity so far - 1, never above 0."""
+        peak = self.equity.cummax().clip(lower=self.account.initial_cash)
+        return (self.equity / peak - 1).rename("drawdown")
+
+    def plot(self) -> Figure:
+        """Equity against buying and holding, above the drawdown, as a matplotlib Figure."""
+        from engine.report.figures import summary_figure
+
+        return summary_figure(self)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write plots/, reports/, config/ and trades.csv.gz below `folder`; returns the files."""
+        from engine.report.files import save
+
+        return save(self, Path(folder))
