@@ -11,7 +11,9 @@ def main() -> int:
     gc.set_threshold(YOUNG, MIDDLE, OLD)
     from optim.cli.parser import main as run_command
 
-    return run_command()
+    code = run_command()
+    gc.freeze()  # Python's end would visit all of them twice
+    return code
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def start_process(settings: MLflowSettings) -> subprocess.Popen[bytes]:
     """A mirror process, which imports MLflow until it is told of a study, and ends when the pipe to it is closed."""
     with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
         process = subprocess.Popen(
-            [sys.executable, "-c", _START],
+            [sys.executable, "-c", _START, settings.kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from optim.spec.secrets import mask
+from optim.tracking import mlflow_private
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.projection import Projection
 from optim.tracking.settings import MLflowSettings, environment, prepare_environment
@@ -39,7 +40,7 @@ def main() -> None:
     with suppress(OSError, AttributeError):
         os.nice(10)  # the search comes first
     quiet_http()
-    loading = threading.Thread(target=_import_mlflow, daemon=True)
+    loading = threading.Thread(target=_import_mlflow, args=sys.argv[1:2], daemon=True)
     loading.start()
     messages = read_messages(sys.stdin.buffer)
     if (first := next(messages, None)) is None:
@@ -49,8 +50,10 @@ def main() -> None:
     inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(messages, inbox, state), daemon=True).start()
     state.load(loading)
+    threading.Thread(target=_import_drawing, daemon=True).start()
     with state.projection:
         state.run(inbox)
+    gc.freeze()  # Python's end would visit a million objects twice
 
 
 _QUIET = {
@@ -98,10 +101,20 @@ def _receive(messages: Any, inbox: queue.SimpleQueue[tuple[str, Any]], state: Mi
     os._exit(1)
 
 
-def _import_mlflow() -> None:
+def _import_mlflow(kind: str) -> None:
+    """All that opening a store of this kind takes."""
+    gc.disable()  # nothing of it is ever garbage: looking takes a quarter of the time
     with suppress(Exception):  # it is imported once more where it is used, and told there
         importlib.import_module("optim.tracking.store")
-        importlib.import_module("mlflow")
+        mlflow_private.load(kind)
+    gc.enable()
+
+
+def _import_drawing() -> None:
+    """What the end of a study takes, while it is searched."""
+    with suppress(Exception):
+        for name in ("pyarrow.parquet", "matplotlib.backends.backend_agg", "matplotlib.figure"):
+            importlib.import_module(name)
 
 
 class MirrorState:

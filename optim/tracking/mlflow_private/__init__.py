@@ -6,6 +6,7 @@ same, later. `bulk` and `rest` write many runs at once; `writer` says which of t
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ from optim.spec.uris import with_driver
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_STORES = {
+    "sql": ("mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", f"{__name__}.bulk"),
+    "http": ("mlflow.store.tracking.rest_store", f"{__name__}.rest"),
+}
 KNOWN = ("3.17.",)  # the versions of MLflow whose insides are those used here
 
 
@@ -22,6 +27,14 @@ def known() -> bool:
     import mlflow
 
     return mlflow.__version__.startswith(KNOWN)
+
+
+def load(kind: str) -> None:
+    """Import what MLflow takes to open a store of this kind (`sql`, `http`, `file`): half of it is imported late."""
+    import_module("mlflow")
+    if kind in _STORES and known():
+        for name in _STORES[kind]:
+            import_module(name)
 
 
 def store_of(client: MlflowClient) -> Any:
