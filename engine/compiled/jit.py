@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -13,25 +11,13 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core import config as _config
 
+from engine.compiled.cache import cache_root as cache_root
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 config: Any = _config  # a module whose names are set while it runs
 
 _ENGINE = Path(__file__).parents[1]
-
-
-def cache_root() -> Path:
-    """Where compiled kernels live: OPTIM_CACHE_DIR, else NUMBA_CACHE_DIR, else the user's cache folder."""
-    for variable in ("OPTIM_CACHE_DIR", "NUMBA_CACHE_DIR"):
-        if folder := os.environ.get(variable):
-            return Path(folder)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "optim"
 
 
 @lru_cache(maxsize=1)

@@ -79,8 +79,11 @@ def create_tables(uri: str) -> None:
         return
     from mlflow.store.db.utils import _all_tables_exist, _safe_initialize_tables, create_sqlalchemy_engine
 
+    from optim.tracking.mlflow_private.template import copy_to
+
     engine = create_sqlalchemy_engine(with_driver(uri))
     try:
+        copy_to(engine.url)
         if not _all_tables_exist(engine):
             _safe_initialize_tables(engine)
     finally:
