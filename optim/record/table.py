@@ -39,7 +39,7 @@ def _kind(value: Any) -> type:
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
-    values = trial.values or ()
+    values: Sequence[float] = trial.values or ()
     start, end = trial.datetime_start, trial.datetime_complete
     return {
         "number": trial.number,
