@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from optim.problem.plan import Plan
+from optim.record.memory_storage import MemoryStorage
 from optim.record.record import ASKED
 
 STUDY_ATTRS = "optim:study_attrs"  # of a batch's first trial: what `newly_kept` gave before the batch was asked
@@ -18,7 +19,7 @@ class Memory:
     """An Optuna study that nobody else sees; told batch by batch what the record has trial by trial."""
 
     def __init__(self, plan: Plan, pruner: optuna.pruners.BasePruner):
-        self.storage = optuna.storages.InMemoryStorage()
+        self.storage = MemoryStorage()
         self.study = optuna.create_study(
             storage=self.storage,
             study_name=plan.spec.study.name,
@@ -29,7 +30,7 @@ class Memory:
         self._kept: dict[str, Any] = {}  # what the sampler had kept with the study when a batch was last asked
 
     def __len__(self) -> int:
-        return len(self.study.get_trials(deepcopy=False))
+        return self.storage.n_made
 
     def catch_up(self, asked: int) -> None:
         """Hold as many trials as when one was asked: what was thrown away took a number, and pruners count."""

@@ -6,13 +6,17 @@ import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
 from optim.record import optuna_private
+from optim.record.memory_storage import MemoryStorage
 from optim.record.storages import open_storage
 from tests import servers
 
@@ -33,6 +37,14 @@ class TestJournal(StorageTestCase):
     @pytest.fixture
     def storage(self, tmp_path: Path) -> BaseStorage:
         return open_storage(str(tmp_path / "optuna.journal"))
+
+
+class TestMemory(StorageTestCase):
+    """The storage that a search works on."""
+
+    @pytest.fixture
+    def storage(self) -> BaseStorage:
+        return MemoryStorage()
 
 
 class TestSQLite(StorageTestCase):
@@ -103,3 +115,42 @@ def test_a_journal_of_many_hands_is_read_as_optuna_reads_it(
             assert repr(storage.get_all_trials(study_id)) == repr(plain.get_all_trials(study_id))
         optuna.load_study(study_name="first", storage=storage).add_trial(whole)
         assert repr(storage.get_all_trials(0)) == repr(plain.get_all_trials(0))
+
+
+Story = list[tuple[list[float], str, bool]]  # of every trial: what it reports, how it ends, whether before the next one
+STORIES = st.lists(
+    st.tuples(
+        st.lists(st.floats(-3, 3) | st.just(math.nan), min_size=1, max_size=3),
+        st.sampled_from(["COMPLETE", "PRUNED", "FAIL"]),
+        st.booleans(),
+    ),
+    min_size=8,
+    max_size=30,
+)
+
+
+def decisions(storage: BaseStorage, story: Story, direction: str, percentile: float) -> list[Any]:
+    """What a pruner decides at every step of every trial, and the complete trials at the end."""
+    pruner = optuna.pruners.PercentilePruner(percentile, n_startup_trials=2, n_warmup_steps=0)
+    study = optuna.create_study(storage=storage, study_name="s", direction=direction, pruner=pruner)
+    study.add_trial(optuna.trial.create_trial(value=0.5, intermediate_values={0: 0.5, 1: 0.1}))
+    found: list[Any] = []
+    open_trials: list[tuple[optuna.Trial, str]] = []
+    for number, (reports, end, at_once) in enumerate(story):
+        trial = study.ask()
+        for step, value in enumerate(reports):
+            trial.report(value, step)
+            found.append((number, step, trial.should_prune()))
+        open_trials.append((trial, end))
+        while at_once and open_trials:  # the last one first: the order of the numbers is another one
+            ended, how = open_trials.pop()
+            study.tell(ended, 1.0 if how == "COMPLETE" else None, state=optuna.trial.TrialState[how])
+    told = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    return [*found, *((one.number, repr(one.values), repr(one.intermediate_values)) for one in told)]
+
+
+@given(story=STORIES, direction=st.sampled_from(["minimize", "maximize"]), percentile=st.sampled_from([50.0, 25.0]))
+@settings(max_examples=60, deadline=None)
+def test_pruners_decide_on_the_memory_as_on_optuna_own(story: Story, direction: str, percentile: float) -> None:
+    ours, theirs = MemoryStorage(), optuna.storages.InMemoryStorage()
+    assert decisions(ours, story, direction, percentile) == decisions(theirs, story, direction, percentile)
