@@ -18,7 +18,8 @@ def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
     """The columns of `study.trials_dataframe()` but for the system attributes, in the order of the trials' numbers."""
     import pandas as pd
 
-    rows = [_row(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
+    params, attrs = _Columns("params_"), _Columns("user_attrs_")
+    rows = [_row(trial, params, attrs) for trial in sorted(trials, key=lambda trial: trial.number)]
     names = dict.fromkeys(_ALWAYS)
     for row in rows:
         names |= dict.fromkeys(row)
@@ -38,7 +39,19 @@ def _kind(value: Any) -> type:
     return type(value) if isinstance(value, str | bool) else float
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+class _Columns(dict[str, str]):
+    """Names of columns by what they show: a million rows share them."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._prefix = prefix
+
+    def __missing__(self, name: str) -> str:
+        self[name] = column = self._prefix + name
+        return column
+
+
+def _row(trial: FrozenTrial, params: _Columns, attrs: _Columns) -> dict[str, Any]:
     values: Sequence[float] = trial.values or ()
     start, end = trial.datetime_start, trial.datetime_complete
     return {
@@ -47,8 +60,8 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "datetime_start": start,
         "datetime_complete": end,
         "duration": end - start if start and end else None,
-        **{f"params_{name}": value for name, value in trial.params.items()},
-        **{f"user_attrs_{name}": value for name, value in trial.user_attrs.items()},
+        **{params[name]: value for name, value in trial.params.items()},
+        **{attrs[name]: value for name, value in trial.user_attrs.items()},
         "state": trial.state.name,
     }
 

@@ -53,6 +53,8 @@ class Sweep:
         """Evaluate the points until the budget is spent; the reason why it ended."""
         spec = self._plan.spec
         count = len(self._record.trials())
+        if count >= spec.study.n_trials:
+            return "budget spent"
         points = enumerate(
             itertools.islice(sweep_points(spec, self._plan.space), count, spec.study.n_trials), start=count
         )

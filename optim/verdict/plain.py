@@ -57,9 +57,11 @@ def keep_verdict(record: Record, verdict: Plain, n_trials: int, winner: int) -> 
 
 def kept_verdict(record: Record, plan: Plan, trials: Sequence[FrozenTrial]) -> Plain | None:
     """The verdict that was spoken over these trials and their winner; None if there is none."""
-    kept, best = record.noted(VERDICT) or {}, winner_of(plan, trials)
-    same = best is not None and (kept.get("trials"), kept.get("winner")) == (len(trials), best.number)
-    return kept["verdict"] if same else None
+    kept = record.noted(VERDICT) or {}
+    if kept.get("trials") != len(trials):
+        return None
+    best = winner_of(plan, trials)
+    return kept["verdict"] if best is not None and kept.get("winner") == best.number else None
 
 
 def metrics_of(verdict: Plain) -> dict[str, float]:
