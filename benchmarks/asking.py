@@ -33,6 +33,8 @@ def main() -> dict[str, Any]:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     figures: dict[str, Any] = {"n_trials": N_TRIALS}
+    with tempfile.TemporaryDirectory() as folder:
+        ask(Path(folder), SPACE, "TPESampler")  # compiles
     for space_name, space in (("moving_averages", SPACE), ("half_infeasible", HALF)):
         for sampler in ("RandomSampler", "TPESampler"):
             with tempfile.TemporaryDirectory() as folder:

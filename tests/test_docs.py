@@ -12,13 +12,16 @@ import shlex
 import shutil
 import tomllib
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from benchmarks import rates
 from benchmarks.__main__ import names
+from benchmarks.table import KEPT, PAGE, block
 from optim.cli.parser import build_parser
 from optim.cli.verbs import VERBS
 from optim.spec.study import StudySpec, load_spec
@@ -204,3 +207,18 @@ def test_ray_commands_have_these_options() -> None:
     for _, _, *rest in lines:
         with start.make_context("start", rest):
             pass
+
+
+def test_the_page_on_benchmarks_shows_what_was_measured() -> None:
+    """Every number on it is the command's: the page and the file beside it are written together."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert block(json.loads(KEPT.read_text(encoding="utf-8"))) in page
+    assert rates.as_text(json.loads(rates.KEPT.read_text(encoding="utf-8"))) in page
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_line_of_a_benchmark_names_a_figure_of_its_page(name: str) -> None:
+    """A line whose figure is not there is left out of the table: none may be by mistake."""
+    measured = {row["what"] for row in json.loads(KEPT.read_text(encoding="utf-8"))["rows"]}
+    lines = getattr(import_module(f"benchmarks.{name}"), "LINES", ())
+    assert {line.what for line in lines} <= measured

@@ -47,7 +47,10 @@ class Shared:
         _active.shared = _active.stack.pop()
 
     def result(self, indicator: Any, arguments: tuple[Any, ...], *, at_once: bool = True) -> Any:
-        """indicator(*arguments), computed once; not a copy. Without `at_once`, None the first time it is asked for."""
+        """indicator(*arguments), computed once; not a copy.
+
+        Without `at_once`, None the first time it is asked for, and where there is no room to keep it.
+        """
         key: list[Any] = [indicator]
         for one in arguments:
             if id(one) in self._known:
@@ -63,7 +66,7 @@ class Shared:
         if found is not None:
             self._found += 1
             return found
-        if not at_once and name not in self._asked:
+        if not at_once and (name not in self._asked or self._used + arguments[0].nbytes > self._room):
             self._asked.add(name)
             return None
         found = indicator.kernel(*arguments)

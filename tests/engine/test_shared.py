@@ -126,6 +126,15 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
     assert counted.runs == 7
 
 
+def test_what_could_be_done_without_takes_no_room_from_what_is_kept() -> None:
+    bars, counted = bars_of(100), Counted()
+    shared = Shared(bars, room=2 * bars.close.nbytes)
+    for _ in range(4):
+        found = [shared.result(counted, (bars.close, by), at_once=False) for by in (1.0, 2.0, 3.0)]
+    assert counted.runs == 2
+    assert [one is None for one in found] == [False, False, True]
+
+
 def test_where_nothing_is_asked_for_again_nothing_is_kept() -> None:
     bars, counted = bars_of(50), Counted()
     shared = Shared(bars)
