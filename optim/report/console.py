@@ -170,7 +170,7 @@ def print_commands(console: Console, summary: Summary, report: MirrorReport | No
     if report is not None and report.error:
         console.print(f"MLflow: {report.error}", highlight=False, markup=False, soft_wrap=True)
     if report is not None and report.note:
-        console.print(f"{report.note.capitalize()}.", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{report.note}.", highlight=False, markup=False, soft_wrap=True)
     if report is not None and not report.complete:
         missing = f"{report.missing} trials are in the record but not in MLflow yet"
         console.print(

@@ -81,11 +81,11 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
         datasets=plan.datasets,
         config_toml=mask(spec.as_toml(), plan.storage, plan.tracking_uri),
         storage=mask_uri(plan.storage),
-        **_children(spec.tracking.children),
+        **children_of(spec.tracking.children),
     )
 
 
-def _children(asked: str) -> dict[str, int]:
+def children_of(asked: str) -> dict[str, int]:
     """`[tracking] children` as StudyInfo has it."""
     if asked == "auto":
         return {"children": AUTO_BEST, "all_up_to": AUTO_ALL}

@@ -29,7 +29,7 @@ def left_out(n_runs: int, n_trials: int) -> str:
     """A sentence where not every trial has a run of its own."""
     if n_runs == n_trials:
         return ""
-    return f"the best {n_runs:,} of {n_trials:,} trials have a run in MLflow; reports/trials.parquet has them all"
+    return f"The best {n_runs:,} of {n_trials:,} trials have a run in MLflow; reports/trials.parquet has them all"
 
 
 def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> list[MetricPoint]:
@@ -72,7 +72,7 @@ def description(
     counts = Counter(trial.state.name.lower() for trial in trials)
     told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     body = result.summary if result else "The study was interrupted; running it again resumes it."
-    paragraphs = [f"# {info.name}", body, f"{len(trials)} trials: {told}{note and f'; {note}'}", " · ".join(links)]
+    paragraphs = [f"# {info.name}", body, f"{len(trials)} trials: {told}.{note and f' {note}.'}", " · ".join(links)]
     return "\n\n".join([*paragraphs, f"Record: `{info.storage}`"])
 
 

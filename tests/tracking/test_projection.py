@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from optim.report.tracked import children_of
 from optim.tracking import LiveTrial, Mirror, MLflowSettings, NullMirror, StudyInfo, sync
 from optim.tracking.process import quietly
 from optim.tracking.projection import Projection
@@ -219,7 +220,7 @@ def test_only_the_best_trials_get_a_run_and_the_table_holds_all(settings: MLflow
     mirror.finished(trials)
     report = mirror.close(RESULT._replace(best_number=39))
     assert report.complete, report.error
-    assert report.note == "the best 3 of 40 trials have a run in MLflow; reports/trials.parquet has them all"
+    assert report.note == "The best 3 of 40 trials have a run in MLflow; reports/trials.parquet has them all"
     assert sorted(children(settings)) == [37, 38, 39]
     parent = open_client(settings).get_run(report.parent_run_id)
     assert parent.data.tags["optim.best_run_id"] == children(settings)[39].info.run_id
@@ -277,7 +278,7 @@ def test_a_study_that_outgrows_the_limit_is_in_mlflow_as_if_run_in_one_go(tmp_pa
     for known in (12, 20):
         assert projected(info, resumed, trials[:known]) == ""
         assert sorted(children(resumed)) == list(range(known))
-    said = "the best 5 of 40 trials have a run in MLflow; reports/trials.parquet has them all"
+    said = "The best 5 of 40 trials have a run in MLflow; reports/trials.parquet has them all"
     assert projected(info, resumed, trials[:20], trials) == said
     assert projected(info, grown, trials[:15], trials[:30], trials) == said
     assert projected(info, at_once, trials) == said
@@ -291,6 +292,22 @@ def test_a_study_that_outgrows_the_limit_is_in_mlflow_as_if_run_in_one_go(tmp_pa
     parent = open_client(resumed).get_run(report.parent_run_id)
     assert parent.data.tags["mlflow.note.content"].count(said) == 1
     assert table_numbers(resumed, report.parent_run_id) == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "expected"),
+    [("auto", 2_000, 2_000), ("auto", 2_001, 1_000), ("all", 2_001, 2_001), ("top:7", 2_000, 7), ("top:7", 5, 4)],
+)
+def test_as_many_trials_have_a_run_as_the_study_file_says(
+    asked: str, known: int, expected: int, settings: MLflowSettings
+) -> None:
+    """Of ten trials eight are complete: of the first five, four."""
+    trials = make_trials(known)
+    chosen = Projection(study_info(**children_of(asked)), settings).chosen(trials, ended=True)
+    assert len(chosen) == expected
+    if expected < known:
+        best = [trial.number for trial in reversed(trials) if trial.number % 10 not in (3, 5)]
+        assert [trial.number for trial in chosen] == best[:expected]
 
 
 def shown(settings: MLflowSettings) -> dict[int, tuple[str, dict[str, str], dict[str, float]]]:
