@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
     (HERE / "results" / "table.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     print(as_text(rows))
     if page and rows:
-        write_page(measured)
+        write_page(measured, whole=not chosen)
     return 0
 
 

@@ -98,10 +98,21 @@ def as_text(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_page(measured: Mapping[str, Any]) -> None:
-    """Keep what was measured beside the page, and put its table between the page's marks."""
+def write_page(measured: Mapping[str, Any], *, whole: bool) -> None:
+    """Keep what was measured beside the page, and put its table between the page's marks.
+
+    whole: every benchmark was run; otherwise the rows of the others stay as they are.
+    """
+    if not whole and KEPT.is_file():
+        before = json.loads(KEPT.read_text(encoding="utf-8"))["rows"]
+        new = {_key(row): row for row in measured["rows"]}
+        measured = {**measured, "rows": [new.get(_key(row), row) for row in before]}
     KEPT.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), START, END, block(measured)), encoding="utf-8")
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["what"], row["other"]
 
 
 def between(page: str, start: str, end: str, text: str) -> str:
