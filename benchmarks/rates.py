@@ -14,6 +14,7 @@ START, END = "<!-- verdicts -->", "<!-- end of verdicts -->"
 METHODS = {  # in the order of the columns: what a row of benchmarks.verdict calls it, and its heading
     "verdict strong": "verdict `strong`",
     "deflated Sharpe ratio": "DSR > .95",
+    "overfitting": "PBO <= .05",
     "Romano-Wolf, cash": "Romano-Wolf, cash",
     "Romano-Wolf, buy and hold": "Romano-Wolf, holding",
     "tokio-ai": "tokio-ai",

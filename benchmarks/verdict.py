@@ -119,7 +119,7 @@ def judged(job: tuple[str, str, int]) -> dict[str, Any]:
     row: dict[str, Any] = {"level": verdict.level, "null": null.p_value}
     row |= {f"null, {arm.kind}": arm.p_value for arm in null.arms}
     if isinstance(told, Evidence):
-        row |= {"deflated Sharpe ratio": 1 - told.dsr, "PSR, uncorrected": 1 - told.psr}
+        row |= {"overfitting": told.pbo, "deflated Sharpe ratio": 1 - told.dsr, "PSR, uncorrected": 1 - told.psr}
         row |= {f"Romano-Wolf, {name}": p for name, p in told.romano_wolf.items()}
     return row | verdicts(returns.values[:, :-1], list(returns.names).index(best.number))
 
