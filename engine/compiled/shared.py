@@ -17,6 +17,7 @@ from engine.compiled.jit import kernel
 Function = TypeVar("Function", bound=Callable[..., Any])
 ROOM = 64 << 20  # bytes of results that are kept
 _PLAIN = (int, float, str, np.generic)
+_NOTED = 10_000  # what was asked for once and could be done without, as far as it is remembered
 _TRIED, _WORTH = 256, 16  # after so many results, fewer than one in so many asked for again: nothing more is kept
 
 
@@ -67,19 +68,21 @@ class Shared:
             self._found += 1
             return found
         if not at_once and (name not in self._asked or self._used + arguments[0].nbytes > self._room):
+            if len(self._asked) >= _NOTED:
+                self._asked.clear()
             self._asked.add(name)
             return None
         found = indicator.kernel(*arguments)
         self._keep(name, found)
         return found
 
-    def _part(self, array: NDArray[Any]) -> tuple[int, int] | None:
-        """Where a piece of a column begins, and its length; None for any other array."""
-        if array.flags.writeable or not array.flags.c_contiguous:
+    def _part(self, array: NDArray[Any]) -> tuple[int, int, str] | None:
+        """Where a piece of a column begins, its length and type; None for any other array."""
+        if array.flags.writeable or not array.flags.c_contiguous or array.ndim != 1:
             return None
         start = _place(array)
         i = bisect_right(self._starts, start) - 1
-        return (start, len(array)) if i >= 0 and start + array.nbytes <= self._stops[i] else None
+        return (start, len(array), array.dtype.char) if i >= 0 and start + array.nbytes <= self._stops[i] else None
 
     def _keep(self, name: Any, result: Any) -> None:
         size = _bytes(result)

@@ -92,6 +92,13 @@ def test_a_view_that_may_be_written_is_not_trusted() -> None:
     assert list(shared.result(counted, (view, 2.0))) == [14.0, 6.0, 8.0]
 
 
+def test_the_same_bytes_of_another_type_or_shape_are_another_array() -> None:
+    bars, counted = bars_of(), Counted()
+    shared = Shared(bars)
+    for part in (bars.close[3:9], bars.close.view(np.int64)[3:9], bars.close[3:9].reshape(6, 1)):
+        np.testing.assert_array_equal(shared.result(counted, (part, 2.0)), part * 2.0)
+
+
 def test_who_writes_into_a_result_writes_into_its_own() -> None:
     bars = bars_of()
 
