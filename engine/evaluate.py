@@ -17,7 +17,7 @@ from engine.simulator.account import Account
 from engine.simulator.moving import BREAK_AT, LIMIT_AT
 from engine.simulator.portfolio import make_panel, simulate_portfolio
 from engine.simulator.rules import pack_each, pack_rules, unpack_rules
-from engine.simulator.simulate import Simulation, simulate, simulate_levels
+from engine.simulator.simulate import Simulation, simulate_levels
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy, first_unusable
 from engine.strategies.levels import Answer
@@ -95,8 +95,6 @@ def score_answer(
     target, moving = answer
     scale = volatility_scale(seen.close, account, periods_per_year)
     given = (scale, pack_rules(account), periods_per_year, tails)
-    if not moving.size:
-        return score(plain_bars(seen), first, target, *given)
     check_levels(account, moving)
     return score_levels(plain_bars(seen), first, target, moving, *given)
 
@@ -132,9 +130,7 @@ def run_single(
     scale = volatility_scale(bars.close, account, periods_per_year)
     traded = plain_bars(slice_bars(bars, first, len(bars.close)))
     given = (scale[first:], pack_rules(account))
-    if moving.size:
-        return simulate_levels(traded, target[first:], np.ascontiguousarray(moving[:, first:]), *given)
-    return simulate(traded, target[first:], *given)
+    return simulate_levels(traded, target[first:], np.ascontiguousarray(moving[:, first:]), *given)
 
 
 def check_levels(account: Account, moving: Array) -> None:
@@ -180,29 +176,10 @@ def score_levels(
     periods_per_year: float,
     tails: bool,
 ) -> Array:
-    """`score` with levels that move, shape (N_MOVING, n_bars), the warm-up included."""
-    if first_unusable(target) >= 0:
-        return np.empty(0)
-    traded = Bars(
-        bars.timestamp[first:],
-        bars.open[first:],
-        bars.high[first:],
-        bars.low[first:],
-        bars.close[first:],
-        bars.volume[first:],
-    )
-    levels = np.ascontiguousarray(moving[:, first:])
-    run = simulate_levels(traded, target[first:], levels, scale[first:], packed)
-    return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)
+    """Simulate and measure bars[first:] in one step; target, moving and scale include the warm-up.
 
-
-@kernel
-def score(
-    bars: Bars, first: int, target: Array, scale: Array, packed: Array, periods_per_year: float, tails: bool
-) -> Array:
-    """Simulate and measure bars[first:] in one step; target and scale, shape (n_bars,), include the warm-up.
-
-    packed: from pack_rules. Empty when first_unusable finds a bar.
+    target and scale: (n_bars,). moving: (N_MOVING, n_bars), or (0, 0) for none. packed: from pack_rules. Empty when
+    first_unusable finds a bar.
     """
     if first_unusable(target[:first]) >= 0:
         return np.empty(0)
@@ -214,10 +191,19 @@ def score(
         bars.close[first:],
         bars.volume[first:],
     )
-    run = simulate(traded, target[first:], scale[first:], packed)
+    levels = np.ascontiguousarray(moving[:, first:])
+    run = simulate_levels(traded, target[first:], levels, scale[first:], packed)
     if len(run.equity) == 0:
         return np.empty(0)
     return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)
+
+
+@kernel
+def score(
+    bars: Bars, first: int, target: Array, scale: Array, packed: Array, periods_per_year: float, tails: bool
+) -> Array:
+    """`score_levels` without any."""
+    return score_levels(bars, first, target, np.empty((0, 0)), scale, packed, periods_per_year, tails)
 
 
 @kernel

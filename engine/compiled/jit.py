@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core import config as _config
 
-from engine.compiled.cache import cache_root as cache_root
+from engine.compiled.cache import cache_root
 
 Function = TypeVar("Function", bound=Callable[..., object])
 

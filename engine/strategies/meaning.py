@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.compiled.jit import cache_root
+from engine.compiled.cache import cache_root
 
 _MOST = 4096  # files that are remembered
 _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from engine.compiled.jit import cache_root
+from engine.compiled.cache import cache_root
 from optim.errors import SpecError, cut
 from optim.problem.checks import check_storage, check_tracking
 from optim.problem.plan import resolve_storage
