@@ -7,13 +7,16 @@ and append to the same file. With a version of Optuna that is not among `KNOWN` 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import optuna
+import orjson
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
@@ -24,6 +27,7 @@ from optim.record.journal import STALE_LOCK_SECONDS, append_lock, whole_tail
 
 KNOWN = ("5.0.",)  # the versions of Optuna whose insides are those used here
 
+_TRIAL = f'{{"op_code":{JournalOperation.CREATE_TRIAL:d},'.encode()  # how the entry of a whole trial begins
 _STATES = {state.value: state for state in TrialState}
 
 
@@ -112,6 +116,38 @@ class GroupingJournal(JournalFileBackend):
     def __init__(self, path: str) -> None:
         super().__init__(path, JournalFileSymlinkLock(path, grace_period=STALE_LOCK_SECONDS))
 
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """Every entry from one on, as Optuna's own method gives them, decoded several times as fast.
+
+        A last line that is torn, or no JSON, is none: another process may be writing it. Before others it is an error.
+        Uses JournalFileBackend's `_file_path` and `_log_number_offset`.
+        """
+        known = self._log_number_offset
+        number = log_number_from if log_number_from in known else 0
+        with open(self._file_path, "rb") as handle:
+            left = os.fstat(handle.fileno()).st_size - known[number]  # others may go on writing
+            handle.seek(known[number])
+            broken: ValueError | None = None
+            for line in handle:
+                left -= len(line)
+                if left < 0:
+                    return
+                if broken:
+                    raise broken
+                if not line.endswith(b"\n"):
+                    broken = ValueError("Invalid log format.")
+                    continue
+                if number >= log_number_from:
+                    try:
+                        entry = _decoded(line)
+                    except ValueError as error:
+                        broken = error
+                        continue
+                known[number + 1] = known[number] + len(line)
+                number += 1
+                if number > log_number_from:
+                    yield entry
+
     def append(self, entries: Sequence[dict[str, Any]], after: int) -> tuple[int, bytes] | None:
         """Append entries behind the first `after` ones, which are all there are; the lock must be held.
 
@@ -174,8 +210,28 @@ def _trial(entry: dict[str, Any], trial_id: int, number: int, known: dict[str, B
     )
 
 
+def _decoded(line: bytes) -> dict[str, Any]:
+    """A line of JSON as the standard library reads it; it alone knows Infinity, NaN and, in attributes, any integer."""
+    entry: dict[str, Any]
+    if line.startswith(_TRIAL):
+        with contextlib.suppress(ValueError):
+            entry = orjson.loads(line)
+            return entry
+    entry = json.loads(line)
+    return entry
+
+
 def _local(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=None) + _ahead(moment.replace(second=0, microsecond=0))
+
+
+@functools.lru_cache(maxsize=4096)
+def _ahead(moment: datetime) -> timedelta:
+    """How far local time is ahead of a whole minute: clocks are changed at whole minutes."""
+    return moment.astimezone().replace(tzinfo=None) - moment.replace(tzinfo=None)
 
 
 def _utc(moment: datetime | None) -> str | None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import tempfile
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.storages import BaseStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.testing.pytest_storages import StorageTestCase
 
 from optim.record import optuna_private
@@ -115,6 +120,67 @@ def test_a_journal_of_many_hands_is_read_as_optuna_reads_it(
             assert repr(storage.get_all_trials(study_id)) == repr(plain.get_all_trials(study_id))
         optuna.load_study(study_name="first", storage=storage).add_trial(whole)
         assert repr(storage.get_all_trials(0)) == repr(plain.get_all_trials(0))
+
+
+LINES = st.lists(
+    st.sampled_from(
+        (
+            b'{"op_code":4,"x":0.1,"n":12345678901234567}\n',
+            b'{"op_code":4,"x":[Infinity,NaN,-Infinity,1e400,1e-400,1.7976931348623157e308]}\n',
+            b'{"op_code":4,"x":"\\ud800 \\u20ac","state":1}\n',
+            b'{"op_code":8,"n":123456789012345678901234567890}\n',
+            b'{"op_code":4,"x":\n',  # torn, and written behind
+            b"\n",
+        )
+    ),
+    max_size=6,
+)
+
+
+@given(lines=LINES, tail=st.sampled_from((b"", b'{"op_code":4', b'{"op_code":4,"x":1}')), start=st.integers(0, 4))
+@settings(max_examples=80, deadline=None)
+def test_a_damaged_journal_is_read_as_optuna_reads_it(lines: list[bytes], tail: bytes, start: int) -> None:
+    """From its first entry, from a later one, and again once somebody has written more."""
+
+    def read(journal: JournalFileBackend) -> list[Any]:
+        found: list[Any] = []
+        try:
+            found += map(repr, journal.read_logs(start))
+        except ValueError:
+            found.append("broken")
+        return found
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal"
+        path.write_bytes(b"".join(lines) + tail)
+        ours, theirs = optuna_private.GroupingJournal(str(path)), JournalFileBackend(str(path))
+        for _ in range(2):
+            assert read(ours) == read(theirs)
+            assert ours._log_number_offset == theirs._log_number_offset
+            with path.open("ab") as handle:
+                handle.write(b',"y":2}\n{"op_code":4,"x":3}\n')
+
+
+@given(
+    moment=st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)),
+    zone=st.sampled_from(("Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns")),
+)
+@settings(max_examples=60, deadline=None)
+def test_times_of_a_journal_are_local_as_optuna_has_them(moment: datetime, zone: str) -> None:
+    """Also in the minutes in which clocks are changed: by one hour, or by half of one."""
+    text = moment.replace(tzinfo=UTC).isoformat(timespec="microseconds")
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = zone
+    time.tzset()
+    optuna_private._ahead.cache_clear()
+    try:
+        changed = [datetime.fromisoformat(text) + timedelta(hours=h) for h in range(0, 24 * 190, 190)]
+        for one in changed:
+            assert optuna_private._local(one.isoformat()) == one.astimezone().replace(tzinfo=None)
+    finally:
+        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+        time.tzset()
+        optuna_private._ahead.cache_clear()
 
 
 Story = list[tuple[list[float], str, bool]]  # of every trial: what it reports, how it ends, whether before the next one
