@@ -6,7 +6,7 @@ PIP := $(if $(UV),$(UV) pip install --python $(BIN)/python --compile-bytecode,$(
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run demo test test-nojit lint bench clean
+.PHONY: run demo test test-nojit lint bench docs clean
 
 run: $(STAMP)
 	$(BIN)/python -m optim run studies/ma_crossover_ibm.toml
@@ -38,6 +38,9 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --quiet -c constraints.txt -e ".[dev]"
 	touch $(STAMP) $@
+
+docs: $(DEV_STAMP)
+	$(BIN)/python -m sphinx --fail-on-warning --quiet -b html docs build/docs
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

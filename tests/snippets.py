@@ -13,7 +13,7 @@ ASIDE = ROOT / "docs" / "architecture.md"  # its blocks are sketches: signatures
 
 
 class Page:
-    """README.md, or a page of docs/ by its name."""
+    """README.md, or a page of docs/ by its path."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -63,7 +63,12 @@ class Page:
         return "".join(f"{line}\n" for line in re.findall(r"(?:^\s*print\(.*\)  |^)# (.+)$", code, re.MULTILINE))
 
 
+def all_pages() -> list[str]:
+    """README.md and every page of docs/."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [path.relative_to(ROOT).as_posix() for path in found]
+
+
 def pages_with_snippets() -> set[str]:
     """All pages with a fenced block, but the one on architecture."""
-    pages = [path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path != ASIDE]
-    return {str(path.relative_to(ROOT)) for path in pages if "\n```" in path.read_text(encoding="utf-8")}
+    return {name for name in all_pages() if ROOT / name != ASIDE and Page(name).fenced}

@@ -7,25 +7,29 @@ tests/engine/test_peers.py, for what it says of peers.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import shutil
 import tomllib
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import rates
 from benchmarks.__main__ import names
 from benchmarks.table import KEPT, PAGE, block
+from engine import check_strategy, load_bars, load_strategy
 from optim.cli.parser import build_parser
 from optim.cli.verbs import VERBS
 from optim.spec.study import StudySpec, load_spec
-from tests.snippets import ROOT, Page, pages_with_snippets
+from tests.snippets import ROOT, Page, all_pages, pages_with_snippets
 from tests.studies import IBM, command, write_study
 
 README = Page("README.md")
@@ -61,10 +65,21 @@ PYTHON: dict[str, Callable[[Path], None] | None] = {
     "README.md": readme_study,
     "docs/data.md": coinbase,
     "docs/engine.md": engine_page,
+    "docs/howto/data.md": None,
+    "docs/howto/metric.md": None,
+    "docs/howto/strategy.md": None,
     "docs/metrics.md": None,
     "docs/statistics.md": None,
 }
-TOML = ("README.md", "docs/data.md", "docs/scaling.md", "docs/study.md", "docs/verdict.md")
+TOML = (
+    "README.md",
+    "docs/data.md",
+    *(f"docs/howto/{name}.md" for name in ("constraints", "machines", "metric", "mlflow", "objectives", "postgresql")),
+    "docs/howto/strategy.md",
+    "docs/scaling.md",
+    "docs/study.md",
+    "docs/verdict.md",
+)
 ELSEWHERE = {"docs/tracking.md", "docs/porting.md"}
 
 
@@ -91,6 +106,7 @@ def part_of_a_study(text: str, folder: Path) -> StudySpec:
     if "parameters" not in table:
         return load_spec(write_study(folder, **table))
     (folder / "mine.py").write_text("def mine(df, params):\n    return df['close'] * 0.0\n")
+    (folder / "goals.py").write_text("def calm(metrics):\n    return metrics['cagr']\n")
     return load_spec(write_study(folder, strategy={"name": "mine.py:mine", "search_space": table, "fixed": {}}))
 
 
@@ -141,7 +157,40 @@ def test_the_strategy_of_the_engines_page_obeys_the_rules(tmp_path: Path) -> Non
     assert "obeys the rules (6 parameter sets)" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_both_strategies_of_the_how_to_obey_the_rules_and_want_the_same(tmp_path: Path) -> None:
+    page = Page("docs/howto/strategy.md")
+    for name, text in page.files().items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).with_suffix(".toml").write_text(page.blocks("toml")[0])
+    bars, params = load_bars(IBM), {"days": 30, "fall": 0.05}
+    wanted = []
+    for name in ("dip", "fast_dip"):
+        assert not check_strategy(f"{name}.py:{name}", base=tmp_path).unproven
+        strategy = load_strategy(f"{name}.py:{name}", tmp_path)
+        wanted.append(strategy.target(bars, strategy.bind(params)))
+    assert 0.1 < wanted[0].mean() < 0.9
+    assert np.array_equal(*wanted)
+
+
+def test_the_objective_of_the_how_to_is_undefined_where_it_says() -> None:
+    namespace: dict[str, Any] = {}
+    exec(Page("docs/howto/metric.md").files()["goals.py"], namespace)  # noqa: S102
+    metrics = {"n_trades": 10, "cagr": 0.1, "max_drawdown": -0.15}
+    assert namespace["calm"](metrics) == pytest.approx(0.5)
+    assert math.isnan(namespace["calm"]({**metrics, "n_trades": 9}))
+
+
+def test_the_reference_is_what_the_schema_says() -> None:
+    """Made anew by: python docs/reference.py."""
+    spec = spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = module_from_spec(spec)
+    spec.loader.exec_module(made)
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(json.loads(made.SCHEMA.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("name", all_pages())
 def test_commands_are_accepted(name: str) -> None:
     page = Page(name)
     verbs = {verb.name for verb in VERBS}
@@ -177,7 +226,8 @@ def test_the_page_on_studies_has_the_defaults() -> None:
     checked = set()
     for text in sections:
         fields = StudySpec.model_fields.get(text.partition("]")[0][1:])
-        for key, said in re.findall(r"^\| `(\w+)` \| `?([\d\"{][^`|]*?)`? \|", text, re.MULTILINE):
+        own = text.partition("| key of `[")[0]  # of tables within: docs/reference.md, which is made of the schema
+        for key, said in re.findall(r"^\| `(\w+)` \| `?([\d\"{][^`|]*?)`? \|", own, re.MULTILINE):
             default = fields.annotation.model_fields[key].get_default(call_default_factory=True)  # type: ignore[union-attr]
             default = default if not hasattr(default, "model_dump") else default.model_dump()
             if default is not None:

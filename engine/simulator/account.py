@@ -14,8 +14,8 @@ from engine.errors import ParameterError
 class Account(NamedTuple):
     """Rules a backtest trades under; docs/engine.md has the exact arithmetic of each. bps are 1/10000."""
 
-    initial_cash: float = 10_000.0
-    trade_on: Literal["next_open", "close"] = "next_open"
+    initial_cash: float = 10_000.0  # money
+    trade_on: Literal["next_open", "close"] = "next_open"  # where a target is traded: the next bar's open, or its close
     # what a fill costs
     fee_bps: float = 0.0  # of its value
     fixed_fee: float = 0.0  # money
@@ -39,9 +39,9 @@ class Account(NamedTuple):
     max_volume_share: float = 0.0  # of the bar's volume
     # what ends a position
     stop_pct: float = 0.0  # 0.02 is 2 % of the entry price
-    take_profit_pct: float = 0.0
-    trailing_stop_pct: float = 0.0
-    max_holding_bars: int = 0
+    take_profit_pct: float = 0.0  # of the entry price
+    trailing_stop_pct: float = 0.0  # of the best price since the entry
+    max_holding_bars: int = 0  # bars after which a position is closed
     intrabar: Literal["worst", "best"] = "worst"  # which came first where a bar touched stop and take-profit
     # what holding costs, per bar
     borrow_bps: float = 0.0  # of a short position's value and of borrowed cash
