@@ -41,7 +41,7 @@ from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
 from optim.tracking.early import early_mirror
-from optim.tracking.info import MirrorReport
+from optim.tracking.info import LiveTrial, MirrorReport
 from optim.tracking.study_mirror import StudyMirror
 from optim.verdict.assess import assess, begin
 from optim.verdict.holdout import open_holdout
@@ -118,10 +118,14 @@ class Study:
             mirror.finished(trials)
             view.finished(trials)
 
+        def running(trial: LiveTrial) -> None:
+            mirror.running(trial)
+            view.running(trial)
+
         with make_pool(plan) as pool:
             began = time.monotonic()
             with view.searching(plan, done):
-                listener = Listener(finished, mirror.running, view.should_stop)
+                listener = Listener(finished, running, view.should_stop)
                 trials, reason = search(plan, record, pool=pool, listener=listener)
             pool.abandon()
             if len(trials) > len(done) or not record.ended():

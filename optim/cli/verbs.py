@@ -27,6 +27,7 @@ def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
 
 ONE_OF = ("--trial", "--best", "--params", "--set", "--trials")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
+_QUIET = _flag("-q", "--quiet", action="store_true", help="show no progress")
 STUDY_FLAGS = (
     _flag("--new-name", metavar="NAME", help="the study of this name instead of [study] name"),
     _flag("--from", dest="first_point", metavar="BEST.toml", help="try the parameters of this file first"),
@@ -37,12 +38,13 @@ VERBS = (
         "run",
         "run a study, or resume it where it stopped",
         "optim run study.toml -n 500",
-        lambda commands, spec, options: commands.run(spec, as_object=options.json),
+        lambda commands, spec, options: commands.run(spec, as_object=options.json, quiet=options.quiet),
         (
             _flag("-n", "--n-trials", type=int, metavar="N", help="total number of trials, resumed ones included"),
             _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
             _flag("--seed", type=int, metavar="N", help="seed of the search"),
             _flag("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h"),
+            _QUIET,
             _JSON,
         ),
         module="start",
@@ -143,9 +145,10 @@ VERBS = (
         "validate",
         "say whether the winner is skill or luck: the same search on shuffled markets",
         "optim validate study.toml -j -1",
-        lambda commands, spec, options: commands.validate(spec, as_object=options.json),
+        lambda commands, spec, options: commands.validate(spec, as_object=options.json, quiet=options.quiet),
         (
             _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
+            _QUIET,
             _flag("--json", action="store_true", help="print the verdict as one JSON object, nothing else on stdout"),
         ),
         module="prove",
