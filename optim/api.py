@@ -46,6 +46,7 @@ from optim.tracking.study_mirror import StudyMirror
 from optim.verdict.assess import assess, begin
 from optim.verdict.holdout import open_holdout
 from optim.verdict.plain import Plain, kept_verdict, opening_as_plain
+from optim.verdict.pruning import hindsight
 from optim.verdict.spoken import first_verdict, spoken
 
 if TYPE_CHECKING:
@@ -130,15 +131,16 @@ class Study:
             pool.abandon()
             if len(trials) > len(done) or not record.ended():
                 record.note_end(reason)
-            spent, verdict = time.monotonic() - began, None
+            spent, verdict, pruning = time.monotonic() - began, None, None
             summary = summary_of(plan, record, trials, reason, pool, None)
             view.found(summary)
             try:
                 with view.judging() as searched:
                     verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
+                pruning = hindsight(plan, trials, reason, pool, spent)
             except UserError as error:  # no reason for a run to fail whose trials are all there
                 view.say(f"No verdict: {error}")
-            summary = summary._replace(verdict=verdict)
+            summary = summary._replace(verdict=verdict, pruning=pruning)
         result = study_result(plan, record, summary)
         mirror.conclude(result)
         try:

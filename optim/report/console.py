@@ -18,6 +18,7 @@ from optim.report.showcase import SHORT_DAYS
 from optim.report.summary import Summary
 from optim.tracking.info import MirrorReport
 from optim.verdict.finite import finite
+from optim.verdict.pruning import as_plain
 
 # The metrics of the closing table, in this order, where the engine has them.
 SHOWN = (
@@ -72,6 +73,8 @@ def print_judged(console: Console, summary: Summary, params_toml: str) -> None:
     """The verdict on the winner, if there is one, and its parameters."""
     if summary.best is None:
         return
+    if summary.pruning is not None:
+        console.print(f"\n{summary.pruning.sentence}", highlight=False, markup=False, soft_wrap=True)
     print_verdict(console, summary.verdict, validate_command(summary.paths["study"], summary.flags))
     console.print(f"\n[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
     console.print(params_toml, highlight=False, markup=False, soft_wrap=True)
@@ -125,6 +128,7 @@ def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:
         },
         "clock": summary.clock,
         "verdict": summary.verdict,
+        "pruning": as_plain(summary.pruning),
         "top": [{"number": t.number, "values": list(t.values), "params": t.params} for t in summary.top],
         "counts": dict(summary.counts),
         "failures": dict(summary.failures),
