@@ -28,6 +28,7 @@ def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
 ONE_OF = ("--trial", "--best", "--params", "--set", "--trials")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
 _QUIET = _flag("-q", "--quiet", action="store_true", help="show no progress")
+_YES = _flag("--yes", action="store_true", help="do not ask")
 STUDY_FLAGS = (
     _flag("--new-name", metavar="NAME", help="the study of this name instead of [study] name"),
     _flag("--from", dest="first_point", metavar="BEST.toml", help="try the parameters of this file first"),
@@ -118,6 +119,22 @@ VERBS = (
         lambda commands, spec, options: commands.list_studies(spec, options),
         (_flag("--json", action="store_true", help="print them as one JSON list"),),
         optional=True,
+    ),
+    Verb(
+        "rename",
+        "give a study another name: in its record, in MLflow and in the study file",
+        "optim rename study.toml tried_in_may",
+        lambda commands, spec, options: commands.rename(spec, options.name, yes=options.yes),
+        (_flag("name", metavar="NEW_NAME", help="no study in the storage has it"), _YES),
+        module="change",
+    ),
+    Verb(
+        "delete",
+        "take a study out of its record and out of MLflow; asks first",
+        "optim delete study.toml",
+        lambda commands, spec, options: commands.delete(spec, yes=options.yes),
+        (_YES,),
+        module="change",
     ),
     Verb(
         "export",
