@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
-
-class Verb(NamedTuple):
-    """One command: its name, what it does in a line, an example, what is called, its flags."""
-
-    name: str
-    text: str
-    example: str  # the last line of its help
-    call: Callable[[Any, Any, argparse.Namespace], int]  # the module, the checked study, the options
-    flags: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
-    study: bool = True  # it takes a study file
-    optional: bool = False  # which may be left out
-    module: str = "commands"  # of optim.cli
-
-
-def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    return names, rules
-
+from optim.cli.verb import Verb
+from optim.cli.verb import flag as _flag
 
 ONE_OF = ("--trial", "--best", "--params", "--set", "--trials")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
@@ -259,6 +241,15 @@ VERBS = (
         lambda known, spec, options: known.schema(),
         study=False,
         module="known",
+    ),
+    Verb(
+        "completion",
+        "what makes a shell complete commands, flags and files",
+        "optim completion bash",
+        lambda commands, spec, options: commands.completion(options.shell),
+        (_flag("shell", choices=("bash", "zsh", "fish", "powershell"), help="for this shell"),),
+        study=False,
+        module="completion",
     ),
     Verb(
         "doctor",
