@@ -41,11 +41,12 @@ from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
 from optim.tracking.early import early_mirror
-from optim.tracking.info import MirrorReport
+from optim.tracking.info import LiveTrial, MirrorReport
 from optim.tracking.study_mirror import StudyMirror
 from optim.verdict.assess import assess, begin
 from optim.verdict.holdout import open_holdout
 from optim.verdict.plain import Plain, kept_verdict, opening_as_plain
+from optim.verdict.pruning import hindsight
 from optim.verdict.spoken import first_verdict, spoken
 
 if TYPE_CHECKING:
@@ -118,23 +119,28 @@ class Study:
             mirror.finished(trials)
             view.finished(trials)
 
+        def running(trial: LiveTrial) -> None:
+            mirror.running(trial)
+            view.running(trial)
+
         with make_pool(plan) as pool:
             began = time.monotonic()
             with view.searching(plan, done):
-                listener = Listener(finished, mirror.running, view.should_stop)
+                listener = Listener(finished, running, view.should_stop)
                 trials, reason = search(plan, record, pool=pool, listener=listener)
             pool.abandon()
             if len(trials) > len(done) or not record.ended():
                 record.note_end(reason)
-            spent, verdict = time.monotonic() - began, None
+            spent, verdict, pruning = time.monotonic() - began, None, None
             summary = summary_of(plan, record, trials, reason, pool, None)
             view.found(summary)
             try:
                 with view.judging() as searched:
                     verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
+                pruning = hindsight(plan, trials, reason, pool, spent)
             except UserError as error:  # no reason for a run to fail whose trials are all there
                 view.say(f"No verdict: {error}")
-            summary = summary._replace(verdict=verdict)
+            summary = summary._replace(verdict=verdict, pruning=pruning)
         result = study_result(plan, record, summary)
         mirror.conclude(result)
         try:

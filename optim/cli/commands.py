@@ -38,11 +38,11 @@ EXIT_INTERRUPTED = 130
 TOP = 20  # trials, where no number is given
 
 
-def run(spec: StudySpec, process: Popen[bytes] | None, *, as_object: bool = False) -> int:
+def run(spec: StudySpec, process: Popen[bytes] | None, *, as_object: bool = False, quiet: bool = False) -> int:
     """Run or resume a study and print its result; 0 with a winner, 1 without one, 130 when interrupted."""
     keep_freed_memory()
     console = Console(stderr=as_object)
-    ended = Study(spec).run(Terminal(console, tables=not as_object), process)
+    ended = Study(spec).run(Terminal(console, tables=not as_object, quiet=quiet), process)
     print_commands(console, ended.summary, ended.mlflow)
     if as_object:
         print(json.dumps(as_json(ended.summary, ended.mlflow), allow_nan=False))  # noqa: T201 - the object on stdout

@@ -17,6 +17,10 @@ from optim.errors import OptimError, one_line
 from optim.spec.secrets import mask, refuse_sent
 
 EXIT_ERROR = 2
+EXIT_CODES = (
+    "exit codes: 0 done; 1 done, with nothing found or something wrong found; 2 bad input, or a record or server that "
+    "cannot be used, in one sentence; 130 interrupted"
+)
 EXIT_UNREAD = 1  # as rich has it
 
 
@@ -41,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all verbs."""
     parser = argparse.ArgumentParser(
-        prog="optim", description="Hyperparameter optimisation for trading strategies whose results can be believed."
+        prog="optim",
+        description="Hyperparameter optimisation for trading strategies whose results can be believed.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"optim {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -44,11 +44,11 @@ _NULL_SECONDS = 3.0  # for shuffled markets, where a search takes less
 _LOOP_SECONDS = 0.004  # asking, telling, recording: of the order measured by benchmarks/study_loop.py
 
 
-def validate(spec: StudySpec, *, as_object: bool = False) -> int:
+def validate(spec: StudySpec, *, as_object: bool = False, quiet: bool = False) -> int:
     """Search the shuffled markets and print the verdict; 0 with evidence, 1 without, 130 when interrupted."""
     keep_freed_memory()
     console, study = Console(stderr=as_object), Study(spec)
-    view = Terminal(console)
+    view = Terminal(console, quiet=quiet)
     verdict = study.validate(view)
     if verdict is None:
         raise SpecError(f"{spec.path}: no trial of {spec.study.name!r} is feasible: there is no winner to judge")

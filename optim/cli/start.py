@@ -8,7 +8,8 @@ from optim.spec.study import StudySpec
 from optim.tracking.early import early_mirror
 
 
-def run(spec: StudySpec, *, as_object: bool = False) -> int:
+def run(spec: StudySpec, *, as_object: bool = False, quiet: bool = False) -> int:
     """Run or resume a study and print its result; exit code as `optim.cli.commands.run`."""
     with early_mirror(spec) as process:
-        return int(importlib.import_module("optim.cli.commands").run(spec, process, as_object=as_object))
+        commands = importlib.import_module("optim.cli.commands")
+        return int(commands.run(spec, process, as_object=as_object, quiet=quiet))

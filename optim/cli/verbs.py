@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
-
-class Verb(NamedTuple):
-    """One command: its name, what it does in a line, an example, what is called, its flags."""
-
-    name: str
-    text: str
-    example: str  # the last line of its help
-    call: Callable[[Any, Any, argparse.Namespace], int]  # the module, the checked study, the options
-    flags: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
-    study: bool = True  # it takes a study file
-    optional: bool = False  # which may be left out
-    module: str = "commands"  # of optim.cli
-
-
-def _flag(*names: str, **rules: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    return names, rules
-
+from optim.cli.verb import Verb
+from optim.cli.verb import flag as _flag
 
 ONE_OF = ("--trial", "--best", "--params", "--set", "--trials")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
+_QUIET = _flag("-q", "--quiet", action="store_true", help="show no progress")
+_YES = _flag("--yes", action="store_true", help="do not ask")
 STUDY_FLAGS = (
     _flag("--new-name", metavar="NAME", help="the study of this name instead of [study] name"),
     _flag("--from", dest="first_point", metavar="BEST.toml", help="try the parameters of this file first"),
@@ -37,12 +21,13 @@ VERBS = (
         "run",
         "run a study, or resume it where it stopped",
         "optim run study.toml -n 500",
-        lambda commands, spec, options: commands.run(spec, as_object=options.json),
+        lambda commands, spec, options: commands.run(spec, as_object=options.json, quiet=options.quiet),
         (
             _flag("-n", "--n-trials", type=int, metavar="N", help="total number of trials, resumed ones included"),
             _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
             _flag("--seed", type=int, metavar="N", help="seed of the search"),
             _flag("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h"),
+            _QUIET,
             _JSON,
         ),
         module="start",
@@ -118,6 +103,22 @@ VERBS = (
         optional=True,
     ),
     Verb(
+        "rename",
+        "give a study another name: in its record, in MLflow and in the study file",
+        "optim rename study.toml tried_in_may",
+        lambda commands, spec, options: commands.rename(spec, options.name, yes=options.yes),
+        (_flag("name", metavar="NEW_NAME", help="no study in the storage has it"), _YES),
+        module="change",
+    ),
+    Verb(
+        "delete",
+        "take a study out of its record and out of MLflow; asks first",
+        "optim delete study.toml",
+        lambda commands, spec, options: commands.delete(spec, yes=options.yes),
+        (_YES,),
+        module="change",
+    ),
+    Verb(
         "export",
         "write the trials table as CSV or Parquet, or one trial's parameters as TOML",
         "optim export study.toml --best -o best.toml",
@@ -143,9 +144,10 @@ VERBS = (
         "validate",
         "say whether the winner is skill or luck: the same search on shuffled markets",
         "optim validate study.toml -j -1",
-        lambda commands, spec, options: commands.validate(spec, as_object=options.json),
+        lambda commands, spec, options: commands.validate(spec, as_object=options.json, quiet=options.quiet),
         (
             _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
+            _QUIET,
             _flag("--json", action="store_true", help="print the verdict as one JSON object, nothing else on stdout"),
         ),
         module="prove",
@@ -239,6 +241,15 @@ VERBS = (
         lambda known, spec, options: known.schema(),
         study=False,
         module="known",
+    ),
+    Verb(
+        "completion",
+        "what makes a shell complete commands, flags and files",
+        "optim completion bash",
+        lambda commands, spec, options: commands.completion(options.shell),
+        (_flag("shell", choices=("bash", "zsh", "fish", "powershell"), help="for this shell"),),
+        study=False,
+        module="completion",
     ),
     Verb(
         "doctor",

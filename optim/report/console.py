@@ -1,29 +1,24 @@
-"""The terminal: a live progress line while the search runs, tables when it has ended."""
+"""The terminal: tables when a search has ended, and what a machine reads instead."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from engine.metrics.catalogue import METRICS
 from optim.errors import counted
-from optim.problem.plan import Plan
 from optim.report.judged import print_verdict, validate_command
 from optim.report.showcase import SHORT_DAYS
 from optim.report.summary import Summary
-from optim.search.scoring import is_feasible
 from optim.tracking.info import MirrorReport
 from optim.verdict.finite import finite
-from optim.verdict.null import Null
+from optim.verdict.pruning import as_plain
 
 # The metrics of the closing table, in this order, where the engine has them.
 SHOWN = (
@@ -31,79 +26,6 @@ SHOWN = (
     "n_trades", "win_rate", "profit_factor", "exposure", "turnover", "fees_paid",
 )  # fmt: skip
 _PERCENT = {"total_return", "cagr", "annual_volatility", "max_drawdown", "win_rate", "exposure"}
-
-
-class Live:
-    """The progress bar: trials done, time left, best so far, how the others ended.
-
-    Silent when stdout is no terminal.
-    """
-
-    def __init__(self, console: Console, plan: Plan, done: Sequence[FrozenTrial]):
-        self._goals = plan.objective.goals
-        self._best: FrozenTrial | None = None
-        self._counts: Counter[str] = Counter()
-        self._waiting = "the very first trial compiles the engine" if plan.strategy.compiled else "the first trial runs"
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[state]}"),
-            console=console, disable=not console.is_terminal, refresh_per_second=8,
-        )  # fmt: skip
-        self._task = self._progress.add_task(escape(plan.spec.study.name), total=plan.spec.study.n_trials, state="")
-        self.finished(done)
-
-    def __enter__(self) -> Live:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def finished(self, trials: Sequence[FrozenTrial]) -> None:
-        """Take finished trials into the counts and the best value."""
-        for trial in trials:
-            self._counts[trial.state.name] += 1
-            if is_feasible(trial) and len(self._goals) == 1 and (self._best is None or self._better(trial, self._best)):
-                self._best = trial
-        counts = self._counts
-        if not counts:
-            self._progress.update(self._task, state=self._waiting)
-            return
-        parts = [f"complete {counts['COMPLETE']}", f"pruned {counts['PRUNED']}", f"failed {counts['FAIL']}"]
-        if self._best is not None:
-            parts.insert(0, f"best {self._best.values[0]:.4f} (#{self._best.number})")
-        self._progress.update(self._task, completed=sum(counts.values()), state=" · ".join(parts))
-
-    def _better(self, one: FrozenTrial, other: FrozenTrial) -> bool:
-        if self._goals[0].direction == "maximize":
-            return bool(one.values[0] > other.values[0])
-        return bool(one.values[0] < other.values[0])
-
-
-class Markets:
-    """The progress bar over the shuffled markets: how many, time left, and p so far."""
-
-    def __init__(self, console: Console):
-        self._progress = Progress(
-            TextColumn("[bold]shuffled markets"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[state]}"),
-            console=console, disable=not console.is_terminal, refresh_per_second=8,
-        )  # fmt: skip
-        self._task = self._progress.add_task("", total=None, state="")
-
-    def __enter__(self) -> Markets:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def searched(self, null: Null | None) -> None:
-        """Another market has been searched."""
-        if null is not None:
-            total = null.planned * len(null.arms)
-            done = sum(len(arm.winners) for arm in null.arms)
-            self._progress.update(self._task, total=total, completed=done, state=f"p = {null.p_value:.3g} so far")
 
 
 def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
@@ -151,6 +73,8 @@ def print_judged(console: Console, summary: Summary, params_toml: str) -> None:
     """The verdict on the winner, if there is one, and its parameters."""
     if summary.best is None:
         return
+    if summary.pruning is not None:
+        console.print(f"\n{summary.pruning.sentence}", highlight=False, markup=False, soft_wrap=True)
     print_verdict(console, summary.verdict, validate_command(summary.paths["study"], summary.flags))
     console.print(f"\n[bold]Best parameters[/] (trial {summary.best.number}), ready to paste:\n")
     console.print(params_toml, highlight=False, markup=False, soft_wrap=True)
@@ -204,6 +128,7 @@ def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:
         },
         "clock": summary.clock,
         "verdict": summary.verdict,
+        "pruning": as_plain(summary.pruning),
         "top": [{"number": t.number, "values": list(t.values), "params": t.params} for t in summary.top],
         "counts": dict(summary.counts),
         "failures": dict(summary.failures),

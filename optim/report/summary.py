@@ -24,6 +24,7 @@ from optim.search.ranking import ranked
 from optim.spec.secrets import mask_uri
 from optim.spec.uris import is_url
 from optim.tracking.info import MirrorReport
+from optim.verdict.pruning import Hindsight
 from optim.workers.pool import Pool
 
 TOP = 5
@@ -50,6 +51,7 @@ class Summary(NamedTuple):
     commands: Mapping[str, str]
     paths: Mapping[str, str]
     flags: str  # what a command needs beside the study file
+    pruning: Hindsight | None = None  # was pruning right; known at the end of a run only
 
     @property
     def best(self) -> FrozenTrial | None:

@@ -1,4 +1,4 @@
-"""The terminal watches a study: lines, a progress bar, tables; the first Ctrl-C asks it to stop."""
+"""The terminal watches a study: lines, progress, tables; the first Ctrl-C asks it to stop."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from optim.problem.plan import Plan
-from optim.report.console import Live, Markets, print_found, print_judged
+from optim.report.console import print_found, print_judged
+from optim.report.live import Live, Markets
 from optim.report.summary import Summary
 from optim.report.view import Progress
+from optim.tracking.info import LiveTrial
 from optim.verdict.null import Null
 
 
 class Terminal:
-    """A View (optim.report.view) on a console. tables: whether the result is printed."""
+    """A View (optim.report.view) on a console; its progress is on stderr. tables: whether the result is printed."""
 
-    def __init__(self, console: Console, *, tables: bool = True) -> None:
+    def __init__(self, console: Console, *, tables: bool = True, quiet: bool = False) -> None:
         self._console = console
+        self._progress = Console(stderr=True, quiet=quiet)
         self._tables = tables
         self._signals: list[int] = []
         self._live: Live | None = None
@@ -32,17 +35,25 @@ class Terminal:
 
     @contextlib.contextmanager
     def searching(self, plan: Plan, done: Sequence[FrozenTrial]) -> Iterator[None]:
-        """A progress bar while the search runs; SIGINT and SIGTERM ask it to stop."""
-        with _noted(self._signals), Live(self._console, plan, done) as self._live:
+        """Progress while the search runs; SIGINT and SIGTERM ask it to stop."""
+        with _noted(self._signals), Live(self._progress, plan, done) as self._live:
             yield
+        self._live = None
 
     def finished(self, trials: Sequence[FrozenTrial]) -> None:
-        """The bar moves on."""
+        """Progress moves on."""
         if self._live is not None:
             self._live.finished(trials)
 
+    def running(self, trial: LiveTrial) -> None:
+        """It is among those at work."""
+        if self._live is not None:
+            self._live.running(trial)
+
     def should_stop(self) -> bool:
         """Whether a signal has come."""
+        if self._live is not None:
+            self._live.tick()
         return bool(self._signals)
 
     def found(self, summary: Summary) -> None:
@@ -52,8 +63,8 @@ class Terminal:
 
     @contextlib.contextmanager
     def judging(self) -> Iterator[Callable[[Null | None], None]]:
-        """A bar over the shuffled markets; SIGINT and SIGTERM ask for an end."""
-        with _noted(self._signals), Markets(self._console) as markets:
+        """Progress over the shuffled markets; SIGINT and SIGTERM ask for an end."""
+        with _noted(self._signals), Markets(self._progress) as markets:
             yield markets.searched
 
     def ended(self, summary: Summary, params_toml: str) -> None:
@@ -64,7 +75,7 @@ class Terminal:
     @contextlib.contextmanager
     def projecting(self) -> Iterator[Progress]:
         """A line that says how far MLflow is."""
-        with self._console.status("Writing the trials to MLflow ...") as status:
+        with self._progress.status("Writing the trials to MLflow ...") as status:
             yield lambda done, told: status.update(f"Writing the trials to MLflow: {done} of {told} ...")
 
 

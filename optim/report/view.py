@@ -13,6 +13,7 @@ from optim.errors import counted
 from optim.problem.plan import Plan
 from optim.report.summary import Summary
 from optim.spec.study import StudySpec
+from optim.tracking.info import LiveTrial
 from optim.verdict.null import Null
 
 Progress = Callable[[int, int], None]  # trials done, trials in all
@@ -29,6 +30,9 @@ class View(Protocol):
 
     def finished(self, trials: Sequence[FrozenTrial]) -> None:
         """Trials have ended and are in the record."""
+
+    def running(self, trial: LiveTrial) -> None:
+        """A trial that takes long is still running; told several times a second."""
 
     def should_stop(self) -> bool:
         """Asked several times a second while the search runs."""
@@ -57,6 +61,9 @@ class Quiet:
         return contextlib.nullcontext()
 
     def finished(self, trials: Sequence[FrozenTrial]) -> None:
+        """Nothing."""
+
+    def running(self, trial: LiveTrial) -> None:
         """Nothing."""
 
     def should_stop(self) -> bool:

@@ -19,7 +19,7 @@ STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 STUDY_TAG = "optim.study_id"
 TRIAL_TAG = "optim.trial"
 PARENT_TAG = "mlflow.parentRunId"
-_NAME_LIMIT = 250
+NAME_LIMIT = 250
 
 
 class MetricPoint(NamedTuple):
@@ -72,14 +72,14 @@ def run_name(number: int, params: Mapping[str, Any], key_params: Sequence[str]) 
             value = params[name]
             text = f"{value:.4g}" if isinstance(value, float) else str(value)
             parts.append(f"{short}{text}" if text[0] in "-0123456789" else f"{short}-{text}")
-    return "_".join(parts)[:_NAME_LIMIT]
+    return "_".join(parts)[:NAME_LIMIT]
 
 
 def parent_row(info: StudyInfo) -> RunRow:
     """The study itself, running."""
     params, changed = fit_text(info.params, MAX_PARAM)
     tags, changed_tags = fit_text(info.tags, MAX_TAG)
-    tags |= source_tags(info) | {"mlflow.runName": info.name[:_NAME_LIMIT], "optim.role": "study"}
+    tags |= source_tags(info) | {"mlflow.runName": info.name[:NAME_LIMIT], "optim.role": "study"}
     overflow = _overflow(params=changed, tags=changed_tags)
     return RunRow(tags["mlflow.runName"], "RUNNING", milliseconds(info.start), None, params, (), tags, overflow)
 

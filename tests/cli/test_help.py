@@ -6,7 +6,8 @@ import shlex
 import pytest
 
 from optim.cli.parser import build_parser, main
-from optim.cli.verbs import VERBS, Verb
+from optim.cli.verb import Verb
+from optim.cli.verbs import VERBS
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
