@@ -12,9 +12,9 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from engine.data.bars import Bars
+from engine.data.calendar import common, union
 from engine.errors import EngineError
 from engine.simulator.account import ALIASES, SEARCHABLE, check_rule
-from engine.simulator.portfolio import align
 from engine.strategies.base import Strategy
 from engine.strategies.parameters import caster
 from optim.errors import SpecError, cut, shown
@@ -105,16 +105,22 @@ def aligned(spec: StudySpec, strategy: Strategy, instruments: tuple[Bars, ...]) 
             raise SpecError(f"{where}: a function of several instruments gets Bars, no DataFrames: tuple[Bars, ...]")
     if n not in (0, 1, k):
         raise SpecError(f"{where}: trades {n} instruments, but [data] gives {k}")
-    if spec.data.align == "common":
+    if spec.data.align == "union" and not spec.portfolio:
+        raise SpecError(
+            f"{spec.path}: [data] align = 'union': is of instruments that share an account; set [backtest] portfolio = "
+            "true, or remove align"
+        )
+    if spec.data.align != "refuse":
         try:
-            return align(instruments)
+            return common(instruments) if spec.data.align == "common" else union(instruments)
         except EngineError as error:
-            raise SpecError(f"{spec.path}: [data] align = 'common': {error}") from None
+            raise SpecError(f"{spec.path}: [data] align = '{spec.data.align}': {error}") from None
     for given, bars in zip(spec.data.files, instruments, strict=True):
         if spec.portfolio and not np.array_equal(bars.timestamp, instruments[0].timestamp):
             raise SpecError(
                 f"{spec.path}: [data] {shown(given)} has other times than {shown(spec.data.files[0])}, but a portfolio "
-                "trades all instruments at the same times; set [data] align = 'common' to keep the times all have"
+                "trades all instruments at the same times; set [data] align = 'union' to trade each when it has a bar, "
+                "or 'common' to keep the times all have"
             )
     return instruments
 

@@ -121,7 +121,7 @@ class DataSection(Section):
     features: dict[str, FeatureSection] = {}
     timeframe: str | None = None  # the bars of the files are resampled to this one
     timeframe_offset: str | None = None  # how long after local midnight a day begins
-    align: Literal["refuse", "common"] = "refuse"  # instruments whose bars have different times
+    align: Literal["refuse", "common", "union"] = "refuse"  # instruments whose bars have different times
     periods_per_year: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # None: inferred from the bars
     clock: Literal["as given"] | None = None  # periods_per_year holds although the bars say otherwise
 
