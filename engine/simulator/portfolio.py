@@ -134,7 +134,7 @@ def play(
     k, n = len(targets), len(equity)
     on_close = rules.on_close > 0.0
     floor = rules.initial_cash * (1.0 - rules.max_drawdown) if rules.max_drawdown > 0.0 else 0.0
-    called = False
+    called, guarded = False, rules.stop > 0.0 or rules.take_profit > 0.0 or rules.trail > 0.0
     for t in range(n):
         if not on_close:
             settle(t, panel, states, trades)
@@ -143,7 +143,7 @@ def play(
                 called = False
             if t > 0:
                 send_orders(t, t - 1, panel.open, panel, targets, scales, packed, states, trades)
-        for i in range(k):
+        for i in range(k if guarded else 0):
             if states[i, QUANTITY] != 0.0 and has_bar(i, t, panel):
                 guard(i, t, panel, packed, Books(states[i], trades))
                 share(i, states)
@@ -207,13 +207,14 @@ def send_orders(
     trades: Array,
 ) -> None:
     """Act in bar t at prices[:, t] upon the targets of bar `known`: first the orders that free cash."""
+    shared = unpack_rules(packed[0])
     for phase in (SHRINK, GROW):
         net, gross = values(t, prices, states)
         for i in range(len(states)):
-            rules = unpack_rules(packed[i])
             target = targets[i, known]
-            if (target == states[i, HELD] and not is_due(t, states[i], rules)) or not has_bar(i, t, panel):
+            if (target == states[i, HELD] and not is_due(t, states[i], shared)) or not has_bar(i, t, panel):
                 continue
+            rules = unpack_rules(packed[i])
             own = states[i, QUANTITY] * prices[i, t]
             scale = scales[i, known] if scales.shape[1] > 0 else 1.0
             at = Moment(t, prices[i, t], panel.volume[i, t], scale, net - own, gross - abs(own), np.nan, np.nan)
@@ -235,19 +236,24 @@ def guard(i: int, t: int, panel: Panel, packed: Array, books: Books) -> None:
 @inner
 def hold(t: int, panel: Panel, packed: Array, states: Array, trades: Array) -> None:
     """Costs of holding; borrowed cash is shared out in proportion to the values of the long positions."""
+    rules = unpack_rules(packed[0])
+    if rules.borrow == 0.0 and rules.funding == 0.0 and rules.trail == 0.0:
+        return
     net, gross = values(t, panel.close, states)
     long_value = (net + gross) / 2.0
-    debt = max(-states[0, CASH], 0.0)
-    rules = unpack_rules(packed[0])
+    cash = states[0, CASH]
+    debt = max(-cash, 0.0)
     for i in range(len(states)):
         if states[i, QUANTITY] != 0.0:
-            value = states[i, QUANTITY] * panel.close[i, t]
-            charge(
-                panel.close[i, t], debt * value / long_value if value > 0.0 else 0.0, Books(states[i], trades), rules
-            )
+            close = panel.close[i, t]
+            value = states[i, QUANTITY] * close
+            states[i, CASH] = cash
+            charge(close, debt * value / long_value if value > 0.0 else 0.0, Books(states[i], trades), rules)
+            cash = states[i, CASH]
             if rules.trail > 0.0:
                 track_extreme(panel.high[i, t], panel.low[i, t], states[i])
-            share(i, states)
+    for i in range(len(states)):
+        states[i, CASH] = cash
 
 
 @inner
