@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from engine.data.bars import Bars, is_bars, slice_bars
+from engine.data.calendar import union
 from engine.data.clock import periods_per_year_of
 from engine.data.load import content_hash, load_bars
 from engine.errors import ParameterError
@@ -69,7 +70,7 @@ class BacktestEngine:
     ) -> BacktestResult:
         """Backtest bars from `start` on; the bars before it only warm the signal up.
 
-        df: a DataFrame, Bars, or several Bars with the same timestamps for a portfolio. strategy_fn: a built-in name, a
+        df: a DataFrame, Bars, or several for a portfolio, on the union of their times. strategy_fn: a built-in name, a
         "file.py:function", a @strategy, or any callable (df, params) -> Series of target exposure; it gets
         a DataFrame whose index has the times with its own index and columns.
         Raises DataError, StrategyError or ParameterError.
@@ -78,6 +79,7 @@ class BacktestEngine:
         bound = strategy.bind(params)
         instruments = _instruments(df)
         strategy = on_given(strategy, _parts(df), instruments)
+        instruments = union(instruments)
         warm = warmup_start(strategy.warmup_bars(bound), self.account, start)
         seen = tuple(slice_bars(bars, warm, len(bars.close)) for bars in instruments)
         rate = periods_per_year_of(instruments[0].timestamp, self.periods_per_year)

@@ -15,7 +15,7 @@ from engine.errors import EngineError, ParameterError
 from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.simulator.account import Account
 from engine.simulator.moving import BREAK_AT, LIMIT_AT
-from engine.simulator.portfolio import make_panel, simulate_portfolio
+from engine.simulator.portfolio import equal_parts, make_panel, simulate_portfolio
 from engine.simulator.rules import pack_each, pack_rules, unpack_rules
 from engine.simulator.simulate import Simulation, simulate_levels
 from engine.simulator.sizing import volatility_scale
@@ -162,7 +162,7 @@ def run_portfolio(
     targets = np.ascontiguousarray(weights[first:].T)
     scales = np.stack([volatility_scale(bars.close, account, periods_per_year)[first:] for bars in instruments])
     run = simulate_portfolio(panel, targets, scales, pack_each(account, each, len(instruments)))
-    return run, (panel.close / panel.close[:, :1]).mean(axis=0)
+    return run, equal_parts(panel.close)
 
 
 @kernel

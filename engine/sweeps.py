@@ -18,6 +18,7 @@ from engine.compiled.arrays import Array
 from engine.compiled.memory import keep_freed_memory
 from engine.compiled.shared import Shared
 from engine.data.bars import Bars, is_bars, plain_bars
+from engine.data.calendar import union
 from engine.data.cells import Cell
 from engine.data.clock import periods_per_year_of
 from engine.data.load import load_bars
@@ -66,7 +67,7 @@ def sweep(
 ) -> pd.DataFrame:
     """Backtest every row of a parameter table; returns the table with a column per metric and, if any failed, `error`.
 
-    bars: one instrument, or several Bars with the same timestamps for a portfolio. params_table: a DataFrame, or any
+    bars: one instrument, or several for a portfolio, on the union of their times. params_table: a DataFrame, or any
     iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
     METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
     ulcer_index, alpha and beta a row costs less than half. periods_per_year: bars in a year; inferred from the bars
@@ -82,10 +83,11 @@ def sweep(
     several = isinstance(bars, (list, tuple)) and not is_bars(bars)
     given: list[Any] = list(bars) if several else [bars]
     instruments = tuple(one if is_bars(one) else load_bars(one) for one in given)
+    asked = on_given(as_strategy(strategy), given, instruments)
+    instruments = union(instruments)
     cell = Cell(-1 if several else 0, 0, len(instruments[0].close))
     tails = not TAIL_METRICS.isdisjoint(names)
     rate = periods_per_year_of(instruments[0].timestamp, periods_per_year)
-    asked = on_given(as_strategy(strategy), given, instruments)
     work = Work(asked, make_account(account), instruments, cell, rate, tails, _shared(instruments))
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None

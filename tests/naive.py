@@ -45,6 +45,7 @@ class Simulator:
         self.is_limit = False  # the order that is being filled
         self.bars, self.targets, self.a, self.periods = bars, targets, account, periods
         self.k, self.n = len(bars), len(bars[0]["close"])
+        self.gone = [max((t for t in range(self.n) if self.here(i, t)), default=self.n) for i in range(self.k)]
         self.contracts = contracts or [account] * self.k
         self.fee = account.fee_bps / 10_000
         self.slip = (account.slippage_bps + account.spread_bps / 2) / 10_000
@@ -53,6 +54,23 @@ class Simulator:
         self.equity: list[float] = []
         self.trades: list[dict[str, Any]] = []
         self.fees_paid = self.traded = self.financing = 0.0
+
+    # a hole is a bar whose prices are None: nothing happens there, and what is held is worth its last close
+
+    def here(self, i: int, t: int) -> bool:
+        return self.bars[i]["close"][t] is not None
+
+    def price(self, i: int, column: str, t: int) -> float:
+        if self.here(i, t):
+            return self.bars[i][column][t]
+        return next((self.bars[i]["close"][s] for s in range(t - 1, -1, -1) if self.here(i, s)), 0.0)
+
+    def pay_out_delisted(self, t: int) -> None:
+        for i, p in enumerate(self.positions):
+            if p.quantity != 0 and t > self.gone[i] and not self.here(i, t):
+                value = self.worth(i, t)
+                self.cash += value
+                self.note_trade(i, t, "delisted", value)
 
     # what a fill costs
 
@@ -122,11 +140,11 @@ class Simulator:
     # orders
 
     def orders(self, t: int, known: int, column: str) -> None:
-        prices = [bars[column][t] for bars in self.bars]
+        prices = [self.price(i, column, t) for i in range(self.k)]
         for shrinking in (True, False):
             for i in range(self.k):
                 target = self.targets[i][known] if known >= 0 else 0.0
-                if not self.is_due(i, t, target):
+                if not self.is_due(i, t, target) or not self.here(i, t):
                     continue
                 opens = target != 0 and self.positions[i].quantity * target <= 0
                 at = {name: self.level(name, known) for name in ("entry_limit", "entry_stop")}
@@ -266,8 +284,9 @@ class Simulator:
         return self.lots(min(self.affordable(i, budget, paid), most))
 
     def scale(self, i: int, known: int) -> float:
-        window, close = self.a.volatility_window, self.bars[i]["close"]
-        if known < window:
+        window = self.a.volatility_window
+        close = [self.price(i, "close", t) for t in range(self.n)]
+        if known < window or close[known - window] == 0.0:  # not listed so long
             return 0.0
         returns = [close[t] / close[t - 1] - 1 for t in range(known - window + 1, known + 1)]
         mean = math.fsum(returns) / window
@@ -278,7 +297,7 @@ class Simulator:
 
     def exits(self, i: int, t: int) -> None:
         p = self.positions[i]
-        if p.quantity == 0:
+        if p.quantity == 0 or not self.here(i, t):
             return
         long = p.quantity > 0
         open_, low, high = (self.bars[i][name][t] for name in ("open", "low", "high"))
@@ -336,7 +355,7 @@ class Simulator:
             self.leave(i, t, take, "take_profit")
 
     def holding_costs(self, t: int) -> None:
-        close = [bars["close"][t] for bars in self.bars]
+        close = [self.price(i, "close", t) for i in range(self.k)]
         debt = max(-self.cash, 0.0)
         long_value = sum(max(self.value(i, p.quantity, close[i]), 0.0) for i, p in enumerate(self.positions))
         for i, p in enumerate(self.positions):
@@ -348,7 +367,7 @@ class Simulator:
             p.cash_flow -= cost
             self.cash -= cost
             self.financing += cost
-            if self.entered_inside:
+            if self.entered_inside or not self.here(i, t):
                 continue
             extreme = self.bars[i]["high" if p.quantity > 0 else "low"][t]
             p.best = max(p.best, extreme) if p.quantity > 0 else min(p.best, extreme)
@@ -359,12 +378,16 @@ class Simulator:
         return self.cash + sum(self.worth(i, t) for i in range(self.k))
 
     def worth(self, i: int, t: int) -> float:
-        return self.value(i, self.positions[i].quantity, self.bars[i]["close"][t])
+        return self.value(i, self.positions[i].quantity, self.price(i, "close", t))
 
     def close_all(self, t: int, column: str, reason: str) -> None:
         for i, p in enumerate(self.positions):
-            if p.quantity != 0:
+            if p.quantity != 0 and self.here(i, t):
                 self.leave(i, t, self.paid(i, -p.quantity, self.bars[i][column][t]), reason)
+            elif p.quantity != 0 and reason == "max_drawdown_stop":  # the end: nothing is held beyond it
+                value = self.worth(i, t)
+                self.cash += value
+                self.note_trade(i, t, reason, value)
 
     def stop_for_good(self, t: int) -> None:
         if self.cash < 0:
@@ -377,6 +400,8 @@ class Simulator:
         peak = self.a.initial_cash
         margin_called = False
         for t in range(self.n):
+            if not on_close:
+                self.pay_out_delisted(t)
             if not on_close and margin_called:
                 self.close_all(t, "open", "margin_call")
                 margin_called = False
@@ -387,6 +412,7 @@ class Simulator:
                 self.exits(i, t)
             self.holding_costs(t)
             if on_close:
+                self.pay_out_delisted(t)
                 self.orders(t, t, "close")
             self.equity.append(self.mark(t))
             if self.equity[t] <= 0:
@@ -410,7 +436,7 @@ class Simulator:
             if self.k > 1 and gross > 0 and self.equity[t] <= (self.a.maintenance_margin + TOLERANCE) * gross:
                 if on_close:
                     self.close_all(t, "close", "margin_call")
-                    self.equity[t] = self.cash
+                    self.equity[t] = self.mark(t)
                 margin_called = not on_close
         for i, p in enumerate(self.positions):
             if p.quantity != 0:

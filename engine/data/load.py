@@ -63,11 +63,11 @@ def read_bars(
         told = make_format(format)
         table = read_table(source, told)
         bars, reading = bars_of(table, told, date_format, timezone)
-        return _between(bars, start, end, timezone), reading
+        return between(bars, start, end, timezone), reading
     except DataError as error:
         name = str(source) if isinstance(source, str | Path) else type(source).__name__
         said = "".join(c if c.isprintable() else " " for c in str(error))  # a file's words are repeated in it
-        raise DataError(f"{name}: {said}", error.faults) from None
+        raise type(error)(f"{name}: {said}", error.faults) from None
 
 
 def bars_of(table: Table, told: Format, date_format: str | None, timezone: str | None) -> tuple[Bars, Reading]:
@@ -206,11 +206,16 @@ def _all_of(errors: list[DataError]) -> DataError:
     return DataError(str(errors[0]), [Fault(*pair) for pair in sorted(found.items())][:MOST_FAULTS])
 
 
-def _between(bars: Bars, start: str | None, end: str | None, timezone: str | None) -> Bars:
+class TooFewBarsError(DataError):
+    """There are fewer than two bars between start and end."""
+
+
+def between(bars: Bars, start: str | None, end: str | None, timezone: str | None) -> Bars:
+    """The bars from start to end, both inclusive, in `timezone`; TooFewBarsError where they are none or one."""
     zone, last = find_zone(timezone), len(bars.timestamp)
     first = 0 if start is None else int(np.searchsorted(bars.timestamp, boundary(start, zone, end=False), side="left"))
     if end is not None:
         last = int(np.searchsorted(bars.timestamp, boundary(end, zone, end=True), side="left"))
     if last - first < 2:
-        raise DataError(f"fewer than 2 bars between start {start} and end {end}")
+        raise TooFewBarsError(f"fewer than 2 bars between start {start} and end {end}")
     return bars if (first, last) == (0, len(bars.timestamp)) else freeze(slice_bars(bars, first, last))

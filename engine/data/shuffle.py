@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.bars import Bars, add_features, features_of, make_bars, plain_bars
+from engine.data.calendar import on_own_bars
 from engine.errors import DataError, ParameterError
 
 _DAY = 86_400_000_000_000  # nanoseconds
@@ -32,12 +33,18 @@ def shuffled(
     only with bars around which the market was as wild, so that quiet and wild stretches stay where they are.
     Bars within the day trade places with bars at the same time of day (UTC), blocks with blocks whose bars are at the
     same times; a block longer than a day is made of whole days. Where instruments have different calendars,
-    their bars follow one order of all times.
+    their bars follow one order of all times; on a union of calendars too, where the holes stay.
     Raises ParameterError for block < 1 or a block of several bars with like_volatility, DataError for fewer than three
     bars.
     """
     if block < 1 or (block > 1 and like_volatility):
         raise ParameterError(f"block = {block} breaks the rule block >= 1, and = 1 with like_volatility")
+    return on_own_bars(instruments, lambda own: _in_another_order(own, rng, block, like_volatility))
+
+
+def _in_another_order(
+    instruments: Sequence[Bars], rng: np.random.Generator, block: int, like_volatility: bool
+) -> tuple[Bars, ...]:
     if min(len(bars.close) for bars in instruments) < 3:
         raise DataError("shuffling needs at least 3 bars of each instrument")
     times = np.unique(np.concatenate([bars.timestamp[1:] for bars in instruments]))
@@ -126,9 +133,12 @@ def noisy(instruments: Sequence[Bars], rng: np.random.Generator, share: float) -
     """The instruments with each bar's changes times 1 + share * z, z standard normal: one number a bar for them all."""
     times = np.unique(np.concatenate([bars.timestamp for bars in instruments]))
     factor = 1.0 + share * rng.standard_normal(len(times))
-    return tuple(
-        _rebuilt(bars, np.arange(len(bars.close) - 1), factor[np.searchsorted(times, bars.timestamp[1:])])
-        for bars in instruments
+    return on_own_bars(
+        instruments,
+        lambda own: [
+            _rebuilt(bars, np.arange(len(bars.close) - 1), factor[np.searchsorted(times, bars.timestamp[1:])])
+            for bars in own
+        ],
     )
 
 
@@ -137,6 +147,10 @@ def resampled(instruments: Sequence[Bars], rng: np.random.Generator, block: int)
 
     Instruments of one length have the same blocks, others blocks of their own.
     """
+    return on_own_bars(instruments, lambda own: _drawn_again(own, rng, block))
+
+
+def _drawn_again(instruments: Sequence[Bars], rng: np.random.Generator, block: int) -> tuple[Bars, ...]:
     orders: dict[int, Order] = {}
     for n in dict.fromkeys(len(bars.close) - 1 for bars in instruments):
         size = min(block, n)

@@ -94,6 +94,11 @@ def _read(source: Any, told: Format) -> Table:
     )
 
 
+def is_readable(name: str) -> bool:
+    """Whether a file's ending is that of a table."""
+    return _ending(Path(name)) in (*_TEXT, *_BINARY, ".json", ".gz", ".zip")
+
+
 def _ending(path: Path) -> str:
     suffixes = [one.lower() for one in path.suffixes[-2:]]
     if suffixes[-1:] == [".gz"] and suffixes[0] in (*_TEXT, ".json"):

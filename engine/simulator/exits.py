@@ -20,7 +20,6 @@ from engine.simulator.orders import (
     N_TRADES,
     PNL,
     QUANTITY,
-    RUIN,
     STOP,
     TAKE,
     TRAIL,
@@ -116,12 +115,12 @@ def track_extreme(high: float, low: float, state: Array) -> None:
 
 
 @inner
-def write_off(t: int, close: float, books: Books) -> None:
-    """Ruin: the broker takes the position at the close, and bears what is missing."""
+def pay_out(t: int, close: float, reason: float, books: Books) -> None:
+    """The position is taken away at this price without costs: ruin, a delisting, the end of trading in a gap."""
     quantity = books.state[QUANTITY]
     if quantity != 0.0:
         books.state[CASH] += quantity * close
-        record_trade(t, RUIN, quantity * close, books)
+        record_trade(t, reason, quantity * close, books)
 
 
 @inner

@@ -27,10 +27,10 @@ INSTRUMENT, ENTRY_BAR, EXIT_BAR, ENTRY_PRICE, EXIT_PRICE, SIZE, PNL, TRADE_FEES,
 N_TRADE = 9
 EXIT_REASONS = (
     "signal", "stop_loss", "take_profit", "trailing_stop", "max_holding_bars", "margin_call", "max_drawdown_stop",
-    "ruin", "open",
+    "ruin", "open", "delisted",
 )  # fmt: skip
 # Floats, because numba compiles a kernel anew for every integer constant it is called with.
-SIGNAL, STOP, TAKE, TRAIL, TIME, MARGIN, DRAWDOWN, RUIN, OPEN = map(float, range(9))
+SIGNAL, STOP, TAKE, TRAIL, TIME, MARGIN, DRAWDOWN, RUIN, OPEN, DELISTED = map(float, range(10))
 
 
 class Books(NamedTuple):

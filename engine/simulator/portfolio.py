@@ -10,11 +10,13 @@ import numpy as np
 from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
-from engine.data.bars import Bars, freeze, take
+from engine.data.bars import Bars
+from engine.data.calendar import BAR, OVER, mark_of
 from engine.errors import DataError
-from engine.simulator.exits import charge, exit_levels, forgive_debt, leave, track_extreme, write_off
+from engine.simulator.exits import charge, exit_levels, forgive_debt, leave, pay_out, track_extreme
 from engine.simulator.orders import (
     CASH,
+    DELISTED,
     DRAWDOWN,
     FINANCING,
     GROW,
@@ -25,6 +27,7 @@ from engine.simulator.orders import (
     N_TRADES,
     OPEN,
     QUANTITY,
+    RUIN,
     SHRINK,
     TOTAL_FEES,
     TRADED,
@@ -42,7 +45,7 @@ from engine.simulator.simulate import Simulation
 
 
 class Panel(NamedTuple):
-    """Bars of k instruments over the same timestamps; prices and volume of shape (k, n_bars)."""
+    """Bars of k instruments over the same timestamps; prices, volume and mark of shape (k, n_bars)."""
 
     timestamp: Integers
     open: Array
@@ -50,33 +53,36 @@ class Panel(NamedTuple):
     low: Array
     close: Array
     volume: Array
+    traded: Array  # BAR where there is a bar (engine.data.calendar); (k, 0): everywhere
 
 
 def make_panel(instruments: Sequence[Bars]) -> Panel:
-    """Stack bars that have the same timestamps; DataError names the first that differ."""
+    """Stack bars that have the same timestamps, or are on one calendar; DataError names the first that differ."""
     first = instruments[0].timestamp
     for i, bars in enumerate(instruments):
         if not np.array_equal(bars.timestamp, first):
             raise DataError(
                 f"a portfolio needs the same timestamps in every instrument, but those of instrument {i} differ from "
-                "those of the first; engine.simulator.portfolio.align keeps the common ones"
+                "those of the first; engine.data.calendar.union puts them on one calendar, common keeps the common ones"
             )
-    columns: list[Array] = [np.stack([getattr(bars, name) for bars in instruments]) for name in Panel._fields[1:]]
-    return Panel(first, *columns)
+    columns = (np.stack([getattr(bars, name) for bars in instruments]) for name in Bars._fields[1:])
+    marks = [mark_of(bars) for bars in instruments]
+    holes = any((mark != BAR).any() for mark in marks)
+    traded = np.stack(marks) if holes else np.empty((len(marks), 0))
+    return Panel(first, *columns, traded)  # type: ignore[call-arg]
 
 
-def align(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
-    """Keep the bars whose timestamp every instrument has; DataError when fewer than two are left."""
-    common = instruments[0].timestamp
-    for bars in instruments[1:]:
-        common = np.intersect1d(common, bars.timestamp, assume_unique=True)
-    if len(common) < 2:
-        raise DataError("the instruments share fewer than 2 timestamps")
-    kept = []
-    for bars in instruments:
-        rows = np.isin(bars.timestamp, common, assume_unique=True)
-        kept.append(freeze(take(bars, rows)))
-    return tuple(kept)
+def equal_parts(close: Array) -> Array:
+    """The price of holding all in equal parts from the first bar on, shape (n_bars,).
+
+    close: (k, n_bars). The part of an instrument that is not listed yet waits as cash for its first close.
+    """
+    start, unknown = close[:, :1], np.isnan(close[:, 0])
+    if not unknown.any():
+        return np.asarray((close / start).mean(axis=0))
+    start = close[np.arange(len(close)), np.argmax(~np.isnan(close), axis=1)][:, None]
+    grown = close / start
+    return np.asarray(np.where(np.isnan(grown), 1.0, grown).mean(axis=0))
 
 
 @kernel
@@ -128,20 +134,22 @@ def play(
     k, n = len(targets), len(equity)
     on_close = rules.on_close > 0.0
     floor = rules.initial_cash * (1.0 - rules.max_drawdown) if rules.max_drawdown > 0.0 else 0.0
-    called = False
+    called, guarded = False, rules.stop > 0.0 or rules.take_profit > 0.0 or rules.trail > 0.0
     for t in range(n):
         if not on_close:
+            settle(t, panel, states, trades)
             if called:
-                close_all(t, MARGIN, panel.open, packed, states, trades)
+                close_all(t, MARGIN, panel.open, panel, packed, states, trades)
                 called = False
             if t > 0:
                 send_orders(t, t - 1, panel.open, panel, targets, scales, packed, states, trades)
-        for i in range(k):
-            if states[i, QUANTITY] != 0.0:
+        for i in range(k if guarded else 0):
+            if states[i, QUANTITY] != 0.0 and has_bar(i, t, panel):
                 guard(i, t, panel, packed, Books(states[i], trades))
                 share(i, states)
         hold(t, panel, packed, states, trades)
         if on_close:
+            settle(t, panel, states, trades)
             send_orders(t, t, panel.close, panel, targets, scales, packed, states, trades)
         net, gross = values(t, panel.close, states)
         equity[t] = states[0, CASH] + net
@@ -152,10 +160,26 @@ def play(
         if gross > 0.0 and reaches(rules.margin * gross, equity[t], gross):
             called = True
             if on_close:
-                close_all(t, MARGIN, panel.close, packed, states, trades)
-                equity[t] = states[0, CASH]
+                close_all(t, MARGIN, panel.close, panel, packed, states, trades)
+                equity[t] = states[0, CASH] + values(t, panel.close, states)[0]
                 called = False
     return n
+
+
+@inner
+def has_bar(i: int, t: int, panel: Panel) -> bool:
+    """Whether instrument i can be traded in bar t."""
+    return bool(panel.traded.shape[1] == 0 or panel.traded[i, t] == BAR)
+
+
+@inner
+def settle(t: int, panel: Panel, states: Array, trades: Array) -> None:
+    """What is delisted is paid out at its last close."""
+    if panel.traded.shape[1] > 0:
+        for i in range(len(states)):
+            if states[i, QUANTITY] != 0.0 and panel.traded[i, t] == OVER:
+                pay_out(t, panel.close[i, t], DELISTED, Books(states[i], trades))
+                share(i, states)
 
 
 @inner
@@ -163,9 +187,10 @@ def values(t: int, prices: Array, states: Array) -> tuple[float, float]:
     """Net and gross value of all positions at prices[:, t]."""
     net, gross = 0.0, 0.0
     for i in range(len(states)):
-        value = states[i, QUANTITY] * prices[i, t]
-        net += value
-        gross += abs(value)
+        if states[i, QUANTITY] != 0.0:  # what is not listed yet has no price
+            value = states[i, QUANTITY] * prices[i, t]
+            net += value
+            gross += abs(value)
     return net, gross
 
 
@@ -182,18 +207,21 @@ def send_orders(
     trades: Array,
 ) -> None:
     """Act in bar t at prices[:, t] upon the targets of bar `known`: first the orders that free cash."""
+    shared = unpack_rules(packed[0])
     for phase in (SHRINK, GROW):
+        net, gross = values(t, prices, states)
         for i in range(len(states)):
-            rules = unpack_rules(packed[i])
             target = targets[i, known]
-            if target == states[i, HELD] and not is_due(t, states[i], rules):
+            if (target == states[i, HELD] and not is_due(t, states[i], shared)) or not has_bar(i, t, panel):
                 continue
-            net, gross = values(t, prices, states)
+            rules = unpack_rules(packed[i])
             own = states[i, QUANTITY] * prices[i, t]
             scale = scales[i, known] if scales.shape[1] > 0 else 1.0
             at = Moment(t, prices[i, t], panel.volume[i, t], scale, net - own, gross - abs(own), np.nan, np.nan)
             follow(target, at, phase, Books(states[i], trades), rules)
             share(i, states)
+            value = states[i, QUANTITY] * prices[i, t]
+            net, gross = net - own + value, gross - abs(own) + abs(value)
 
 
 @inner
@@ -208,30 +236,39 @@ def guard(i: int, t: int, panel: Panel, packed: Array, books: Books) -> None:
 @inner
 def hold(t: int, panel: Panel, packed: Array, states: Array, trades: Array) -> None:
     """Costs of holding; borrowed cash is shared out in proportion to the values of the long positions."""
+    rules = unpack_rules(packed[0])
+    if rules.borrow == 0.0 and rules.funding == 0.0 and rules.trail == 0.0:
+        return
     net, gross = values(t, panel.close, states)
     long_value = (net + gross) / 2.0
-    debt = max(-states[0, CASH], 0.0)
-    rules = unpack_rules(packed[0])
+    cash = states[0, CASH]
+    debt = max(-cash, 0.0)
     for i in range(len(states)):
-        value = states[i, QUANTITY] * panel.close[i, t]
-        if value != 0.0:
-            charge(
-                panel.close[i, t], debt * value / long_value if value > 0.0 else 0.0, Books(states[i], trades), rules
-            )
+        if states[i, QUANTITY] != 0.0:
+            close = panel.close[i, t]
+            value = states[i, QUANTITY] * close
+            states[i, CASH] = cash
+            charge(close, debt * value / long_value if value > 0.0 else 0.0, Books(states[i], trades), rules)
+            cash = states[i, CASH]
             if rules.trail > 0.0:
                 track_extreme(panel.high[i, t], panel.low[i, t], states[i])
-            share(i, states)
+    for i in range(len(states)):
+        states[i, CASH] = cash
 
 
 @inner
-def close_all(t: int, reason: float, prices: Array, packed: Array, states: Array, trades: Array) -> None:
-    """Close every position at the market price of bar t."""
+def close_all(t: int, reason: float, prices: Array, panel: Panel, packed: Array, states: Array, trades: Array) -> None:
+    """Close every position at the market price of bar t; one without a bar stays, or, for good, is paid out."""
     for i in range(len(states)):
         quantity = states[i, QUANTITY]
-        if quantity != 0.0:
+        if quantity == 0.0:
+            continue
+        if has_bar(i, t, panel):
             rules = unpack_rules(packed[i])
             close_position(t, market_price(-quantity, prices[i, t], rules), reason, Books(states[i], trades), rules)
-            share(i, states)
+        elif reason == DRAWDOWN:
+            pay_out(t, panel.close[i, t], reason, Books(states[i], trades))
+        share(i, states)
 
 
 @inner
@@ -241,14 +278,14 @@ def end(t: int, panel: Panel, ruined: bool, packed: Array, states: Array, trades
     _, gross = values(t, panel.close, states)
     if ruined:
         for i in range(len(states)):
-            write_off(t, panel.close[i, t], Books(states[i], trades))
+            pay_out(t, panel.close[i, t], RUIN, Books(states[i], trades))
             share(i, states)
     elif gross > 0.0:
         if not on_close:
             t += 1
         if t == n:
             return n
-        close_all(t, DRAWDOWN, panel.close if on_close else panel.open, packed, states, trades)
+        close_all(t, DRAWDOWN, panel.close if on_close else panel.open, panel, packed, states, trades)
     forgive_debt(Books(states[0], trades))
     share(0, states)
     return t

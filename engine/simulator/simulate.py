@@ -12,7 +12,7 @@ from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
 from engine.data.bars import Bars
 from engine.simulator.account import Rules
-from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, track_extreme, write_off
+from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, pay_out, track_extreme
 from engine.simulator.moving import (
     AT_OPEN,
     BREAK_AT,
@@ -35,6 +35,7 @@ from engine.simulator.orders import (
     N_TRADES,
     OPEN,
     QUANTITY,
+    RUIN,
     STOP,
     TOTAL_FEES,
     TRADED,
@@ -236,7 +237,7 @@ def end(t: int, bars: Bars, equity: Array, books: Books, rules: Rules) -> int:
     """The account is ruined at the close of bar t, or has fallen by max_drawdown_stop; returns the bars played."""
     n = len(bars.close)
     if equity[t] <= 0.0:
-        write_off(t, bars.close[t], books)
+        pay_out(t, bars.close[t], RUIN, books)
     elif books.state[QUANTITY] != 0.0:
         price = bars.close[t]
         if rules.on_close == 0.0:

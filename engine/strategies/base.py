@@ -18,6 +18,7 @@ import numpy as np
 from engine.compiled.arrays import Array
 from engine.compiled.jit import kernel
 from engine.data.bars import Bars, plain_bars
+from engine.data.calendar import BAR, is_marked, mark_of, on_calendar, own_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer
@@ -133,19 +134,28 @@ class Strategy:
             raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
         if self.joint:
             weights = self._shaped(self.signal(tuple(map(self._seen, instruments)), params), shape)
+            if any(map(is_marked, instruments)) and np.isnan(weights).any():
+                absent = np.stack([mark_of(bars) != BAR for bars in instruments], axis=1)
+                weights = np.where(absent & np.isnan(weights), 0.0, weights)
             self.refuse_unusable(weights)
             return weights
-        answers = self._answers(instruments, params)
-        if any(one.moving.size for one in answers):
+        return np.stack(self._targets(instruments, params), axis=1) / len(instruments)
+
+    def _targets(self, instruments: tuple[Bars, ...], params: Any) -> list[Array]:
+        return [self.alone(bars, params) for bars in instruments]
+
+    def alone(self, bars: Bars, params: Any) -> Array:
+        """The target of one instrument of a portfolio, found on the bars it has; where it has none the last stands."""
+        own = own_bars(bars)
+        if len(own.close) < 2 and is_marked(bars):
+            return np.zeros(len(bars.close))
+        target, moving = self.answer(own, params)
+        if moving.size:
             raise StrategyError(
                 f"{self.name} sets levels that move, which a portfolio does not know: portfolio = false"
             )
-        weights = np.stack([one.target for one in answers], axis=1)
-        self.refuse_unusable(weights)
-        return weights / len(instruments)
-
-    def _answers(self, instruments: tuple[Bars, ...], params: Any) -> list[Answer]:
-        return [self.answer(bars, params) for bars in instruments]
+        self.refuse_unusable(target)
+        return on_calendar(target, bars)
 
     def _seen(self, bars: Bars) -> Bars:
         """The bars as a compiled strategy sees them: a built-in one knows of no features, and is compiled once."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.compiled.arrays import Array
 from engine.data.bars import Bars, slice_bars
+from engine.data.calendar import own_bars
 from engine.errors import StrategyError
 from engine.strategies.base import Strategy
 
@@ -35,7 +36,8 @@ def probe_lookahead(
     out: too few bars are no look-ahead. A set whose signal never changes proves nothing: `moved` says so. StrategyError
     names bar, time and both values, or says that the signal is random.
     """
-    markets = [instruments] if strategy.joint else [(bars,) for bars in instruments]
+    alone = [(bars,) for bars in map(own_bars, instruments) if len(bars.close) > 2]
+    markets = [instruments] if strategy.joint else alone
     share = seconds / (len(params) * len(markets))
     results = [[_probe(strategy, one, market, share, seed) for market in markets] for seed, one in enumerate(params)]
     return Probe(

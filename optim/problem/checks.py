@@ -12,12 +12,13 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from engine.data.bars import Bars
+from engine.data.calendar import common, union
 from engine.errors import EngineError
 from engine.simulator.account import ALIASES, SEARCHABLE, check_rule
-from engine.simulator.portfolio import align
 from engine.strategies.base import Strategy
 from engine.strategies.parameters import caster
 from optim.errors import SpecError, cut, shown
+from optim.problem.sources import Source, files_of
 from optim.record.files import MLFLOW, foreign_database, foreign_record, sqlite_file
 from optim.spec.expressions import suggestion
 from optim.spec.secrets import mask_uri
@@ -93,7 +94,9 @@ def _ends(parameter: Parameter) -> Sequence[Any]:
     return parameter.choices if parameter.type == "categorical" else (parameter.low, parameter.high)
 
 
-def aligned(spec: StudySpec, strategy: Strategy, instruments: tuple[Bars, ...]) -> tuple[Bars, ...]:
+def aligned(
+    spec: StudySpec, strategy: Strategy, sources: Sequence[Source], instruments: tuple[Bars, ...]
+) -> tuple[Bars, ...]:
     """The bars as the study trades them; SpecError when these instruments cannot be traded together."""
     k, n = len(instruments), strategy.n_instruments
     where = f"{spec.path}: [strategy] name = {shown(spec.strategy.name)}"
@@ -105,16 +108,23 @@ def aligned(spec: StudySpec, strategy: Strategy, instruments: tuple[Bars, ...]) 
             raise SpecError(f"{where}: a function of several instruments gets Bars, no DataFrames: tuple[Bars, ...]")
     if n not in (0, 1, k):
         raise SpecError(f"{where}: trades {n} instruments, but [data] gives {k}")
-    if spec.data.align == "common":
+    if spec.data.align == "union" and not spec.portfolio:
+        raise SpecError(
+            f"{spec.path}: [data] align = 'union': is of instruments that share an account; set [backtest] portfolio = "
+            "true, or remove align"
+        )
+    if spec.data.align != "refuse":
         try:
-            return align(instruments)
+            return common(instruments) if spec.data.align == "common" else union(instruments)
         except EngineError as error:
-            raise SpecError(f"{spec.path}: [data] align = 'common': {error}") from None
-    for given, bars in zip(spec.data.files, instruments, strict=True):
+            raise SpecError(f"{spec.path}: [data] align = '{spec.data.align}': {error}") from None
+    for source, bars in zip(sources, instruments, strict=True):
         if spec.portfolio and not np.array_equal(bars.timestamp, instruments[0].timestamp):
+            other, first = shown(source.given), shown(sources[0].given)
             raise SpecError(
-                f"{spec.path}: [data] {shown(given)} has other times than {shown(spec.data.files[0])}, but a portfolio "
-                "trades all instruments at the same times; set [data] align = 'common' to keep the times all have"
+                f"{spec.path}: [data] {other} has other times than {first}, but a portfolio "
+                "trades all instruments at the same times; set [data] align = 'union' to trade each when it has a bar, "
+                "or 'common' to keep the times all have"
             )
     return instruments
 
@@ -181,7 +191,7 @@ def check_target(spec: StudySpec, target: Path, places: Sequence[str], foreign: 
 def inputs(spec: StudySpec) -> Iterator[tuple[str, Path]]:
     """The files that a study reads, with the keys that name them; no target of anything."""
     yield "the study itself", spec.path
-    named = [("[data]", name) for name in spec.data.files]
+    named = [("[data]", name) for name in files_of(spec)]
     named += [(f"[data.features.{key}] path", one.path) for key, one in spec.data.features.items()]
     named += [("[strategy] name", spec.strategy.name.rpartition(":")[0])] if ".py" in spec.strategy.name else []
     named += [("[study] objective", name.rpartition(":")[0]) for name in spec.study.objectives if ".py:" in name]

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from engine.data.bars import Bars
+import numpy as np
+
+from engine.data.bars import Bars, slice_bars
+from engine.data.calendar import own_bars
 from engine.data.cells import Cell
 from engine.errors import EngineError
 from engine.simulator.account import CONTRACT, Account, make_account, make_contract
 from optim.errors import SpecError, cut, shown
 from optim.problem.data import stops_of
+from optim.problem.sources import Source
 from optim.spec.expressions import suggestion
 from optim.spec.study import StudySpec
 
 
-def accounts_of(spec: StudySpec, account: Account) -> tuple[Account, ...]:
-    """The account as every instrument has it, in the order of the files; empty where all are alike.
+def accounts_of(spec: StudySpec, sources: Sequence[Source], account: Account) -> tuple[Account, ...]:
+    """The account as every instrument has it, in the order of the sources; empty where all are alike.
 
     Raises SpecError on an instrument that is none, and on a rule that it cannot have for itself.
     """
     if not spec.instruments:
         return ()
-    names = [Path(file).stem for file in spec.data.files]
+    names = [source.name for source in sources]
     searched = {parameter.name for parameter in spec.search_space().parameters}
     for name, rules in spec.instruments.items():
         where = f"{spec.path}: [instruments.{name[:60]}]"
@@ -47,13 +50,17 @@ def _own(spec: StudySpec, account: Account, name: str) -> Account:
 
 
 def check_ticks(
-    spec: StudySpec, accounts: Sequence[Account], instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]
+    spec: StudySpec,
+    sources: Sequence[Source],
+    accounts: Sequence[Account],
+    instruments: tuple[Bars, ...],
+    holdouts: tuple[Cell, ...],
 ) -> None:
     """SpecError where a tick is no smaller than a searched price."""
     stops = stops_of(instruments, holdouts)
-    for account, given, bars, stop in zip(accounts, spec.data.files, instruments, stops, strict=True):
-        if account.tick_size >= (lowest := float(bars.low[:stop].min())):
+    for account, source, bars, stop in zip(accounts, sources, instruments, stops, strict=True):
+        if account.tick_size >= (lowest := float(own_bars(slice_bars(bars, 0, stop)).low.min(initial=np.inf))):
             raise SpecError(
-                f"{spec.path}: tick_size = {account.tick_size:g}: must be below every price, but {given} has "
+                f"{spec.path}: tick_size = {account.tick_size:g}: must be below every price, but {source.given} has "
                 f"{lowest:g}; give the tick in the unit of the prices"
             )

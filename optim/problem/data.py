@@ -2,55 +2,73 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 from engine.data.bars import Bars, add_features, features_of, slice_bars
+from engine.data.calendar import own_bars
 from engine.data.cells import Cell, split
 from engine.data.clock import check_periods_per_year, infer_periods_per_year
 from engine.data.formats import Reading
 from engine.data.frames import resample, unframed
 from engine.data.further import common_features
-from engine.data.load import content_hash, read_bars
+from engine.data.load import TooFewBarsError, content_hash
 from engine.errors import DataError, EngineError
 from engine.simulator.account import Account
 from optim.errors import SpecError, cut, shown
 from optim.problem.data_notes import data_notes
 from optim.problem.features import join_features, lag_notes, read_features
+from optim.problem.sources import Source, read_sources
 from optim.spec.study import StudySpec
 from optim.tracking.info import Dataset
 
+_MOST_NOTES = 60
 
-def load_data(spec: StudySpec) -> Iterator[tuple[Bars, Reading]]:
-    """The bars of each file, and what was understood of it."""
+
+class Loaded(NamedTuple):
+    """The instruments as they are in their files, in order."""
+
+    sources: tuple[Source, ...]
+    bars: tuple[Bars, ...]
+    readings: tuple[Reading, ...]
+    notes: tuple[str, ...]
+
+
+def load_data(spec: StudySpec) -> Loaded:
+    """Read all that [data] names. On a union of calendars what has no bars between start and end is left out."""
     features = read_features(spec)
-    notes = lag_notes(spec, features)  # said once
-    for given in spec.data.files:
-        file = (spec.folder / given).resolve()
-        if not os.path.isfile(file):
-            raise SpecError(f"{spec.path}: [data] path = {shown(given)}: no such file: {shown(str(file))}")
+    found: list[tuple[Source, Bars, Reading]] = []
+    absent: list[str] = []
+    for source, read, reading in read_sources(spec):
+        if isinstance(read, TooFewBarsError) and spec.data.align == "union":
+            absent.append(source.given)
+            continue
         try:
-            bars, reading = read_bars(
-                file,
-                start=spec.data.start,
-                end=spec.data.end,
-                date_format=spec.data.date_format,
-                timezone=spec.data.timezone,
-                format=spec.data.format.model_dump(),
-            )
-            bars = _in_timeframe(spec, join_features(spec, bars, features))
+            if isinstance(read, EngineError):
+                raise read
+            bars = _in_timeframe(spec, join_features(spec, read, features))
         except EngineError as error:
-            bounds = {
-                "start": spec.data.start,
-                "end": spec.data.end,
-                "timeframe": spec.data.timeframe,
-                "timeframe_offset": spec.data.timeframe_offset,
-            }
-            key = next((k for k, text in bounds.items() if text is not None and repr(text)[:40] in str(error)), "path")
-            value = shown(bounds.get(key) or given)
-            raise SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}") from None
-        yield bars, reading._replace(notes=(*reading.notes, *notes))
-        notes = ()
+            raise _refused(spec, source, error) from None
+        assert reading is not None
+        found.append((source, bars, reading))
+    if not found:
+        span = f"start {spec.data.start} and end {spec.data.end}"
+        raise SpecError(f"{spec.path}: [data] path: no instrument has 2 bars between {span}")
+    sources, bars_of_all, readings = zip(*found, strict=True)
+    notes = lag_notes(spec, features)
+    if absent:
+        notes += (f"left out for want of bars between start and end: {cut(', '.join(absent), 300)}",)
+    return Loaded(sources, bars_of_all, readings, notes)
+
+
+def _refused(spec: StudySpec, source: Source, error: EngineError) -> SpecError:
+    """One sentence that names the key of [data] that the error is about."""
+    keys = ("start", "end", "timeframe", "timeframe_offset")
+    bounds = {key: text for key in keys if (text := getattr(spec.data, key)) is not None}
+    key = next((key for key, text in bounds.items() if repr(text)[:40] in str(error)), "path")
+    value = shown(bounds.get(key) or source.file)
+    return SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}")
 
 
 def _in_timeframe(spec: StudySpec, bars: Bars) -> Bars:
@@ -73,10 +91,12 @@ def same_features(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple
     return alike, [f"not every file has {', '.join(missing)}: no strategy sees that"]
 
 
-def datasets_of(spec: StudySpec, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> Iterator[Dataset]:
+def datasets_of(
+    sources: Sequence[Source], instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]
+) -> Iterator[Dataset]:
     """What was searched: the hold-out's bars have no say, and no trace before it is opened."""
-    for given, bars, stop in zip(spec.data.files, instruments, stops_of(instruments, holdouts), strict=True):
-        yield _dataset(spec, given, bars, stop)
+    for source, bars, stop in zip(sources, instruments, stops_of(instruments, holdouts), strict=True):
+        yield _dataset(source, bars, stop)
 
 
 def stops_of(instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> list[int]:
@@ -87,22 +107,35 @@ def stops_of(instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]) -> list[
 
 def notes_of(
     spec: StudySpec,
+    loaded: Loaded,
     instruments: tuple[Bars, ...],
-    readings: tuple[Reading, ...],
     holdouts: tuple[Cell, ...],
     account: Account,
 ) -> Iterator[str]:
-    """What is strange about the searched bars of each file."""
+    """What is strange about the searched bars of each instrument."""
+    yield from loaded.notes
+    notes = _notes_of_each(spec, loaded, instruments, holdouts, account)
+    yield from islice(notes, _MOST_NOTES)
+    if more := sum(1 for _ in notes):
+        yield f"and {more} more such notes"
+
+
+def _notes_of_each(
+    spec: StudySpec, loaded: Loaded, instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...], account: Account
+) -> Iterator[str]:
     rules = [parameter.name for parameter in spec.search_space().parameters]
     stops = stops_of(instruments, holdouts)
-    for given, bars, reading, stop in zip(spec.data.files, instruments, readings, stops, strict=True):
-        yield from data_notes(given, slice_bars(bars, 0, stop), reading, account, rules)
+    for source, bars, reading, stop in zip(loaded.sources, instruments, loaded.readings, stops, strict=True):
+        own = own_bars(slice_bars(bars, 0, stop))
+        if len(own.close) > 1:
+            yield from data_notes(source.given, own, reading, account, rules)
 
 
-def _dataset(spec: StudySpec, given: str, bars: Bars, searched: int) -> Dataset:
+def _dataset(source: Source, bars: Bars, searched: int) -> Dataset:
     digest = content_hash(slice_bars(bars, 0, searched))
-    first, last = (str(bars.timestamp[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))
-    return Dataset((spec.folder / given).resolve().stem, given, digest, len(bars.timestamp), first, last)
+    times = own_bars(bars).timestamp
+    first, last = (str(times[i].astype("datetime64[ns]").astype("datetime64[s]")) + "Z" for i in (0, -1))
+    return Dataset(source.name, source.file, digest, len(times), first, last)
 
 
 def periods_per_year(spec: StudySpec, instruments: tuple[Bars, ...]) -> float:

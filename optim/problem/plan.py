@@ -133,13 +133,13 @@ def make_plan(spec: StudySpec) -> Plan:
         account = make_account({k: v for k, v in spec.backtest.items() if k != "portfolio"})
     except EngineError as error:
         raise SpecError(f"{spec.path}: [backtest] {cut(str(error), 300)}") from None
-    loaded, readings = zip(*load_data(spec), strict=True)
-    alike, said = same_features(spec, loaded)
-    instruments = aligned(spec, strategy, alike)
+    loaded = load_data(spec)
+    alike, said = same_features(spec, loaded.bars)
+    instruments = aligned(spec, strategy, loaded.sources, alike)
     cells, holdouts = make_cells(spec, instruments)
-    each = accounts_of(spec, account)
-    check_ticks(spec, each or (account,) * len(instruments), instruments, holdouts)
-    datasets = tuple(datasets_of(spec, instruments, holdouts))
+    each = accounts_of(spec, loaded.sources, account)
+    check_ticks(spec, loaded.sources, each or (account,) * len(instruments), instruments, holdouts)
+    datasets = tuple(datasets_of(loaded.sources, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
     rate = periods_per_year(spec, instruments)
     job = Job(strategy.reference, str(spec.folder), instruments, rate, tuple(code.items()))
@@ -156,7 +156,7 @@ def make_plan(spec: StudySpec) -> Plan:
         resolve_storage(spec),
         resolve_tracking(spec),
         code,
-        (*said, *notes_of(spec, instruments, readings, holdouts, account)),
+        (*said, *notes_of(spec, loaded, instruments, holdouts, account)),
         each,
     )
     check_storage(spec, plan.storage)

@@ -111,8 +111,9 @@ class FeatureSection(Section):
 class DataSection(Section):
     """[data]: the bars."""
 
-    path: str | None = None
+    path: str | None = None  # a file, a folder, or a pattern such as "universe/*.parquet"
     paths: list[str] = []
+    symbol_column: str | None = Field(default=None, min_length=1)  # path is one long table of many instruments
     start: str | None = None
     end: str | None = None
     date_format: str | None = None
@@ -121,7 +122,7 @@ class DataSection(Section):
     features: dict[str, FeatureSection] = {}
     timeframe: str | None = None  # the bars of the files are resampled to this one
     timeframe_offset: str | None = None  # how long after local midnight a day begins
-    align: Literal["refuse", "common"] = "refuse"  # instruments whose bars have different times
+    align: Literal["refuse", "common", "union"] = "refuse"  # instruments whose bars have different times
     periods_per_year: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # None: inferred from the bars
     clock: Literal["as given"] | None = None  # periods_per_year holds although the bars say otherwise
 
@@ -134,6 +135,8 @@ class DataSection(Section):
     def _one_source(self) -> DataSection:
         if (self.path is None) == (not self.paths):
             raise ValueError("give either path = 'file' or paths = ['file', ...]")
+        if self.symbol_column is not None and self.paths:
+            raise ValueError("symbol_column is of one long table: give path = 'file' instead of paths")
         return self
 
     @model_validator(mode="after")
@@ -144,7 +147,7 @@ class DataSection(Section):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files, one per instrument."""
+        """The files, folders and patterns as they are given."""
         return (self.path,) if self.path is not None else tuple(self.paths)
 
 

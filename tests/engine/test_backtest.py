@@ -21,13 +21,14 @@ from engine.backtest import as_strategy
 from engine.check import random_bars
 from engine.compiled.jit import config
 from engine.data.bars import slice_bars
+from engine.data.calendar import common
 from engine.data.cells import Cell
 from engine.data.load import to_frame
 from engine.errors import DataError, EngineError, ParameterError, StrategyError
 from engine.evaluate import Outcome, evaluate
 from engine.metrics.catalogue import METRICS
 from engine.simulator.account import Account, make_account
-from engine.simulator.portfolio import align
+from engine.simulator.portfolio import make_panel
 from engine.strategies.base import load_strategy
 
 ROOT = Path(__file__).parents[2]
@@ -158,14 +159,14 @@ def test_a_portfolio_runs_through_the_engine(tmp_path):
     assert cell.metrics == result.metrics
 
 
-def test_align_keeps_the_common_bars():
-    one, two = align([slice_bars(BARS, 0, 300), slice_bars(OTHER, 100, 400)])
+def test_common_keeps_the_common_bars():
+    one, two = common([slice_bars(BARS, 0, 300), slice_bars(OTHER, 100, 400)])
     np.testing.assert_array_equal(one.timestamp, BARS.timestamp[100:300])
     np.testing.assert_array_equal(two.close, OTHER.close[100:300])
     with pytest.raises(DataError, match="fewer than 2"):
-        align([slice_bars(BARS, 0, 100), slice_bars(OTHER, 99, 400)])
+        common([slice_bars(BARS, 0, 100), slice_bars(OTHER, 99, 400)])
     with pytest.raises(DataError, match="instrument 1 differ"):
-        BacktestEngine().run_realistic([slice_bars(BARS, 0, 300), slice_bars(OTHER, 100, 400)], "buy_and_hold", {})
+        make_panel([slice_bars(BARS, 0, 300), slice_bars(OTHER, 100, 400)])
 
 
 TABLE = pd.DataFrame([(f, s) for f in (3, 5, 8) for s in (10, 20, 40)], columns=["fast_window", "slow_window"])
@@ -347,7 +348,7 @@ def test_a_users_kernel_is_cached_by_its_content(tmp_path):
 def test_the_sample_data_loads():
     bars = [load_bars(ROOT / "studies" / "data" / f"{name}_1d.csv") for name in ("ibm", "aapl", "msft")]
     assert {len(one.close) for one in bars} == {3270}
-    assert len(align(bars)) == 3
+    assert len(common(bars)) == 3
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc's allocator")

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from engine import BacktestEngine, check_strategy, kernel, load_bars, strategy, sweep
 from engine.check import random_bars
 from engine.data.bars import Bars, bars_with, features_of, make_bars, plain_bars, slice_bars
+from engine.data.calendar import common
 from engine.data.load import content_hash, read_bars, to_frame
 from engine.data.shuffle import noisy, resampled, shuffled
 from engine.errors import DataError, StrategyError
-from engine.simulator.portfolio import align
 from engine.simulator.simulate import simulate
 from engine.strategies.lookahead import probe_lookahead
 from tests.studies import ROOT
@@ -153,7 +153,7 @@ def test_whatever_is_done_to_bars_is_done_to_their_features(seed: int, start: in
     bars, score = scored(seed)
     part = slice_bars(bars, start, start + length)
     np.testing.assert_array_equal(features_of(part)["score"], score[start : start + length])
-    (one, two) = align([bars, slice_bars(bars, start, start + length)])
+    (one, two) = common([bars, slice_bars(bars, start, start + length)])
     np.testing.assert_array_equal(features_of(one)["score"], features_of(two)["score"])
     frame = to_frame(bars)
     np.testing.assert_array_equal(features_of(load_bars(frame))["score"], score)

@@ -183,6 +183,8 @@ def test_a_portfolio_of_different_times_is_refused_or_brought_together(
     assert main(["check", str(path)]) == 0
     assert capsys.readouterr().out.count(": 399 bars") == 2
     assert main(["run", str(path)]) == 0
+    union = {"data": {**data, "align": "union"}, "study": {**study, "name": "union"}}
+    assert main(["run", str(write_study(tmp_path, **union, backtest={"portfolio": True}))]) == 0
 
 
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
