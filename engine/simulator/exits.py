@@ -27,6 +27,7 @@ from engine.simulator.orders import (
     Books,
     close_position,
     market_price,
+    note_fill,
     on_tick,
     record_trade,
 )
@@ -121,6 +122,8 @@ def write_off(t: int, close: float, books: Books) -> None:
     quantity = books.state[QUANTITY]
     if quantity != 0.0:
         books.state[CASH] += quantity * close
+        books.state[QUANTITY] = 0.0
+        note_fill(t, -quantity, close, 0.0, RUIN, books)
         record_trade(t, RUIN, quantity * close, books)
 
 
@@ -128,5 +131,5 @@ def write_off(t: int, close: float, books: Books) -> None:
 def forgive_debt(books: Books) -> None:
     """An account ends at zero, never below: the last trade loses no more than there was."""
     if books.state[CASH] < 0.0:
-        books.trades[int(books.state[N_TRADES]) - 1, PNL] -= books.state[CASH]
+        books.tables.trades[int(books.state[N_TRADES]) - 1, PNL] -= books.state[CASH]
         books.state[CASH] = 0.0
