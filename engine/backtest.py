@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from engine.data.bars import Bars, is_bars, slice_bars
 from engine.data.calendar import union
 from engine.data.clock import periods_per_year_of
@@ -17,8 +15,8 @@ from engine.errors import ParameterError
 from engine.evaluate import run_portfolio, run_single, warmup_start
 from engine.metrics.measure import as_metrics, measure
 from engine.report.result import BacktestResult as BacktestResult
+from engine.report.tables import fills_table, trades_table
 from engine.simulator.account import CONTRACT, make_account, make_contract
-from engine.simulator.orders import EXIT_REASONS, TRADE_COLUMNS
 from engine.simulator.simulate import Simulation
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.given import on_given
@@ -107,11 +105,12 @@ class BacktestEngine:
                 raise ParameterError(
                     f"there are {len(seen)} instruments, but {len(self.contracts)} contracts; give one each"
                 )
-            return run_portfolio(seen, first, strategy.weights(seen, bound), self.account, rate, self.contracts)
+            weights = strategy.weights(seen, bound)
+            return run_portfolio(seen, first, weights, self.account, rate, self.contracts, fills=True)
         if self.contracts:
             raise ParameterError("contracts are of a portfolio; the rules of one instrument are the account's own")
         bars = seen[0]
-        return run_single(bars, first, strategy, bound, self.account, rate), bars.close[first:]
+        return run_single(bars, first, strategy, bound, self.account, rate, fills=True), bars.close[first:]
 
     def _multipliers(self, count: int) -> list[float]:
         return [one.multiplier for one in self.contracts or [self.account] * count]
@@ -168,22 +167,10 @@ def _parts(df: Any) -> Sequence[Any]:
 
 def _tables(
     timestamp: Any, run: Simulation, market: Any, multipliers: Sequence[float]
-) -> tuple[pd.Series[float], pd.DataFrame, pd.Series[float]]:
+) -> tuple[pd.Series[float], pd.DataFrame, pd.DataFrame, pd.Series[float]]:
     import pandas as pd
 
     index = pd.DatetimeIndex(timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")
-    table = pd.DataFrame(run.trades, columns=list(TRADE_COLUMNS))
-    entry, leave = table["entry_bar"].to_numpy(np.int64), table["exit_bar"].to_numpy(np.int64)
-    shown = pd.DataFrame({"entry_time": index[entry], "exit_time": index[leave]})
-    for name in ("entry_price", "exit_price", "size", "pnl"):
-        shown[name] = table[name]
-    units = table["instrument"].astype(int).map(dict(enumerate(multipliers)))
-    shown["size"] /= units
-    shown["return"] = table["pnl"] / (table["entry_price"] * table["size"].abs())
-    shown["fees"] = table["fees"]
-    shown["bars_held"] = leave - entry
-    shown["exit_reason"] = [EXIT_REASONS[int(reason)] for reason in table["exit_reason"]]
-    if run.n_instruments > 1:
-        shown.insert(0, "instrument", table["instrument"].astype(int))
-    held = pd.Series(market / market[0], index=index, name="buy_and_hold")
-    return pd.Series(run.equity, index=index, name="equity"), shown, held
+    equity = pd.Series(run.equity, index=index, name="equity")
+    tables = (trades_table(run, index, multipliers), fills_table(run, index, multipliers))
+    return equity, *tables, pd.Series(market / market[0], index=index, name="buy_and_hold")

@@ -14,7 +14,8 @@ from engine.data.cells import Cell
 from engine.errors import EngineError, ParameterError
 from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.simulator.account import Account
-from engine.simulator.moving import BREAK_AT, LIMIT_AT
+from engine.simulator.fills import no_fills, room_for_fills
+from engine.simulator.moving import BREAK_AT, LIMIT_AT, n_rungs
 from engine.simulator.portfolio import equal_parts, make_panel, simulate_portfolio
 from engine.simulator.rules import pack_each, pack_rules, unpack_rules
 from engine.simulator.simulate import Simulation, simulate_levels
@@ -121,15 +122,26 @@ def equity_of(
 
 
 def run_single(
-    bars: Bars, first: int, strategy: Strategy, bound: Any, account: Account, periods_per_year: float
+    bars: Bars,
+    first: int,
+    strategy: Strategy,
+    bound: Any,
+    account: Account,
+    periods_per_year: float,
+    *,
+    fills: bool = False,
 ) -> Simulation:
-    """Simulate bars[first:] of one instrument; those before only warm the signal up. Raises StrategyError."""
+    """Simulate bars[first:] of one instrument; those before only warm the signal up. Raises StrategyError.
+
+    fills: whether they are written down too.
+    """
     target, moving = strategy.answer(bars, bound)
     strategy.refuse_unusable(target)
     check_levels(account, moving)
     scale = volatility_scale(bars.close, account, periods_per_year)
     traded = plain_bars(slice_bars(bars, first, len(bars.close)))
-    given = (scale[first:], pack_rules(account))
+    room = room_for_fills(len(traded.close), n_rungs=n_rungs(moving)) if fills else no_fills()
+    given = (scale[first:], pack_rules(account), room)
     return simulate_levels(traded, target[first:], np.ascontiguousarray(moving[:, first:]), *given)
 
 
@@ -153,15 +165,19 @@ def run_portfolio(
     account: Account,
     periods_per_year: float,
     each: Sequence[Account] = (),
+    *,
+    fills: bool = False,
 ) -> tuple[Simulation, Array]:
     """Simulate bars[first:] of all instruments with shared cash; also the price of holding all in equal parts.
 
     weights: (n_bars, k), the warm-up included. each: the account as every instrument has it, empty where all are alike.
+    fills: whether they are written down too.
     """
     panel = make_panel([slice_bars(bars, first, len(bars.close)) for bars in instruments])
     targets = np.ascontiguousarray(weights[first:].T)
     scales = np.stack([volatility_scale(bars.close, account, periods_per_year)[first:] for bars in instruments])
-    run = simulate_portfolio(panel, targets, scales, pack_each(account, each, len(instruments)))
+    room = room_for_fills(*reversed(targets.shape)) if fills else no_fills()
+    run = simulate_portfolio(panel, targets, scales, pack_each(account, each, len(instruments)), room)
     return run, equal_parts(panel.close)
 
 
@@ -192,7 +208,7 @@ def score_levels(
         bars.volume[first:],
     )
     levels = np.ascontiguousarray(moving[:, first:])
-    run = simulate_levels(traded, target[first:], levels, scale[first:], packed)
+    run = simulate_levels(traded, target[first:], levels, scale[first:], packed, no_fills())
     if len(run.equity) == 0:
         return np.empty(0)
     return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)

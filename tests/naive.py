@@ -9,6 +9,11 @@ from typing import Any
 TOLERANCE = 1e-12  # of a price level
 
 
+def reaches(price: float, level: float, direction: int) -> bool:
+    """Whether a price is at a level or beyond it, seen upwards (1) or downwards (-1)."""
+    return direction * (level - price) <= TOLERANCE * abs(level) if math.isfinite(level) else False
+
+
 @dataclass
 class Position:
     """What is held of one instrument."""
@@ -16,8 +21,11 @@ class Position:
     quantity: float = 0.0
     acted: float = 0.0  # the target last acted upon
     unfinished: bool = False
+    why: str = "signal"  # the order that is unfinished
     entered: int = 0
     best: float = 0.0
+    rungs: list[int] = field(default_factory=list)  # that have been passed, and what they took together
+    taken: float = 0.0
     fills: list[tuple[float, float]] = field(default_factory=list)  # (change, paid)
     cash_flow: float = 0.0
     fees: float = 0.0
@@ -38,9 +46,11 @@ class Simulator:
         account: Any,
         periods: float,
         levels: dict[str, list[float]] | None = None,  # of one instrument: stop, take_profit, trailing, entry_...
+        ladder: list[tuple[list[float], float]] | None = None,  # prices, and the share of the position sold there
         contracts: list[Any] | None = None,  # an account for each instrument, for multiplier, tick and fee
     ):
         self.levels = levels or {}
+        self.ladder = ladder or []
         self.entered_inside = ""  # "limit" or "stop" in the bar in which such an order was filled after the open
         self.is_limit = False  # the order that is being filled
         self.bars, self.targets, self.a, self.periods = bars, targets, account, periods
@@ -53,6 +63,7 @@ class Simulator:
         self.positions = [Position() for _ in bars]
         self.equity: list[float] = []
         self.trades: list[dict[str, Any]] = []
+        self.fills: list[dict[str, Any]] = []
         self.fees_paid = self.traded = self.financing = 0.0
 
     # a hole is a bar whose prices are None: nothing happens there, and what is held is worth its last close
@@ -68,9 +79,15 @@ class Simulator:
     def pay_out_delisted(self, t: int) -> None:
         for i, p in enumerate(self.positions):
             if p.quantity != 0 and t > self.gone[i] and not self.here(i, t):
-                value = self.worth(i, t)
-                self.cash += value
-                self.note_trade(i, t, "delisted", value)
+                self.pay_out(i, t, "delisted")
+
+    def pay_out(self, i: int, t: int, reason: str) -> None:
+        """Taken away at its last close, without costs."""
+        p, value = self.positions[i], self.worth(i, t)
+        self.cash += value
+        change, p.quantity = -p.quantity, 0.0
+        self.note_fill(i, t, change, self.price(i, "close", t), 0.0, reason)
+        self.note_trade(i, t, reason, value)
 
     # what a fill costs
 
@@ -98,7 +115,7 @@ class Simulator:
         per_contract = self.contracts[i].fee_per_contract
         return max(self.a.min_fee, self.a.fixed_fee + self.fee * value + per_contract * quantity)
 
-    def fill(self, i: int, t: int, change: float, paid: float) -> None:
+    def fill(self, i: int, t: int, change: float, paid: float, reason: str) -> None:
         p = self.positions[i]
         value = self.value(i, abs(change), paid)
         if p.quantity == 0:
@@ -112,6 +129,13 @@ class Simulator:
         self.cash += flow
         self.fees_paid += fee
         self.traded += value
+        self.note_fill(i, t, change, paid, fee, reason)
+
+    def note_fill(self, i: int, t: int, change: float, paid: float, fee: float, reason: str) -> None:
+        units = self.contracts[i].multiplier  # the engine's table is in units
+        row = (i, t, change * units, paid, fee, reason, self.positions[i].quantity * units)
+        names = ("instrument", "bar", "size", "price", "fee", "reason", "position")
+        self.fills.append(dict(zip(names, row, strict=True)))
 
     def note_trade(self, i: int, t: int, reason: str, open_value: float = 0.0) -> None:
         p = self.positions[i]
@@ -134,7 +158,7 @@ class Simulator:
         self.positions[i] = Position(acted=p.acted)
 
     def leave(self, i: int, t: int, paid: float, reason: str) -> None:
-        self.fill(i, t, -self.positions[i].quantity, paid)
+        self.fill(i, t, -self.positions[i].quantity, paid, reason)
         self.note_trade(i, t, reason)
 
     # orders
@@ -198,10 +222,10 @@ class Simulator:
             if not shrinking:
                 return
             p.acted = target
-            self.send(i, t, -p.quantity, prices[i])
+            self.send(i, t, -p.quantity, prices[i], "signal")
             p = self.positions[i]
             if target != 0:
-                p.unfinished = True
+                p.unfinished, p.why = True, "signal"
             return  # the other side is opened in the second round
         if target == 0:
             p.acted = 0.0
@@ -214,21 +238,24 @@ class Simulator:
         values = [self.value(j, q.quantity, prices[j]) for j, q in enumerate(self.positions)]
         equity = self.cash + sum(values)
         gross_others = sum(abs(value) for j, value in enumerate(values) if j != i)
-        wanted = self.wanted(i, known, target, self.paid(i, side, prices[i]), equity, gross_others)
+        wanted = self.lots(
+            (1 - p.taken) * self.wanted(i, known, target, self.paid(i, side, prices[i]), equity, gross_others)
+        )
         reduces = wanted < abs(p.quantity)
         if reduces != shrinking:
             return
         if reduces:
             again = self.wanted(i, known, target, self.paid(i, -side, prices[i]), equity, gross_others)
-            wanted = min(again, abs(p.quantity))
+            wanted = min(self.lots((1 - p.taken) * again), abs(p.quantity))
+        kept = p.quantity != 0 and target == p.acted and not (p.unfinished and p.why == "signal")
         p.acted, p.unfinished = target, False
         change = side * wanted - p.quantity
         small = self.value(i, abs(change), prices[i]) <= self.a.rebalance_threshold * equity + TOLERANCE * abs(equity)
         if p.quantity != 0 and self.a.rebalance_threshold > 0 and small:
             return
-        self.send(i, t, change, prices[i])
+        self.send(i, t, change, prices[i], "rebalance" if kept else "signal")
 
-    def send(self, i: int, t: int, change: float, price: float) -> None:
+    def send(self, i: int, t: int, change: float, price: float, reason: str) -> None:
         p = self.positions[i]
         p.unfinished = False
         paid = self.paid(i, change, price)
@@ -238,9 +265,9 @@ class Simulator:
         if self.a.max_volume_share > 0:
             most = self.a.max_volume_share * self.bars[i]["volume"][t]
             if size - most > TOLERANCE * size:
-                size, p.unfinished = self.lots(most), True
+                size, p.unfinished, p.why = self.lots(most), True, reason
         if size > 0:
-            self.fill(i, t, math.copysign(size, change), paid)
+            self.fill(i, t, math.copysign(size, change), paid, reason)
             if p.quantity == 0:
                 self.note_trade(i, t, "signal")
 
@@ -273,7 +300,7 @@ class Simulator:
             loss = loss * self.contracts[i].multiplier + 2 * self.contracts[i].fee_per_contract
             if loss <= 0:
                 return 0.0
-            return self.lots(min(w * a.risk_per_trade * max(equity, 0.0) / loss, most))
+            return min(w * a.risk_per_trade * max(equity, 0.0) / loss, most)
         budget = w * equity
         if a.fixed_fraction > 0:
             budget = w * a.fixed_fraction * equity
@@ -281,7 +308,7 @@ class Simulator:
             budget = w * a.fixed_cash
         if a.volatility_target > 0:
             budget = w * equity * self.scale(i, known)
-        return self.lots(min(self.affordable(i, budget, paid), most))
+        return min(self.affordable(i, budget, paid), most)
 
     def scale(self, i: int, known: int) -> float:
         window = self.a.volatility_window
@@ -295,12 +322,9 @@ class Simulator:
 
     # exits inside the bar
 
-    def exits(self, i: int, t: int) -> None:
+    def exit_levels(self, i: int, t: int) -> tuple[float, str, float]:
         p = self.positions[i]
-        if p.quantity == 0 or not self.here(i, t):
-            return
         long = p.quantity > 0
-        open_, low, high = (self.bars[i][name][t] for name in ("open", "low", "high"))
         stops: list[tuple[float, str]] = []
         sign = 1 if long else -1
         if self.a.stop_pct > 0:
@@ -324,35 +348,97 @@ class Simulator:
         own_take = self.tick(i, self.level("take_profit", t - 1), up=long)
         if not math.isnan(own_take):
             take = min(take, own_take) if long else max(take, own_take)
+        return stop, reason, take
+
+    def entered_at(self, i: int, t: int) -> float:
+        """The price of the market when the entry order was filled inside bar t."""
+        p = self.positions[i]
+        if self.entered_inside == "stop":
+            return self.tick(i, self.level("entry_stop", t - 1), up=p.quantity > 0)
+        return p.entry_price
+
+    def exits(self, i: int, t: int) -> None:
+        if not self.here(i, t):
+            return
+        if self.ladder:
+            self.climb(i, t)
+        p = self.positions[i]
+        if p.quantity == 0:
+            return
+        long = p.quantity > 0
+        sign = 1 if long else -1
+        open_, low, high = (self.bars[i][name][t] for name in ("open", "low", "high"))
+        stop, reason, take = self.exit_levels(i, t)
         worst, best = (low, high) if long else (high, low)
 
-        def at_or_beyond(price: float, level: float, direction: int) -> bool:
-            short_of_it = direction * (level - price)
-            return short_of_it <= TOLERANCE * abs(level) if math.isfinite(level) else False
-
         if self.entered_inside:
-            stopped, taken = at_or_beyond(worst, stop, -sign), at_or_beyond(best, take, sign)
+            stopped, taken = reaches(worst, stop, -sign), reaches(best, take, sign)
             if self.a.intrabar == "best":
                 stopped = stopped and not taken and self.entered_inside == "limit"
             else:
                 taken = taken and not stopped and self.entered_inside == "stop"
-            entry = p.entry_price
-            if self.entered_inside == "stop":
-                entry = self.tick(i, self.level("entry_stop", t - 1), up=long)
+            entry = self.entered_at(i, t)
             if stopped:
                 self.leave(i, t, self.paid(i, -p.quantity, min(stop, entry) if long else max(stop, entry)), reason)
             elif taken:
                 self.leave(i, t, max(take, entry) if long else min(take, entry), "take_profit")
-        elif at_or_beyond(open_, stop, -sign):
+        elif reaches(open_, stop, -sign):
             self.leave(i, t, self.paid(i, -p.quantity, open_), reason)
-        elif at_or_beyond(open_, take, sign):
+        elif reaches(open_, take, sign):
             self.leave(i, t, self.tick(i, open_, up=not long), "take_profit")
-        elif self.a.intrabar == "best" and at_or_beyond(best, take, sign):
+        elif self.a.intrabar == "best" and reaches(best, take, sign):
             self.leave(i, t, take, "take_profit")
-        elif at_or_beyond(worst, stop, -sign):
+        elif reaches(worst, stop, -sign):
             self.leave(i, t, self.paid(i, -p.quantity, stop), reason)
-        elif at_or_beyond(best, take, sign):
+        elif reaches(best, take, sign):
             self.leave(i, t, take, "take_profit")
+
+    # the ladder
+
+    def climb(self, i: int, t: int) -> None:
+        p = self.positions[i]
+        if p.quantity == 0:
+            return
+        sign = 1 if p.quantity > 0 else -1
+        open_, low, high = (self.bars[i][name][t] for name in ("open", "low", "high"))
+        worst, best = (low, high) if sign > 0 else (high, low)
+        stop, _, _ = self.exit_levels(i, t)
+        if not self.entered_inside:
+            if reaches(open_, stop, -sign):
+                return
+            self.take_rungs(i, t, open_, open_)
+            if self.positions[i].quantity == 0:
+                return
+            stop, _, _ = self.exit_levels(i, t)  # with less borrowed the margin call is farther away
+        start = self.entered_at(i, t) if self.entered_inside else open_
+        surely = self.entered_inside != "limit" and not reaches(worst, stop, -sign)
+        if surely or self.a.intrabar == "best":
+            self.take_rungs(i, t, best, start)
+
+    def take_rungs(self, i: int, t: int, reached: float, start: float) -> None:
+        p = self.positions[i]
+        sign = 1 if p.quantity > 0 else -1
+        _, _, take = self.exit_levels(i, t)
+        found = []
+        for k, (prices, share) in enumerate(self.ladder):
+            level = self.tick(i, prices[t - 1], up=sign > 0)
+            beyond = math.isfinite(take) and sign * (level - take) > TOLERANCE * level
+            if k not in p.rungs and not math.isnan(level) and reaches(reached, level, sign) and not beyond:
+                found.append((sign * level, k, share))
+        for height, k, share in sorted(found):
+            if self.positions[i].quantity == 0:
+                return
+            price = max(height, sign * start) * sign
+            paid = self.tick(i, price, up=sign < 0)
+            left = 1 - p.taken
+            p.rungs.append(k)
+            p.taken += share
+            if share > left - 1e-9:
+                self.leave(i, t, paid, "take_profit")
+                continue
+            size = self.lots(abs(p.quantity) * share / left)
+            if size > 0 and self.value(i, size, paid) >= self.a.min_notional * (1 - TOLERANCE):
+                self.fill(i, t, -sign * size, paid, "take_profit")
 
     def holding_costs(self, t: int) -> None:
         close = [self.price(i, "close", t) for i in range(self.k)]
@@ -385,9 +471,7 @@ class Simulator:
             if p.quantity != 0 and self.here(i, t):
                 self.leave(i, t, self.paid(i, -p.quantity, self.bars[i][column][t]), reason)
             elif p.quantity != 0 and reason == "max_drawdown_stop":  # the end: nothing is held beyond it
-                value = self.worth(i, t)
-                self.cash += value
-                self.note_trade(i, t, reason, value)
+                self.pay_out(i, t, reason)
 
     def stop_for_good(self, t: int) -> None:
         if self.cash < 0:
@@ -418,9 +502,7 @@ class Simulator:
             if self.equity[t] <= 0:
                 for i, p in enumerate(self.positions):
                     if p.quantity != 0:
-                        value = self.worth(i, t)
-                        self.cash += value
-                        self.note_trade(i, t, "ruin", value)
+                        self.pay_out(i, t, "ruin")
                 self.stop_for_good(t)
                 return self
             d = self.a.max_drawdown_stop

@@ -59,6 +59,11 @@ def inner(function: Function) -> Function:
     return _compiled(function, _nrt=False, no_cpython_wrapper=True, forceinline=True)
 
 
+def outer(function: Function) -> Function:
+    """An `inner` kernel for what happens seldom: called, so that its code is not in the way of the rest."""
+    return _compiled(function, _nrt=False, no_cpython_wrapper=True)
+
+
 def _compiled(function: Function, **options: Any) -> Function:
     if config.DISABLE_JIT:
         return function

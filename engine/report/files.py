@@ -1,4 +1,4 @@
-"""Every file of a backtest: its figures, a text report, JSON summaries, the trades."""
+"""Every file of a backtest: its figures, a text report, JSON summaries, the trades and the fills."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ def save(result: Backtest, folder: Path) -> list[Path]:
     for name, text in texts.items():
         written.append(folder / name)
         written[-1].write_text(text, encoding="utf-8")
-    written.append(folder / "reports" / "trades.csv.gz")
-    result.trades.to_csv(written[-1], index=False)
+    for name, table in {"trades": result.trades, "fills": result.fills}.items():
+        written.append(folder / "reports" / f"{name}.csv.gz")
+        table.to_csv(written[-1], index=False)
     return written
 
 

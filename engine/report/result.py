@@ -23,6 +23,7 @@ class BacktestResult(NamedTuple):
     metrics: dict[str, float]
     equity: pd.Series[float]  # marked at the close of every bar, UTC index
     trades: pd.DataFrame  # one row per round trip; exit_reason "open" for a position still held
+    fills: pd.DataFrame  # one row per fill: time, trade (a row of trades), size, price, fee, reason, position after it
     market: pd.Series[float]  # price of buying and holding, 1.0 at the first bar
     config: dict[str, Any]  # what the result depends on: strategy, params, account, clock, data
     instrument: str = ""  # what was traded, where a reader needs to be told
@@ -50,7 +51,7 @@ class BacktestResult(NamedTuple):
         return summary_figure(self)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write plots/, reports/, config/ and trades.csv.gz below `folder`; returns the files."""
+        """Write plots/, reports/, config/, the trades and the fills below `folder`; returns the files."""
         from engine.report.files import save
 
         return save(self, Path(folder))

@@ -26,6 +26,7 @@ from engine.simulator.orders import (
     Books,
     close_position,
     market_price,
+    note_fill,
     on_tick,
     record_trade,
 )
@@ -120,6 +121,8 @@ def pay_out(t: int, close: float, reason: float, books: Books) -> None:
     quantity = books.state[QUANTITY]
     if quantity != 0.0:
         books.state[CASH] += quantity * close
+        books.state[QUANTITY] = 0.0
+        note_fill(t, -quantity, close, 0.0, reason, books)
         record_trade(t, reason, quantity * close, books)
 
 
@@ -127,5 +130,5 @@ def pay_out(t: int, close: float, reason: float, books: Books) -> None:
 def forgive_debt(books: Books) -> None:
     """An account ends at zero, never below: the last trade loses no more than there was."""
     if books.state[CASH] < 0.0:
-        books.trades[int(books.state[N_TRADES]) - 1, PNL] -= books.state[CASH]
+        books.tables.trades[int(books.state[N_TRADES]) - 1, PNL] -= books.state[CASH]
         books.state[CASH] = 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from engine.compiled.arrays import Array
-from engine.compiled.jit import inner
+from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import TOLERANCE, exceeds
 from engine.simulator.account import Rules
 from engine.simulator.exits import Levels
@@ -33,9 +33,15 @@ from engine.simulator.orders import (
 
 # Rows of the array of levels, shape (N_MOVING, n_bars): prices, but for the distance of the trailing stop.
 STOP_AT, TAKE_AT, TRAIL_BY, LIMIT_AT, BREAK_AT = range(5)
-N_MOVING = 5
+N_MOVING = 5  # and then two more for each rung of a ladder of take-profits: its price, and the share it takes
 # How an entry order was filled in a bar. Floats, as in orders.py.
 NOT_YET, AT_OPEN, AT_LIMIT, AT_BREAK = map(float, range(4))
+
+
+@kernel
+def n_rungs(moving: Array) -> int:
+    """How many rungs the ladder has."""
+    return max(len(moving) - N_MOVING, 0) // 2
 
 
 @inner
@@ -98,6 +104,14 @@ def enter(
 
 
 @inner
+def entered_at(how: float, broken: float, state: Array, rules: Rules) -> float:
+    """The price at which the bar stood when an entry order was filled after the open."""
+    if how == AT_BREAK:
+        return on_tick(broken, 1.0 if state[QUANTITY] > 0.0 else -1.0, rules)
+    return float(state[ENTRY_VALUE] / abs(state[ENTRY_QUANTITY]))
+
+
+@inner
 def leave_entered(
     t: int, low: float, high: float, how: float, broken: float, levels: Levels, books: Books, rules: Rules
 ) -> None:
@@ -108,9 +122,7 @@ def leave_entered(
     """
     quantity = books.state[QUANTITY]
     side = 1.0 if quantity > 0.0 else -1.0
-    entry = books.state[ENTRY_VALUE] / abs(books.state[ENTRY_QUANTITY])
-    if how == AT_BREAK:
-        entry = on_tick(broken, side, rules)
+    entry = entered_at(how, broken, books.state, rules)
     fell, rose = low <= levels.lower, high >= levels.upper
     stopped, taken = (fell, rose) if side > 0.0 else (rose, fell)
     if rules.best_first > 0.0:

@@ -11,13 +11,16 @@ from engine.compiled.arrays import Array
 from engine.compiled.jit import inner
 from engine.compiled.tolerance import exceeds
 from engine.simulator.account import Rules
+from engine.simulator.fills import Tables, write_fill
 
 # The state of a position lives in one small float array with named slots: numba compiles that several times faster than
 # a record or a tuple, and counts one reference for it. First the account, then what is held and the sums of the round
 # trip (flat to flat) it belongs to.
-CASH, TOTAL_FEES, TRADED, FINANCING, N_TRADES = range(5)
-WHICH, HELD, WORKING, QUANTITY, SINCE, EXTREME, FLOW, FEES, ENTRY_QUANTITY, ENTRY_VALUE, EXIT_VALUE = range(5, 16)
-N_STATE = 16
+CASH, TOTAL_FEES, TRADED, FINANCING, N_TRADES, N_FILLS = range(6)
+WHICH, HELD, WORKING, QUANTITY, SINCE, EXTREME, FLOW, FEES, ENTRY_QUANTITY, ENTRY_VALUE, EXIT_VALUE, TAKEN, RUNGS = (
+    range(6, 19)
+)
+N_STATE = 19
 SHRINK, GROW, BOTH = 0.0, 1.0, 2.0
 # A row of the table of trades.
 TRADE_COLUMNS = (
@@ -29,15 +32,16 @@ EXIT_REASONS = (
     "signal", "stop_loss", "take_profit", "trailing_stop", "max_holding_bars", "margin_call", "max_drawdown_stop",
     "ruin", "open", "delisted",
 )  # fmt: skip
+FILL_REASONS = (*EXIT_REASONS, "rebalance")
 # Floats, because numba compiles a kernel anew for every integer constant it is called with.
-SIGNAL, STOP, TAKE, TRAIL, TIME, MARGIN, DRAWDOWN, RUIN, OPEN, DELISTED = map(float, range(10))
+SIGNAL, STOP, TAKE, TRAIL, TIME, MARGIN, DRAWDOWN, RUIN, OPEN, DELISTED, REBALANCE = map(float, range(11))
 
 
 class Books(NamedTuple):
     """The state an order changes."""
 
     state: Array  # (N_STATE,)
-    trades: Array  # (room, N_TRADE), of which the first state[N_TRADES] rows are filled
+    tables: Tables
 
 
 class Moment(NamedTuple):
@@ -73,8 +77,8 @@ def affordable(budget: float, paid: float, rules: Rules) -> float:
 
 
 @inner
-def wanted_quantity(target: float, paid: float, equity: float, at: Moment, rules: Rules) -> float:
-    """The quantity (not negative) that the target asks for at the fill price `paid`."""
+def wanted_quantity(target: float, paid: float, equity: float, left: float, at: Moment, rules: Rules) -> float:
+    """The quantity (not negative) that is asked for at the fill price `paid`; left: the share a ladder leaves."""
     room = max(rules.leverage * equity - at.gross_others, 0.0)
     weight = abs(target)
     if rules.risk > 0.0:
@@ -89,7 +93,7 @@ def wanted_quantity(target: float, paid: float, equity: float, at: Moment, rules
         elif rules.cash > 0.0:
             budget = weight * rules.cash
         quantity = affordable(min(budget, room), paid, rules)
-    return whole_lots(quantity, rules)
+    return whole_lots(quantity * left, rules)
 
 
 @inner
@@ -148,9 +152,9 @@ def follow(target: float, at: Moment, phase: float, books: Books, rules: Rules) 
         if phase == GROW:
             return
         state[HELD] = target
-        send(-quantity, at, books, rules)
+        send(-quantity, at, SIGNAL, books, rules)
         if target != 0.0:
-            state[WORKING] = 1.0
+            state[WORKING] = 1.0 + SIGNAL
     if target == 0.0:
         state[HELD] = 0.0
     elif state[QUANTITY] * target >= 0.0:
@@ -164,18 +168,20 @@ def resize(target: float, at: Moment, phase: float, books: Books, rules: Rules) 
     quantity = state[QUANTITY]
     side = 1.0 if target > 0.0 else -1.0
     equity = books.state[CASH] + at.others + quantity * at.price
-    wanted = wanted_quantity(target, market_price(side, at.price, rules), equity, at, rules)
+    left = 1.0 - state[TAKEN]
+    wanted = wanted_quantity(target, market_price(side, at.price, rules), equity, left, at, rules)
     shrinks = wanted < abs(quantity)
     if phase != BOTH and shrinks != (phase == SHRINK):
         return
     if shrinks:
-        wanted = wanted_quantity(target, market_price(-side, at.price, rules), equity, at, rules)
+        wanted = wanted_quantity(target, market_price(-side, at.price, rules), equity, left, at, rules)
         wanted = min(wanted, abs(quantity))
+    again = quantity != 0.0 and target == state[HELD] and state[WORKING] != 1.0 + SIGNAL
     state[HELD] = target
     state[WORKING] = 0.0
     change = side * wanted - quantity
     if quantity == 0.0 or rules.band == 0.0 or exceeds(abs(change) * at.price, rules.band * equity, equity):
-        send(change, at, books, rules)
+        send(change, at, REBALANCE if again else SIGNAL, books, rules)
 
 
 @inner
@@ -195,8 +201,11 @@ def on_tick(price: float, way: float, rules: Rules) -> float:
 
 
 @inner
-def send(change: float, at: Moment, books: Books, rules: Rules) -> None:
-    """Fill a market order as far as the volume allows; what is left is sent again, sized anew, at the next bar."""
+def send(change: float, at: Moment, reason: float, books: Books, rules: Rules) -> None:
+    """Fill a market order as far as the volume allows; what is left is sent again, sized anew, at the next bar.
+
+    WORKING is 0 without such an order, else 1 + its reason.
+    """
     state = books.state
     state[WORKING] = 0.0
     size = abs(change)
@@ -205,16 +214,16 @@ def send(change: float, at: Moment, books: Books, rules: Rules) -> None:
     if change != -quantity and exceeds(rules.min_notional, size * paid, rules.min_notional):
         return
     if rules.volume_share > 0.0 and exceeds(size, rules.volume_share * at.volume, size):
-        state[WORKING] = 1.0
+        state[WORKING] = 1.0 + reason
         size = whole_lots(rules.volume_share * at.volume, rules)
     if size > 0.0:
-        fill(size if change > 0.0 else -size, at.t, paid, books, rules)
+        fill(size if change > 0.0 else -size, at.t, paid, reason, books, rules)
         if state[QUANTITY] == 0.0:
             record_trade(at.t, SIGNAL, 0.0, books)
 
 
 @inner
-def fill(change: float, t: int, paid: float, books: Books, rules: Rules) -> None:
+def fill(change: float, t: int, paid: float, reason: float, books: Books, rules: Rules) -> None:
     """Buy (change > 0) or sell at the price `paid`: the only place where goods are paid for."""
     state = books.state
     value = abs(change) * paid
@@ -235,12 +244,23 @@ def fill(change: float, t: int, paid: float, books: Books, rules: Rules) -> None
     state[CASH] += flow
     state[TOTAL_FEES] += fee
     state[TRADED] += value
+    note_fill(t, change, paid, fee, reason, books)
+
+
+@inner
+def note_fill(t: int, change: float, paid: float, fee: float, reason: float, books: Books) -> None:
+    """Write a fill down where the table of fills has room; the position is the one after it."""
+    state, fills = books.state, books.tables.fills
+    row = int(state[N_FILLS])
+    if row < len(fills):
+        write_fill(row, state[WHICH], t, change, paid, fee, reason, state[QUANTITY], fills)
+        state[N_FILLS] += 1.0
 
 
 @inner
 def close_position(t: int, paid: float, reason: float, books: Books, rules: Rules) -> None:
     """Trade the whole position away at the price `paid` and write down the round trip."""
-    fill(-books.state[QUANTITY], t, paid, books, rules)
+    fill(-books.state[QUANTITY], t, paid, reason, books, rules)
     record_trade(t, reason, 0.0, books)
 
 
@@ -250,7 +270,7 @@ def record_trade(t: int, reason: float, open_value: float, books: Books) -> None
 
     The target stays noted as held: no way back in until it changes.
     """
-    state, trades = books.state, books.trades
+    state, trades = books.state, books.tables.trades
     row = int(state[N_TRADES])
     state[N_TRADES] += 1.0
     size = state[ENTRY_QUANTITY]

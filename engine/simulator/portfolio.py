@@ -14,6 +14,7 @@ from engine.data.bars import Bars
 from engine.data.calendar import BAR, OVER, mark_of
 from engine.errors import DataError
 from engine.simulator.exits import charge, exit_levels, forgive_debt, leave, pay_out, track_extreme
+from engine.simulator.fills import Tables
 from engine.simulator.orders import (
     CASH,
     DELISTED,
@@ -22,6 +23,7 @@ from engine.simulator.orders import (
     GROW,
     HELD,
     MARGIN,
+    N_FILLS,
     N_STATE,
     N_TRADE,
     N_TRADES,
@@ -86,11 +88,12 @@ def equal_parts(close: Array) -> Array:
 
 
 @kernel
-def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Array) -> Simulation:
+def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Array, fills: Array) -> Simulation:
     """Trade target weights of shape (k, n_bars), each in [-1, 1], out of one account.
 
     scales: exposure per unit of target, (k, n_bars), or (k, 0) for 1. One instrument alone fares as in `simulate`,
     except that its margin call is judged at the close. packed: from engine.simulator.rules.pack_each, (k, n_rules).
+    fills: as in simulate_levels.
     """
     rules = unpack_rules(packed[0])
     k, n = targets.shape
@@ -102,32 +105,34 @@ def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Arra
         states[i, CASH] = rules.initial_cash
         for t in range(1, n):
             room += targets[i, t] != targets[i, t - 1]
-    trades = np.empty((room, N_TRADE))
-    played = play(panel, targets, scales, packed, equity, states, trades)
+    tables = Tables(np.empty((room, N_TRADE)), fills)
+    played = play(panel, targets, scales, packed, equity, states, tables)
     for t in range(played, n):
         equity[t] = states[0, CASH]
     fees, traded, financing = 0.0, 0.0, 0.0
     for i in range(k):
         if states[i, QUANTITY] != 0.0:
-            record_trade(n - 1, OPEN, states[i, QUANTITY] * panel.close[i, n - 1], Books(states[i], trades))
+            record_trade(n - 1, OPEN, states[i, QUANTITY] * panel.close[i, n - 1], Books(states[i], tables))
             share(i, states)
         fees += states[i, TOTAL_FEES]
         traded += states[i, TRADED]
         financing += states[i, FINANCING]
-    return Simulation(equity, trades[: int(states[0, N_TRADES])], k, fees, traded, financing)
+    n_trades, n_fills = int(states[0, N_TRADES]), int(states[0, N_FILLS])
+    return Simulation(equity, tables.trades[:n_trades], k, fees, traded, financing, fills[:n_fills])
 
 
 @inner
 def share(i: int, states: Array) -> None:
-    """Tell every instrument's books the cash and the number of trades after instrument i has traded."""
+    """Tell every instrument's books the cash and how much is written down after instrument i has traded."""
     for j in range(len(states)):
         states[j, CASH] = states[i, CASH]
         states[j, N_TRADES] = states[i, N_TRADES]
+        states[j, N_FILLS] = states[i, N_FILLS]
 
 
 @inner
 def play(
-    panel: Panel, targets: Array, scales: Array, packed: Array, equity: Array, states: Array, trades: Array
+    panel: Panel, targets: Array, scales: Array, packed: Array, equity: Array, states: Array, tables: Tables
 ) -> int:
     """Fill `equity` bar by bar; returns the number of bars until trading ended for good."""
     rules = unpack_rules(packed[0])  # what is the whole account's
@@ -137,30 +142,30 @@ def play(
     called, guarded = False, rules.stop > 0.0 or rules.take_profit > 0.0 or rules.trail > 0.0
     for t in range(n):
         if not on_close:
-            settle(t, panel, states, trades)
+            settle(t, panel, states, tables)
             if called:
-                close_all(t, MARGIN, panel.open, panel, packed, states, trades)
+                close_all(t, MARGIN, panel.open, panel, packed, states, tables)
                 called = False
             if t > 0:
-                send_orders(t, t - 1, panel.open, panel, targets, scales, packed, states, trades)
+                send_orders(t, t - 1, panel.open, panel, targets, scales, packed, states, tables)
         for i in range(k if guarded else 0):
             if states[i, QUANTITY] != 0.0 and has_bar(i, t, panel):
-                guard(i, t, panel, packed, Books(states[i], trades))
+                guard(i, t, panel, packed, Books(states[i], tables))
                 share(i, states)
-        hold(t, panel, packed, states, trades)
+        hold(t, panel, packed, states, tables)
         if on_close:
-            settle(t, panel, states, trades)
-            send_orders(t, t, panel.close, panel, targets, scales, packed, states, trades)
+            settle(t, panel, states, tables)
+            send_orders(t, t, panel.close, panel, targets, scales, packed, states, tables)
         net, gross = values(t, panel.close, states)
         equity[t] = states[0, CASH] + net
         if reaches(floor, equity[t], floor):
-            return end(t, panel, equity[t] <= 0.0, packed, states, trades)
+            return end(t, panel, equity[t] <= 0.0, packed, states, tables)
         if rules.max_drawdown > 0.0:
             floor = max(floor, equity[t] * (1.0 - rules.max_drawdown))
         if gross > 0.0 and reaches(rules.margin * gross, equity[t], gross):
             called = True
             if on_close:
-                close_all(t, MARGIN, panel.close, panel, packed, states, trades)
+                close_all(t, MARGIN, panel.close, panel, packed, states, tables)
                 equity[t] = states[0, CASH] + values(t, panel.close, states)[0]
                 called = False
     return n
@@ -173,12 +178,12 @@ def has_bar(i: int, t: int, panel: Panel) -> bool:
 
 
 @inner
-def settle(t: int, panel: Panel, states: Array, trades: Array) -> None:
+def settle(t: int, panel: Panel, states: Array, tables: Tables) -> None:
     """What is delisted is paid out at its last close."""
     if panel.traded.shape[1] > 0:
         for i in range(len(states)):
             if states[i, QUANTITY] != 0.0 and panel.traded[i, t] == OVER:
-                pay_out(t, panel.close[i, t], DELISTED, Books(states[i], trades))
+                pay_out(t, panel.close[i, t], DELISTED, Books(states[i], tables))
                 share(i, states)
 
 
@@ -204,7 +209,7 @@ def send_orders(
     scales: Array,
     packed: Array,
     states: Array,
-    trades: Array,
+    tables: Tables,
 ) -> None:
     """Act in bar t at prices[:, t] upon the targets of bar `known`: first the orders that free cash."""
     shared = unpack_rules(packed[0])
@@ -218,7 +223,7 @@ def send_orders(
             own = states[i, QUANTITY] * prices[i, t]
             scale = scales[i, known] if scales.shape[1] > 0 else 1.0
             at = Moment(t, prices[i, t], panel.volume[i, t], scale, net - own, gross - abs(own), np.nan, np.nan)
-            follow(target, at, phase, Books(states[i], trades), rules)
+            follow(target, at, phase, Books(states[i], tables), rules)
             share(i, states)
             value = states[i, QUANTITY] * prices[i, t]
             net, gross = net - own + value, gross - abs(own) + abs(value)
@@ -234,7 +239,7 @@ def guard(i: int, t: int, panel: Panel, packed: Array, books: Books) -> None:
 
 
 @inner
-def hold(t: int, panel: Panel, packed: Array, states: Array, trades: Array) -> None:
+def hold(t: int, panel: Panel, packed: Array, states: Array, tables: Tables) -> None:
     """Costs of holding; borrowed cash is shared out in proportion to the values of the long positions."""
     rules = unpack_rules(packed[0])
     if rules.borrow == 0.0 and rules.funding == 0.0 and rules.trail == 0.0:
@@ -248,7 +253,7 @@ def hold(t: int, panel: Panel, packed: Array, states: Array, trades: Array) -> N
             close = panel.close[i, t]
             value = states[i, QUANTITY] * close
             states[i, CASH] = cash
-            charge(close, debt * value / long_value if value > 0.0 else 0.0, Books(states[i], trades), rules)
+            charge(close, debt * value / long_value if value > 0.0 else 0.0, Books(states[i], tables), rules)
             cash = states[i, CASH]
             if rules.trail > 0.0:
                 track_extreme(panel.high[i, t], panel.low[i, t], states[i])
@@ -257,7 +262,7 @@ def hold(t: int, panel: Panel, packed: Array, states: Array, trades: Array) -> N
 
 
 @inner
-def close_all(t: int, reason: float, prices: Array, panel: Panel, packed: Array, states: Array, trades: Array) -> None:
+def close_all(t: int, reason: float, prices: Array, panel: Panel, packed: Array, states: Array, tables: Tables) -> None:
     """Close every position at the market price of bar t; one without a bar stays, or, for good, is paid out."""
     for i in range(len(states)):
         quantity = states[i, QUANTITY]
@@ -265,27 +270,27 @@ def close_all(t: int, reason: float, prices: Array, panel: Panel, packed: Array,
             continue
         if has_bar(i, t, panel):
             rules = unpack_rules(packed[i])
-            close_position(t, market_price(-quantity, prices[i, t], rules), reason, Books(states[i], trades), rules)
+            close_position(t, market_price(-quantity, prices[i, t], rules), reason, Books(states[i], tables), rules)
         elif reason == DRAWDOWN:
-            pay_out(t, panel.close[i, t], reason, Books(states[i], trades))
+            pay_out(t, panel.close[i, t], reason, Books(states[i], tables))
         share(i, states)
 
 
 @inner
-def end(t: int, panel: Panel, ruined: bool, packed: Array, states: Array, trades: Array) -> int:
+def end(t: int, panel: Panel, ruined: bool, packed: Array, states: Array, tables: Tables) -> int:
     """Ruin, or the end by max_drawdown_stop, at the close of bar t; returns the bars played."""
     n, on_close = len(panel.timestamp), unpack_rules(packed[0]).on_close > 0.0
     _, gross = values(t, panel.close, states)
     if ruined:
         for i in range(len(states)):
-            pay_out(t, panel.close[i, t], RUIN, Books(states[i], trades))
+            pay_out(t, panel.close[i, t], RUIN, Books(states[i], tables))
             share(i, states)
     elif gross > 0.0:
         if not on_close:
             t += 1
         if t == n:
             return n
-        close_all(t, DRAWDOWN, panel.close if on_close else panel.open, panel, packed, states, trades)
-    forgive_debt(Books(states[0], trades))
+        close_all(t, DRAWDOWN, panel.close if on_close else panel.open, panel, packed, states, tables)
+    forgive_debt(Books(states[0], tables))
     share(0, states)
     return t

@@ -13,6 +13,8 @@ from engine.compiled.tolerance import reaches
 from engine.data.bars import Bars
 from engine.simulator.account import Rules
 from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, pay_out, track_extreme
+from engine.simulator.fills import Tables, no_fills
+from engine.simulator.ladder import climb
 from engine.simulator.moving import (
     AT_OPEN,
     BREAK_AT,
@@ -23,6 +25,7 @@ from engine.simulator.moving import (
     has_entry,
     leave_entered,
     moved,
+    n_rungs,
 )
 from engine.simulator.orders import (
     BOTH,
@@ -30,6 +33,7 @@ from engine.simulator.orders import (
     DRAWDOWN,
     FINANCING,
     HELD,
+    N_FILLS,
     N_STATE,
     N_TRADE,
     N_TRADES,
@@ -61,6 +65,7 @@ class Simulation(NamedTuple):
     fees: float
     traded: float  # sum of the values of all fills
     financing: float  # borrowing and funding paid
+    fills: Array  # (n_fills, N_FILL), FILL_COLUMNS, sizes in units; none where there was no room for them
 
 
 @kernel
@@ -70,20 +75,24 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Simulati
     scale: exposure per unit of target, (n_bars,), or empty for 1. target[t] and scale[t] are known at the close of t.
     packed: the account's rules, from pack_rules. The equity is empty when a target is NaN or outside.
     """
-    return simulate_levels(bars, target, np.empty((0, 0)), scale, packed)
+    return simulate_levels(bars, target, np.empty((0, 0)), scale, packed, no_fills())
 
 
 @kernel
-def simulate_levels(bars: Bars, target: Array, moving: Array, scale: Array, packed: Array) -> Simulation:
-    """`simulate` with levels that move, shape (N_MOVING, n_bars), rows as in engine.simulator.moving; (0, 0): none."""
+def simulate_levels(bars: Bars, target: Array, moving: Array, scale: Array, packed: Array, fills: Array) -> Simulation:
+    """`simulate` with levels that move, rows as in engine.simulator.moving, n_bars columns; (0, 0): none.
+
+    fills: from room_for_fills, filled; from no_fills where nobody asks for them.
+    """
     rules = unpack_rules(packed)
     n = len(bars.close)
     equity = np.empty(n)
     turns = np.empty(n, np.int64)
     n_turns = note_turns(target, turns)
     if n_turns < 0:
-        return Simulation(np.empty(0), np.empty((0, N_TRADE)), 1, 0.0, 0.0, 0.0)
-    books = Books(np.zeros(N_STATE), np.empty((n_turns + 1, N_TRADE)))  # each trade begins with a turn of the target
+        return Simulation(np.empty(0), np.empty((0, N_TRADE)), 1, 0.0, 0.0, 0.0, no_fills())
+    tables = Tables(np.empty((n_turns + 1, N_TRADE)), fills)  # each trade begins with a turn of the target
+    books = Books(np.zeros(N_STATE), tables)
     books.state[CASH] = rules.initial_cash
     if is_plain(rules) and moving.shape[1] == 0:
         played = play_plain(bars, target, turns, scale, rules, equity, books)
@@ -96,7 +105,13 @@ def simulate_levels(bars: Bars, target: Array, moving: Array, scale: Array, pack
         record_trade(n - 1, OPEN, quantity * bars.close[n - 1], books)
     state = books.state
     return Simulation(
-        equity, books.trades[: int(state[N_TRADES])], 1, state[TOTAL_FEES], state[TRADED], state[FINANCING]
+        equity,
+        tables.trades[: int(state[N_TRADES])],
+        1,
+        state[TOTAL_FEES],
+        state[TRADED],
+        state[FINANCING],
+        fills[: int(state[N_FILLS])],
     )
 
 
@@ -196,7 +211,7 @@ def play(bars: Bars, target: Array, moving: Array, scale: Array, rules: Rules, e
     on_close = rules.on_close > 0.0
     floor = rules.initial_cash * (1.0 - rules.max_drawdown) if rules.max_drawdown > 0.0 else 0.0
     wish, size, stop, trail = 0.0, 1.0, np.nan, np.nan
-    watched = moving.shape[1] > 0
+    watched, laddered = moving.shape[1] > 0, n_rungs(moving) > 0
     for t in range(len(close)):
         entered, broken = AT_OPEN, np.nan
         if not on_close and (wish != state[HELD] or is_due(t, state, rules)):
@@ -206,6 +221,8 @@ def play(bars: Bars, target: Array, moving: Array, scale: Array, rules: Rules, e
                 entered = enter(wish, at, low[t], high[t], limit, broken, books, rules)
             else:
                 follow(wish, at, BOTH, books, rules)
+        if laddered and state[QUANTITY] != 0.0:
+            climb(t, open_[t], low[t], high[t], entered, broken, moving, books, rules)
         if state[QUANTITY] != 0.0:
             levels = exit_levels(state, rules.margin, rules)
             if watched:

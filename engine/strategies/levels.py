@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,9 +10,11 @@ import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.errors import StrategyError
+from engine.simulator.ladder import SHARE_TOLERANCE
 from engine.simulator.moving import BREAK_AT, LIMIT_AT, N_MOVING
 
 NO_LEVELS: Array = np.empty((0, 0))
+MOST_RUNGS = 50  # whether each is taken is a bit of a float
 
 
 class Signal(NamedTuple):
@@ -22,7 +25,7 @@ class Signal(NamedTuple):
 
     target: Any  # in [-1, 1]
     stop: Any = None  # a price: beyond it the position is closed by a market order
-    take_profit: Any = None  # a price: there it is closed by a limit order
+    take_profit: Any = None  # a price: there a limit order closes it; or a ladder, pairs of prices and a share
     trailing: Any = None  # a distance from the best price since the entry, in the same unit as prices
     entry_limit: Any = None  # a price: the position is opened there, or better, not at the open
     entry_stop: Any = None  # a price: the position is opened once it is passed
@@ -32,7 +35,7 @@ class Answer(NamedTuple):
     """A signal as the simulator takes it."""
 
     target: Array  # (n_bars,)
-    moving: Array  # (N_MOVING, n_bars), rows as in engine.simulator.moving; (0, 0) for none
+    moving: Array  # rows as in engine.simulator.moving, n_bars columns; (0, 0) for none
 
 
 def as_answer(name: str, given: Any, shaped: Callable[[Any], Array]) -> Answer:
@@ -42,21 +45,44 @@ def as_answer(name: str, given: Any, shaped: Callable[[Any], Array]) -> Answer:
     """
     if not isinstance(given, Signal):
         return Answer(shaped(given), NO_LEVELS)
-    target, levels = shaped(given.target), given[1:]
-    if all(level is None for level in levels):
+    target, rungs = shaped(given.target), _rungs(name, given.take_profit)
+    levels = (given._replace(take_profit=None) if rungs else given)[1:]
+    named = list(zip(Signal._fields[1:], levels, strict=True))
+    if not rungs and all(level is None for level in levels):
         return Answer(target, NO_LEVELS)
-    moving = np.full((N_MOVING, len(target)), np.nan)
-    for row, (field, level) in enumerate(zip(Signal._fields[1:], levels, strict=True)):
-        if level is None:
-            continue
-        moving[row] = shaped(level)
-        usable = np.isnan(moving[row]) | ((moving[row] > 0.0) & (moving[row] < np.inf))
-        if not usable.all():
-            bar = int(usable.argmin())
-            raise StrategyError(
-                f"{name}: {field} at bar {bar} is {moving[row, bar]}, must be above 0 and finite, or NaN for none"
-            )
+    moving = np.full((N_MOVING + 2 * len(rungs), len(target)), np.nan)
+    for row, (field, level) in enumerate(named):
+        if level is not None:
+            moving[row] = _prices(name, field, shaped(level))
+    for k, (level, share) in enumerate(rungs):
+        moving[N_MOVING + 2 * k] = _prices(name, f"rung {k + 1} of take_profit", shaped(level))
+        moving[N_MOVING + 2 * k + 1] = share
     both = ~np.isnan(moving[LIMIT_AT]) & ~np.isnan(moving[BREAK_AT])
     if both.any():
         raise StrategyError(f"{name}: bar {int(both.argmax())} has entry_limit and entry_stop; give one of them")
     return Answer(target, moving)
+
+
+def _prices(name: str, field: str, level: Array) -> Array:
+    usable = np.isnan(level) | ((level > 0.0) & (level < np.inf))
+    if not usable.all():
+        bar = int(usable.argmin())
+        said = f"{field} at bar {bar} is {level[bar]}, must be above 0 and finite, or NaN for none"
+        raise StrategyError(f"{name}: {said}")
+    return level
+
+
+def _rungs(name: str, given: Any) -> list[tuple[Any, float]]:
+    """The rungs of a ladder; none where take_profit is a price per bar."""
+    if not (isinstance(given, (tuple, list)) and given and isinstance(given[0], (tuple, list))):
+        return []
+    if not all(isinstance(rung, (tuple, list)) and len(rung) == 2 for rung in given):
+        raise StrategyError(f"{name}: a rung of take_profit is a pair: prices, one a bar, and the share it takes")
+    if len(given) > MOST_RUNGS:
+        raise StrategyError(f"{name}: take_profit has {len(given)} rungs, at most {MOST_RUNGS}")
+    for k, (_, share) in enumerate(given):
+        if not (isinstance(share, (int, float)) and 0.0 < share <= 1.0):
+            raise StrategyError(f"{name}: rung {k + 1} of take_profit takes {share!r}, must be above 0 and at most 1")
+    if (whole := math.fsum(share for _, share in given)) > 1.0 + SHARE_TOLERANCE:
+        raise StrategyError(f"{name}: the rungs of take_profit take {whole:g} of a position together, at most 1")
+    return [(level, float(share)) for level, share in given]

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
-from typing import BinaryIO
 
-from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from engine.compiled.memory import keep_freed_memory
 from optim.api import Study
-from optim.errors import OptimError, SpecError, TrackingError, counted
-from optim.problem.checks import check_storage, check_target
-from optim.problem.plan import Plan, resolve_storage
-from optim.record.files import foreign_params, foreign_table, replace_whole
+from optim.errors import SpecError, TrackingError, counted
+from optim.problem.checks import check_storage
+from optim.problem.plan import resolve_storage
 from optim.record.quiet import quiet_optuna
 from optim.record.storages import study_names
-from optim.record.table import trials_frame
 from optim.report import trials as listed
 from optim.report.console import as_json, print_commands, print_summary
 from optim.report.folder import studies_in
 from optim.report.showcase import show_point
-from optim.report.summary import best_params_toml, params_toml
+from optim.report.summary import best_params_toml
 from optim.report.terminal import Terminal
 from optim.report.tracked import tracking_settings
 from optim.report.trials import Query, select
@@ -158,46 +153,6 @@ def _list_here(console: Console, options: argparse.Namespace) -> int:
     if not found:
         say(Console(stderr=True), "No study file in this folder; optim new FOLDER begins one.")
     return 0
-
-
-def export(spec: StudySpec, options: argparse.Namespace) -> int:
-    """Write the trials table, one row a trial, as .csv or .parquet; or one trial's parameters as .toml."""
-    target: Path = options.output
-    if target.suffix not in (".csv", ".parquet", ".toml"):
-        raise SpecError(f"--output {target}: the ending must be .csv or .parquet, or .toml for one trial's parameters")
-    study = Study(spec)
-    with quiet_optuna():
-        plan, record = study.recorded()
-        trials = record.trials()
-        wanted: list[int | None] = [None] if options.best else [*_numbers(options.trials)]
-        trials = [chosen(plan, trials, number) for number in wanted] or trials
-    params = target.suffix == ".toml"
-    if params and len(trials) != 1:
-        raise SpecError(f"--output {target}: parameters are of one trial; add --best, or --trials N")
-    check_target(spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_params if params else foreign_table)
-    try:
-        replace_whole(target.resolve(), _writer(target.suffix, plan, trials))
-    except OSError as error:
-        raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
-    what = f"The parameters of trial {trials[0].number}" if params else counted(len(trials), "trial")
-    say(Console(), f"{what} written to {target}")
-    return 0
-
-
-def _numbers(text: str | None) -> list[int]:
-    """`42` or `1,5,42`."""
-    parts = text.split(",") if text else []
-    if not all(part.strip().isdecimal() for part in parts):
-        raise SpecError(f"--trials {text}: must be numbers of trials, 42 or 1,5,42")
-    return list(dict.fromkeys(int(part) for part in parts))
-
-
-def _writer(ending: str, plan: Plan, trials: list[FrozenTrial]) -> Callable[[BinaryIO], object]:
-    if ending == ".toml":
-        return lambda handle: handle.write(params_toml(plan, trials[0]).encode())
-    frame = trials_frame(trials)
-    write = frame.to_csv if ending == ".csv" else frame.to_parquet
-    return lambda handle: write(handle, index=False)
 
 
 def say(console: Console, text: str) -> None:

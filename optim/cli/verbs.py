@@ -7,7 +7,7 @@ from pathlib import Path
 from optim.cli.verb import Verb
 from optim.cli.verb import flag as _flag
 
-ONE_OF = ("--trial", "--best", "--params", "--set", "--trials")  # flags of one verb that exclude one another
+ONE_OF = ("--trial", "--best", "--params", "--set", "--trials", "--fills")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
 _QUIET = _flag("-q", "--quiet", action="store_true", help="show no progress")
 _YES = _flag("--yes", action="store_true", help="do not ask")
@@ -74,7 +74,9 @@ VERBS = (
             _flag("--instrument", metavar="NAME", help="one of several"),
             _flag("--start", metavar="DATE", help="from this day, month or year on; earlier bars warm the signal up"),
             _flag("--end", metavar="DATE", help="to this day, month or year, inclusive; never into the hold-out"),
-            _flag("--out", type=Path, metavar="FOLDER", help="write plots, reports and trades into this new folder"),
+            _flag(
+                "--out", type=Path, metavar="FOLDER", help="write plots, reports, trades, fills into this new folder"
+            ),
             _JSON,
         ),
         module="backtest",
@@ -120,14 +122,17 @@ VERBS = (
     ),
     Verb(
         "export",
-        "write the trials table as CSV or Parquet, or one trial's parameters as TOML",
+        "write the trials table or one trial's fills as CSV or Parquet, or its parameters as TOML",
         "optim export study.toml --best -o best.toml",
-        lambda commands, spec, options: commands.export(spec, options),
+        lambda export, spec, options: export.export(spec, options),
         (
             _flag("-o", "--output", type=Path, required=True, metavar="FILE", help="a .csv, .parquet or .toml file"),
             _flag("--trials", metavar="N,N", help="only these trials"),
             _flag("--best", action="store_true", help="only the winner"),
+            _flag("--fills", type=int, metavar="N", help="the fills of this trial on the searched bars instead"),
+            _flag("--instrument", metavar="NAME", help="with --fills: one of several"),
         ),
+        module="export",
     ),
     Verb(
         "replay",

@@ -23,6 +23,7 @@ _SQLITE = b"SQLite format 3\x00"
 _BESIDE = {"-journal": (b"\xd9\xd5\x05\xf9", b"\0\0\0\0"), "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")}
 OPTUNA = frozenset({"studies", "trials"})  # tables by which a database is known as somebody's
 MLFLOW = frozenset({"experiments", "runs"})
+FILLS = ["time", "trade", "size", "price", "fee", "reason", "position"]  # of engine.report.tables.fills_table
 PAGE = b"<!doctype html>\n<!-- optim report -->\n"  # how a report begins
 _BEGUN = frozenset({"alembic_version", "version_info", "study_directions"})  # a database whose making was killed early
 
@@ -122,6 +123,15 @@ def foreign_table(path: Path) -> str:
     """Why this file is no earlier trials table of the same format."""
     from optim.record.table import is_trials_table
 
+    return _foreign_columns(path, is_trials_table, "trials table")
+
+
+def foreign_fills(path: Path) -> str:
+    """Why this file is no earlier table of fills of the same format."""
+    return _foreign_columns(path, lambda names: [name for name in names if name != "instrument"] == FILLS, "fills")
+
+
+def _foreign_columns(path: Path, ours: Callable[[list[str]], bool], what: str) -> str:
     try:
         if _absent_or_empty(path):
             return ""
@@ -130,7 +140,7 @@ def foreign_table(path: Path) -> str:
         return f"cannot be read: {error.strerror}"
     except _Unusual as kind:
         return str(kind)
-    return "" if is_trials_table(names) else "the file is there already and is no trials table; name another"
+    return "" if ours(names) else f"the file is there already and holds no {what}; name another"
 
 
 def foreign_params(path: Path) -> str:

@@ -71,16 +71,19 @@ def print_backtest(console: Console, result: BacktestResult) -> None:
 
 def as_object(result: BacktestResult, trial: int | None) -> dict[str, Any]:
     """All of it as plain data; what is undefined is null, times are UTC."""
-    trades = result.trades.assign(**{
-        name: result.trades[name].dt.strftime("%Y-%m-%dT%H:%M:%SZ") for name in ("entry_time", "exit_time")
-    })  # fmt: skip
     return {
         "trial": trial,
         "instrument": result.instrument,
         **{key: value for key, value in result.config.items() if key != "data_sha256"},
         "metrics": finite(result.metrics),
-        "trades": [finite(row) for row in trades.to_dict("records")],
+        "trades": _rows(result.trades, "entry_time", "exit_time"),
+        "fills": _rows(result.fills, "time"),
     }
+
+
+def _rows(table: pd.DataFrame, *times: str) -> list[dict[str, Any]]:
+    written = table.assign(**{name: table[name].dt.strftime("%Y-%m-%dT%H:%M:%SZ") for name in times})
+    return [finite(row) for row in written.to_dict("records")]
 
 
 def _trades(result: BacktestResult) -> Table:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from engine import BacktestEngine, load_bars
@@ -58,6 +59,7 @@ def test_it_is_the_engines_backtest_of_the_searched_bars(
     said = told(finished, capsys, "--set", "fast_window=20", "--set", "slow_window = 50")
     assert said["metrics"] == {k: v if v == v else None for k, v in expected.metrics.items()}
     assert len(said["trades"]) == len(expected.trades)
+    assert [one["price"] for one in said["fills"]] == list(expected.fills["price"])
     assert (said["trial"], said["n_bars"], said["instrument"]) == (None, SEARCHED, "ibm_1d")
 
 
@@ -154,6 +156,40 @@ def test_files_go_into_a_new_folder_only(finished: Path, tmp_path: Path, capsys:
     before = {file: file.read_bytes() for file in target.rglob("*") if file.is_file()}
     assert "not an empty folder" in refused(finished, capsys, "--out", str(target))
     assert {file: file.read_bytes() for file in target.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_fills_of_a_trial_are_exported(finished: Path, tmp_path: Path, capsys: Any, ending: str) -> None:
+    target = tmp_path / f"fills.{ending}"
+    for _ in range(2):  # over an earlier one
+        assert main(["export", str(finished), "--fills", "3", "-o", str(target)]) == 0
+    fills = Study.from_toml(finished).backtest(3).fills
+    assert f"{len(fills)} fills of trial 3 written to" in capsys.readouterr().out
+    found = pd.read_csv(target, parse_dates=["time"]) if ending == "csv" else pd.read_parquet(target)
+    pd.testing.assert_frame_equal(found, fills, check_dtype=False)
+    (mine := tmp_path / f"mine.{ending}").write_text("time,price\n")
+    assert main(["export", str(finished), "--fills", "3", "-o", str(mine)]) == 2
+    assert "holds no fills; name another" in capsys.readouterr().err
+    assert mine.read_text() == "time,price\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--fills", "3", "-o", "x.toml"], "fills are a table; the ending must be .csv or .parquet"),
+        (["--fills", "24", "-o", "x.csv"], "the record has trials 0 to 23"),
+        (["--fills", "3", "--instrument", "ibm", "-o", "x.csv"], "did you mean 'ibm_1d'"),
+        (["--instrument", "ibm_1d", "-o", "x.csv"], "is of --fills N"),
+    ],
+)
+def test_fills_that_cannot_be_exported_are_one_sentence(
+    flags: list[str], sentence: str, finished: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(finished), *flags]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), sentence in err) == ("", 1, True), err
+    assert not [*tmp_path.iterdir()]
 
 
 def test_of_several_instruments_one_is_named(tmp_path: Path, searched: Bars) -> None:

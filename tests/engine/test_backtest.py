@@ -65,6 +65,7 @@ FILES = {
     "reports/trades_summary.json",
     "reports/risk_metrics.json",
     "reports/trades.csv.gz",
+    "reports/fills.csv.gz",
     "config/config_snapshot.json",
 }
 

@@ -17,6 +17,7 @@ from engine.errors import EngineError
 from engine.evaluate import evaluate
 from engine.metrics.catalogue import METRICS
 from engine.simulator.account import Account
+from engine.simulator.fills import room_for_fills
 from engine.simulator.rules import pack_rules
 from engine.simulator.simulate import simulate_levels
 from engine.simulator.sizing import volatility_scale
@@ -84,6 +85,14 @@ def levels_of(rng: np.random.Generator, bars: Bars, target: np.ndarray) -> dict[
     return found
 
 
+def ladder_levels(rng: np.random.Generator, bars: Bars, target: np.ndarray) -> np.ndarray:
+    """A rung: now still, now moving, now on the wrong side, now none."""
+    side = np.where(target != 0, np.sign(target), 1.0)
+    levels = np.repeat(bars.close, 5)[: len(side)] * (1 + side * np.abs(rng.normal(0, 0.03, len(side))))
+    wrong = rng.random(len(side)) < 0.05
+    return np.where(rng.random(len(side)) < 0.8, np.where(wrong, bars.close * (1 - 0.01 * side), levels), np.nan)
+
+
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     accounts(),
@@ -92,9 +101,10 @@ def levels_of(rng: np.random.Generator, bars: Bars, target: np.ndarray) -> dict[
     st.booleans(),
     st.sampled_from([0.01, 0.04]),
     st.sets(st.sampled_from(NAMES), min_size=1),
+    st.sampled_from([[], [], [1.0], [0.5, 0.5], [0.3, 0.2], [0.1, 0.2, 0.7]]),
 )
 def test_moving_levels_equal_the_naive_simulator(
-    account: Account, seed: int, n: int, fractional: bool, volatility: float, used: set[str]
+    account: Account, seed: int, n: int, fractional: bool, volatility: float, used: set[str], shares: list[float]
 ) -> None:
     rng = np.random.default_rng(seed)
     bars, target = random_bars(rng, n, volatility), random_target(rng, n, fractional)
@@ -104,11 +114,16 @@ def test_moving_levels_equal_the_naive_simulator(
         for name, values in levels_of(rng, bars, target).items()
         if name in used and (entries or not name.startswith("entry"))
     }
-    moving = np.array([levels.get(name, np.full(n, np.nan)) for name in NAMES])
-    run = simulate_levels(bars, target, moving, volatility_scale(bars.close, account, PERIODS), pack_rules(account))
+    ladder = [(ladder_levels(rng, bars, target), share) for share in shares]
+    rungs = [row for level, share in ladder for row in (level, np.full(n, share))]
+    moving = np.array([*(levels.get(name, np.full(n, np.nan)) for name in NAMES), *rungs])
+    scale = volatility_scale(bars.close, account, PERIODS)
+    run = simulate_levels(bars, target, moving, scale, pack_rules(account), room_for_fills(n, n_rungs=len(shares)))
     columns = {name: getattr(bars, name).tolist() for name in Bars._fields[1:]}
     lists = {name: values.tolist() for name, values in levels.items()}
-    check_equal(run, Simulator([columns], [target.tolist()], account, PERIODS, lists).run(), account)
+    naive_ladder = [(level.tolist(), share) for level, share in ladder]
+    expected = Simulator([columns], [target.tolist()], account, PERIODS, lists, naive_ladder).run()
+    check_equal(run, expected, account)
 
 
 ROWS = [(100, 100, 100, 100), (100, 101, 99, 100), (100, 112, 88, 100), (103, 104, 102, 103), (103, 103, 103, 103)]

@@ -20,6 +20,7 @@ from engine.data.load import load_bars
 from engine.metrics.catalogue import METRICS, RATIO_LIMIT
 from engine.metrics.measure import N_METRICS, as_metrics, drawdowns, measure
 from engine.metrics.tails import alpha_beta, quantiles
+from engine.simulator.fills import no_fills
 from engine.simulator.orders import EXIT_REASON, N_TRADE, OPEN, PNL
 from engine.simulator.simulate import Simulation
 
@@ -122,7 +123,7 @@ def run_of(equity: list[float], trades: list[dict[int, float]] = ()) -> Simulati
         row[[3, 4, 5]] = 100.0, 100.0, 1.0
         for column, value in trade.items():
             row[column] = value
-    return Simulation(np.array(equity), rows, 1, 0.0, 0.0, 0.0)
+    return Simulation(np.array(equity), rows, 1, 0.0, 0.0, 0.0, no_fills())
 
 
 def metrics_for(equity: list[float], trades: list[dict[int, float]] = ()) -> dict[str, float]:  # type: ignore[assignment]

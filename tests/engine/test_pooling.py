@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.metrics.catalogue import METRICS, RATIO_LIMIT
 from engine.metrics.measure import as_metrics, measure
 from engine.metrics.pooling import over_cells
+from engine.simulator.fills import no_fills
 from engine.simulator.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, N_TRADE, PNL, SIZE
 from engine.simulator.simulate import Simulation
 
@@ -26,7 +27,7 @@ def measured(pnls: list[float], returns: list[float] = (0.0, 0.0)) -> dict[str, 
     trades[:, PNL] = pnls
     trades[:, EXIT_BAR] = trades[:, ENTRY_BAR] + np.arange(len(pnls)) % 3 + 1
     equity = 100.0 * np.cumprod(1.0 + np.array(returns))
-    run = Simulation(equity, trades, 1, 0.0, 0.0, 0.0)
+    run = Simulation(equity, trades, 1, 0.0, 0.0, 0.0, no_fills())
     return as_metrics(measure(np.arange(len(equity)) * DAY, np.full(len(equity), 50.0), run, 100.0, 252.0, True))
 
 

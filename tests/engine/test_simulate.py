@@ -18,11 +18,13 @@ from engine.data.bars import Bars, make_bars
 from engine.evaluate import run_portfolio
 from engine.metrics.measure import as_metrics, measure
 from engine.simulator.account import Account
+from engine.simulator.fills import FILL_COLUMNS, N_FILL, Tables, room_for_fills
 from engine.simulator.orders import (
     CASH,
     EXIT_PRICE,
     EXIT_REASON,
     EXIT_REASONS,
+    FILL_REASONS,
     N_STATE,
     N_TRADE,
     PNL,
@@ -32,8 +34,9 @@ from engine.simulator.orders import (
     Books,
 )
 from engine.simulator.rules import pack_rules, unpack_rules
-from engine.simulator.simulate import Simulation, is_plain, note_turns, play, play_plain, simulate
+from engine.simulator.simulate import Simulation, is_plain, note_turns, play, play_plain, simulate, simulate_levels
 from engine.simulator.sizing import volatility_scale
+from engine.strategies.levels import NO_LEVELS
 from tests.naive import Simulator
 
 EXAMPLES = 60 if config.DISABLE_JIT else 400
@@ -102,7 +105,8 @@ def accounts(draw: st.DrawFn) -> Account:
 
 
 def compiled(bars: Bars, target: np.ndarray, account: Account) -> Simulation:
-    return simulate(bars, target, volatility_scale(bars.close, account, PERIODS), pack_rules(account))
+    given = (volatility_scale(bars.close, account, PERIODS), pack_rules(account), room_for_fills(len(target)))
+    return simulate_levels(bars, target, NO_LEVELS, *given)
 
 
 def naive(bars: Bars, target: np.ndarray, account: Account) -> Simulator:
@@ -118,6 +122,12 @@ def check_equal(run: Simulation, expected: Simulator, account: Account) -> None:
         assert EXIT_REASONS[int(found.pop("exit_reason"))] == trade.pop("exit_reason")
         for name, value in found.items():
             assert close(value, trade[name], account.initial_cash), name
+    assert len(run.fills) == len(expected.fills)
+    for row, fill in zip(run.fills, expected.fills, strict=True):
+        found = dict(zip(FILL_COLUMNS, row, strict=True))
+        assert FILL_REASONS[int(found.pop("reason"))] == fill.pop("reason")
+        for name, value in found.items():
+            assert close(value, fill[name], account.initial_cash), name
     assert close(run.fees, expected.fees_paid, account.initial_cash)
     assert close(run.traded, expected.traded, account.initial_cash)
     assert close(run.financing, expected.financing, account.initial_cash)
@@ -134,6 +144,9 @@ def test_equals_the_naive_simulator(account, seed, n, fractional, volatility):
     bars, target = random_bars(rng, n, volatility), random_target(rng, n, fractional)
     run, expected = compiled(bars, target, account), naive(bars, target, account)
     check_equal(run, expected, account)
+    unwritten = simulate(bars, target, volatility_scale(bars.close, account, PERIODS), pack_rules(account))
+    np.testing.assert_array_equal(unwritten.equity, run.equity)
+    assert len(unwritten.fills) == 0
 
 
 @settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck))
@@ -151,7 +164,7 @@ def test_a_portfolio_equals_the_naive_simulator(account, seed, n, k, volatility,
     weights = np.stack([random_target(rng, n, True) for _ in range(k)], axis=1)
     account = account._replace(maintenance_margin=0.0) if k == 1 else account
     each = [account._replace(**rules) for rules in CONTRACTS[: k if own and k > 1 else 0]]
-    run, _ = run_portfolio(tuple(instruments), 0, weights, account, PERIODS, each)
+    run, _ = run_portfolio(tuple(instruments), 0, weights, account, PERIODS, each, fills=True)
     columns = [{name: getattr(bars, name).tolist() for name in Bars._fields[1:]} for bars in instruments]
     expected = Simulator(columns, weights.T.tolist(), account, PERIODS, contracts=each).run()
     check_equal(run, expected, account)
@@ -159,21 +172,23 @@ def test_a_portfolio_equals_the_naive_simulator(account, seed, n, k, volatility,
         alone = compiled(instruments[0], weights[:, 0].copy(), account)
         np.testing.assert_array_equal(run.equity, alone.equity)
         np.testing.assert_array_equal(run.trades, alone.trades)
+        np.testing.assert_array_equal(run.fills, alone.fills)
 
 
 @kernel
 def played(
     bars: Bars, target: Array, scale: Array, packed: Array, plainly: bool
-) -> tuple[bool, int, Array, Array, Array]:
+) -> tuple[bool, int, Array, Array, Array, Array]:
     rules = unpack_rules(packed)
     equity, turns = np.zeros(len(target)), np.zeros(len(target), np.int64)
-    books = Books(np.zeros(N_STATE), np.zeros((note_turns(target, turns) + 1, N_TRADE)))
+    tables = Tables(np.zeros((note_turns(target, turns) + 1, N_TRADE)), np.zeros((3 * len(target), N_FILL)))
+    books = Books(np.zeros(N_STATE), tables)
     books.state[CASH] = rules.initial_cash
     if plainly:
         n = play_plain(bars, target, turns, scale, rules, equity, books)
     else:
         n = play(bars, target, np.empty((0, 0)), scale, rules, equity, books)
-    return is_plain(rules), n, equity[:n], books.state, books.trades
+    return is_plain(rules), n, equity[:n], books.state, tables.trades, tables.fills
 
 
 @settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck))
