@@ -250,8 +250,8 @@ class Simulator:
         kept = p.quantity != 0 and target == p.acted and not (p.unfinished and p.why == "signal")
         p.acted, p.unfinished = target, False
         change = side * wanted - p.quantity
-        small = self.value(i, abs(change), prices[i]) <= self.a.rebalance_threshold * equity + TOLERANCE * abs(equity)
-        if p.quantity != 0 and self.a.rebalance_threshold > 0 and small:
+        least = self.a.rebalance_threshold * equity if p.quantity != 0 else 0.0
+        if self.value(i, abs(change), prices[i]) <= least + TOLERANCE * abs(equity):
             return
         self.send(i, t, change, prices[i], "rebalance" if kept else "signal")
 

@@ -16,11 +16,13 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from benchmarks import rates
 from benchmarks.__main__ import names
@@ -74,7 +76,10 @@ PYTHON: dict[str, Callable[[Path], None] | None] = {
 TOML = (
     "README.md",
     "docs/data.md",
-    *(f"docs/howto/{name}.md" for name in ("constraints", "machines", "metric", "mlflow", "objectives", "postgresql")),
+    *(
+        f"docs/howto/{name}.md"
+        for name in ("constraints", "machines", "metric", "mlflow", "objectives", "postgresql", "team")
+    ),
     "docs/howto/strategy.md",
     "docs/scaling.md",
     "docs/study.md",
@@ -87,7 +92,7 @@ def test_no_page_is_left_out() -> None:
     pages = {name: {kind for kind, _ in Page(name).fenced} for name in pages_with_snippets() - ELSEWHERE}
     assert {name for name, kinds in pages.items() if "python" in kinds} == set(PYTHON)
     assert {name for name, kinds in pages.items() if "toml" in kinds} == set(TOML)
-    assert set.union(*pages.values()) == {"python", "toml", "bash", ""}  # "": what is printed
+    assert set.union(*pages.values()) == {"python", "toml", "bash", "yaml", ""}  # "": what is printed
 
 
 @pytest.mark.parametrize("name", PYTHON)
@@ -180,13 +185,62 @@ def test_the_objective_of_the_how_to_is_undefined_where_it_says() -> None:
     assert math.isnan(namespace["calm"]({**metrics, "n_trades": 9}))
 
 
-def test_the_reference_is_what_the_schema_says() -> None:
-    """Made anew by: python docs/reference.py."""
-    spec = spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+@pytest.mark.filterwarnings("ignore")  # what MLflow warns of while it is imported
+def test_the_containers_and_the_nightly_run_use_commands_that_exist() -> None:
+    from mlflow.cli import cli
+
+    team = yaml.safe_load((ROOT / "docs" / "howto" / "team" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    (line,) = team["mlflow"]["command"]
+    name, verb, *rest = shlex.split(line.replace("$$PASSWORD", "secret"))
+    assert (name, verb) == ("mlflow", "server")
+    with cli.commands["server"].make_context(verb, rest):
+        pass
+    assert {service["entrypoint"][1] for service in team.values() if "dask" in service.get("entrypoint", [])} == {
+        "scheduler",
+        "worker",
+    }
+    (text,) = Page("docs/howto/nightly.md").blocks("yaml")
+    steps = yaml.safe_load(text)["jobs"]["study"]["steps"]
+    lines = [step["run"].removeprefix("optim ") for step in steps if step.get("run", "").startswith("optim ")]
+    assert [build_parser().parse_args(shlex.split(line)).verb.name for line in lines] == ["run", "report", "validate"]
+
+
+def script(name: str) -> ModuleType:
+    """A program of docs/ as a module."""
+    spec = spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     made = module_from_spec(spec)
     spec.loader.exec_module(made)
+    return made
+
+
+def test_the_drawn_fills_are_those_the_page_speaks_of(tmp_path: Path) -> None:
+    """Made anew by: python docs/draw_fills.py."""
+    drawn, page = script("draw_fills"), Page("docs/howto/fills.md").text
+    expected = {  # by hand
+        "next_open": [(2, 103.0, "signal"), (4, 105.0, "signal")],
+        "close": [(1, 103.0, "signal"), (3, 105.0, "signal")],
+        "stop_inside": [(1, 102.0, "signal"), (3, 102 * 0.96, "stop_loss")],
+        "stop_gap": [(1, 102.0, "signal"), (3, 95.0, "stop_loss")],
+        "both_worst": [(1, 102.0, "signal"), (2, 102 * 0.96, "stop_loss")],
+        "both_best": [(1, 102.0, "signal"), (2, 102 * 1.06, "take_profit")],
+    }
+    assert list(drawn.EXAMPLES) == list(expected)
+    for name, example in drawn.EXAMPLES.items():
+        fills = example.run().fills
+        bars = (fills["time"] - pd.Timestamp("2024-01-01", tz="UTC")).dt.days
+        found = list(zip(bars, fills["price"].round(9), fills["reason"], strict=True))
+        assert found == [(t, round(price, 9), reason) for t, price, reason in expected[name]]
+        assert (drawn.FOLDER / f"{name}.svg").is_file()
+        assert f"images/fills/{name}.svg" in page
+    drawn.draw(example, tmp_path / "one.svg")
+    assert "<svg" in (tmp_path / "one.svg").read_text(encoding="utf-8")
+
+
+def test_the_reference_is_what_the_schema_says() -> None:
+    """Made anew by: python docs/reference.py."""
+    made = script("reference")
     assert made.PAGE.read_text(encoding="utf-8") == made.page(json.loads(made.SCHEMA.read_text(encoding="utf-8")))
 
 

@@ -55,3 +55,9 @@ class BacktestResult(NamedTuple):
         from engine.report.files import save
 
         return save(self, Path(folder))
+
+    def tearsheet(self, path: str | Path) -> Path:
+        """Write QuantStats' tear sheet of this backtest (extra `tearsheet`), an HTML page; returns its path."""
+        from engine.report.tearsheet import tearsheet
+
+        return tearsheet(self, Path(path))

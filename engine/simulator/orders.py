@@ -180,7 +180,8 @@ def resize(target: float, at: Moment, phase: float, books: Books, rules: Rules) 
     state[HELD] = target
     state[WORKING] = 0.0
     change = side * wanted - quantity
-    if quantity == 0.0 or rules.band == 0.0 or exceeds(abs(change) * at.price, rules.band * equity, equity):
+    least = rules.band * equity if quantity != 0.0 else 0.0
+    if exceeds(abs(change) * at.price, least, equity):  # not what rounding leaves of an account that is all invested
         send(change, at, REBALANCE if again else SIGNAL, books, rules)
 
 

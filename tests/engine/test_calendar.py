@@ -57,7 +57,7 @@ def test_a_portfolio_with_holes_equals_the_naive_simulator(account, seed, n, k, 
     times = np.unique(np.concatenate([bars.timestamp for bars in instruments]))
     weights = np.stack([random_target(rng, len(times), True) for _ in range(k)], axis=1)
     each = [account._replace(**CONTRACTS[i % 3]) for i in range(k if seed % 2 else 0)]
-    run, market = run_portfolio(union(instruments), 0, weights, account, PERIODS, each)
+    run, market = run_portfolio(union(instruments), 0, weights, account, PERIODS, each, fills=True)
     columns = [plain(bars, times) for bars in instruments]
     expected = Simulator(columns, weights.T.tolist(), account, PERIODS, contracts=each).run()
     check_equal(run, expected, account)
