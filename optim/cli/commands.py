@@ -46,14 +46,17 @@ def run(spec: StudySpec, process: Popen[bytes] | None, *, as_object: bool = Fals
     return 0 if ended.summary.best is not None else EXIT_NO_WINNER
 
 
-def sync(spec: StudySpec) -> int:
+def sync(spec: StudySpec, *, as_object: bool = False) -> int:
     """Bring MLflow to exactly the record of a study."""
-    console, study = Console(), Study(spec)
+    console, study = Console(stderr=as_object), Study(spec)
     with console.status("Comparing the record with MLflow ..."):
         report = study.sync()
     n_trials = len(study.trials)
     if report.error:
         raise TrackingError(f"{report.missing} of {n_trials} trials are not in MLflow: {report.error}")
+    if as_object:
+        print(json.dumps({"study": spec.study.name, "trials": n_trials, **report._asdict()}))  # noqa: T201 - on stdout
+        return 0
     held = report.note or f"all {n_trials} trials are in MLflow"
     say(console, f"{spec.study.name!r}: {held}.")
     return 0

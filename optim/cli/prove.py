@@ -66,11 +66,14 @@ def validate(spec: StudySpec, *, as_object: bool = False, quiet: bool = False) -
     return EXIT_NO_EVIDENCE if verdict["level"] in ("no evidence", "untested") else 0
 
 
-def holdout(spec: StudySpec) -> int:
+def holdout(spec: StudySpec, *, as_object: bool = False) -> int:
     """Open the hold-out for the winner, write that down, and print what it shows."""
-    console, study = Console(), Study(spec)
+    console, study = Console(stderr=as_object), Study(spec)
     opening = study.open_holdout()
     _project(console, study)
+    if as_object:
+        print(json.dumps(opening, allow_nan=False))  # noqa: T201 - the object on stdout
+        return 0
     summary = study.summary()
     print_opening(console, opening)
     print_metrics(console, summary)
@@ -122,7 +125,7 @@ def show_demo() -> int:
     return 0
 
 
-def replay(spec: StudySpec, number: int | None, best: bool) -> int:
+def replay(spec: StudySpec, number: int | None, best: bool, *, as_object: bool = False) -> int:
     """Run recorded trials again and prove every metric equal; 1 and what differs if not."""
     console, study = Console(), Study(spec)
     winner = study.best if best else None
@@ -135,9 +138,14 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
         raise SpecError(f"{spec.path}: study {spec.study.name!r} has no trial yet; run it first")
     inputs = study.changed_inputs()
     wrong = [one for one in again if one.differences]
+    equal = not wrong and all(text.startswith("version of ") for text in inputs)
+    if as_object:
+        told = {"trials": len(again), "equal": equal, "differ": [one._asdict() for one in wrong], "inputs": inputs}
+        print(json.dumps(told, allow_nan=False))  # noqa: T201 - the object on stdout
+        return 0 if equal else EXIT_DIFFERS
     for one in wrong[:10]:
         say(console, f"trial {one.number}: {'; '.join(one.differences[:5])}")
-    if not wrong and all(text.startswith("version of ") for text in inputs):
+    if equal:
         say(console, f"{counted(len(again), 'trial')} replayed, every metric equal to the last digit.")
         return 0
     say(console, f"{len(wrong)} of {counted(len(again), 'trial')} differ.")
@@ -145,7 +153,7 @@ def replay(spec: StudySpec, number: int | None, best: bool) -> int:
     return EXIT_DIFFERS
 
 
-def check(spec: StudySpec) -> int:
+def check(spec: StudySpec, *, as_object: bool = False) -> int:
     """Say what a study would do and how long it would take, from a probe of one trial; nothing is written.
 
     1 when the probe fails.
@@ -172,45 +180,54 @@ def check(spec: StudySpec) -> int:
     )
     lines = [
         *_environment(spec),
-        *(f"data      {d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}" for d in plan.datasets),
-        *(f"warning   {note}" for note in plan.notes),
-        f"clock     {plan.clock}",
-        f"cells     {len(plan.cells)} for the search, {len(plan.holdouts)} locked",
-        f"space     {counted(len(plan.space.parameters), 'parameter')}, {points_text}",
-        f"lookahead {lookahead}",
-        f"workers   {n_jobs}, {backend}: {reason}",
-        f"trial     {seconds * 1000:.2f} ms on one core" + (f"; it failed: {cut(failed)}" if failed else ""),
-        f"study     about {_duration(total)} for {counted(int(n_trials), 'trial')} without pruning",
+        *(("data", f"{d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}") for d in plan.datasets),
+        *(("warning", note) for note in plan.notes),
+        ("clock", plan.clock),
+        ("cells", f"{len(plan.cells)} for the search, {len(plan.holdouts)} locked"),
+        ("space", f"{counted(len(plan.space.parameters), 'parameter')}, {points_text}"),
+        ("lookahead", lookahead),
+        ("workers", f"{n_jobs}, {backend}: {reason}"),
+        ("trial", f"{seconds * 1000:.2f} ms on one core" + (f"; it failed: {cut(failed)}" if failed else "")),
+        ("study", f"about {_duration(total)} for {counted(int(n_trials), 'trial')} without pruning"),
     ]
     if not failed:
         cheap = seconds * n_trials < _NULL_SECONDS and plan.strategy.compiled
         with quiet_optuna():
             lines += _bearing(bearing(plan, min(_NULL_SECONDS, spec.validation.quick) if cheap else 0.0), spec)
-    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    if as_object:
+        told: dict[str, list[str]] = {}
+        for label, text in lines:
+            told.setdefault(label, []).append(text)
+        print(json.dumps({**told, "trial_seconds": seconds, "study_seconds": total, "failed": failed}))  # noqa: T201
+    else:
+        text = "\n".join(f"{label:<9} {text}" for label, text in lines)
+        Console().print(text, highlight=False, markup=False, soft_wrap=True)
     return EXIT_FAILED if failed else 0
 
 
-def _bearing(found: Bearing, spec: StudySpec) -> Iterator[str]:
+def _bearing(found: Bearing, spec: StudySpec) -> Iterator[tuple[str, str]]:
     """What the data can bear, in words."""
     trials = counted(found.n_trials, "trial")
     yield (
-        f"luck      the best of {trials} without skill shows a Sharpe ratio of {found.luck:.2f} on these "
-        f"{found.years:.1f} years; below 1 it takes {found.min_years:.1f} years"
+        "luck",
+        f"the best of {trials} without skill shows a Sharpe ratio of {found.luck:.2f} on these "
+        f"{found.years:.1f} years; below 1 it takes {found.min_years:.1f} years",
     )
     if found.detectable == found.detectable:
         yield (
-            f"power     {spec.study.objectives[0]} must be truly {found.detectable:.3g} to be told from luck in four "
-            f"of five cases ({found.markets} shuffled markets)"
+            "power",
+            f"{spec.study.objectives[0]} must be truly {found.detectable:.3g} to be told from luck in four "
+            f"of five cases ({found.markets} shuffled markets)",
         )
     if not math.isinf(found.bars_per_parameter):
-        yield f"bars      {found.bars_per_parameter:,.0f} for each searched parameter"
+        yield "bars", f"{found.bars_per_parameter:,.0f} for each searched parameter"
 
 
-def _environment(spec: StudySpec) -> Iterator[str]:
+def _environment(spec: StudySpec) -> Iterator[tuple[str, str]]:
     """Which variables of the environment a study sends where; their names only."""
     for key, uri in spec.uris:
         if names := variables_sent(uri):
-            yield f"secrets   {', '.join(names)} of the environment: {key}, to {mask_uri(uri)}"
+            yield "secrets", f"{', '.join(names)} of the environment: {key}, to {mask_uri(uri)}"
 
 
 def check_strategy(reference: str, features: str = "") -> int:

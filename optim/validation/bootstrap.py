@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.compiled.arrays import Booleans, Integers
-from engine.compiled.jit import kernel
 from optim.errors import StatisticsError
 from optim.validation.longrun import autocovariances, bootstrap_covariance, sharpe_influence
 from optim.validation.matrix import FLAT, Floats, checked_series, is_flat, number, whole
@@ -61,27 +59,16 @@ def bootstrap_counts(rows: int, block_length: float, n_draws: int, seed: int) ->
     A draw walks through the periods in order, round the end, and jumps to a random one with probability
     1 / block_length before each step [1]. Counts times returns, divided by `rows`, are the means of all draws at once.
     """
+    from optim.validation.walk import walk
+
     random = np.random.default_rng(seed)
     counts = np.zeros((n_draws, rows))
     at_once = max(1, 1_000_000 // rows)
     for first in range(0, n_draws, at_once):
         shape = (min(at_once, n_draws - first), rows)
         jump = random.random(shape) < 1 / block_length
-        _walk(jump, random.integers(rows, size=shape), counts[first : first + shape[0]])
+        walk(jump, random.integers(rows, size=shape), counts[first : first + shape[0]])
     return counts
-
-
-@kernel
-def _walk(jump: Booleans, start: Integers, counts: Floats) -> None:
-    """Count the periods of each draw; it begins with a jump."""
-    draws, rows = jump.shape
-    for draw in range(draws):
-        period = start[draw, 0]
-        for step in range(rows):
-            if jump[draw, step]:
-                period = start[draw, step]
-            counts[draw, period] += 1.0
-            period = period + 1 if period + 1 < rows else 0
 
 
 def common_block_length(series: Floats, block_length: float | None) -> float:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -112,17 +113,22 @@ def test_killed_study_is_brought_to_its_record_by_sync(tmp_path: Path, database:
 
 @pytest.mark.real("postgresql")
 def test_no_password_is_left_anywhere(tmp_path: Path, postgres: str) -> None:
-    """Record and MLflow on PostgreSQL; everything printed, every file and every table is searched for the password."""
+    """Record and MLflow on PostgreSQL, as studies/server.toml has them; everything printed, every file and every table
+    is searched for the password.
+    """
     mlflow = servers.create_database(postgres, "secret_mlflow", template="mlflow")
     optuna_uri = servers.create_database(postgres, "secret_optuna")
-    study = write_study(tmp_path, 12, storage="${RECORD}", mlflow="${TRACKING}")
-    secrets = {"RECORD": optuna_uri.replace("postgresql:", "postgresql+psycopg2:"), "TRACKING": mlflow}
-    ran = optim("run", str(study), "--json", cwd=tmp_path, **secrets)
+    study = tmp_path / "server.toml"
+    shutil.copy(ROOT / "studies" / "server.toml", study)
+    shutil.copytree(ROOT / "studies" / "data", tmp_path / "data")
+    database = optuna_uri.replace("postgresql:", "postgresql+psycopg2:")
+    secrets = {"OPTIM_DATABASE": database, "OPTIM_MLFLOW": mlflow}
+    ran = optim("run", str(study), "--n-trials", "12", "--json", cwd=tmp_path, **secrets)
     assert ran.returncode == 0, ran.stderr
     synced = optim("sync", str(study), cwd=tmp_path, **secrets)
-    broken = secrets | {"TRACKING": mlflow.replace("secret_mlflow", "absent")}
+    broken = secrets | {"OPTIM_MLFLOW": mlflow.replace("secret_mlflow", "absent")}
     failed = optim("sync", str(study), cwd=tmp_path, **broken)
-    unreachable = {"RECORD": re.sub(r":\d+/", ":1/", secrets["RECORD"]), "TRACKING": mlflow}
+    unreachable = {"OPTIM_DATABASE": re.sub(r":\d+/", ":1/", database), "OPTIM_MLFLOW": mlflow}
     refused = optim("run", str(study), cwd=tmp_path, **unreachable)
 
     assert json.loads(ran.stdout)["study"]
@@ -136,7 +142,7 @@ def test_no_password_is_left_anywhere(tmp_path: Path, postgres: str) -> None:
         assert servers.PASSWORD.encode() not in path.read_bytes(), path
     for uri in (mlflow, optuna_uri):
         assert servers.PASSWORD not in dump(uri)
-    assert len(children(MLflowSettings(mlflow, "end_to_end"))) == 12
+    assert len(children(MLflowSettings(mlflow, "server"))) == 12
 
 
 def dump(uri: str) -> str:

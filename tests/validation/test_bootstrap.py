@@ -80,6 +80,21 @@ def test_a_draw_is_as_long_as_the_data(rows: int, length: float, n_draws: int, s
     np.testing.assert_array_equal(counts, bootstrap_counts(rows, length, n_draws, seed))
 
 
+def test_a_draw_walks_on_and_jumps_as_the_paper_has_it() -> None:
+    """Politis and Romano's definition, period by period, with the same random numbers."""
+    rows, length, draws = 7, 2.5, 40
+    random = np.random.default_rng(5)
+    jumps, starts = random.random((draws, rows)) < 1 / length, random.integers(rows, size=(draws, rows))
+    expected = np.zeros((draws, rows))
+    for draw in range(draws):
+        period = starts[draw, 0]
+        for step in range(rows):
+            if step > 0:
+                period = starts[draw, step] if jumps[draw, step] else (period + 1) % rows
+            expected[draw, period] += 1
+    np.testing.assert_array_equal(bootstrap_counts(rows, length, draws, 5), expected)
+
+
 def test_endless_blocks_draw_every_period_once() -> None:
     np.testing.assert_array_equal(bootstrap_counts(50, 1e18, 10, 0), 1)
 
