@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from optim import __version__
+from optim.tracking.git import ask_git, get_git_sha
 
 
 def versions() -> dict[str, str]:
@@ -24,16 +24,6 @@ def versions() -> dict[str, str]:
 def git_state(folder: Path) -> dict[str, str]:
     """The commit of the repository the study file is in and whether it has uncommitted changes; empty outside one."""
 
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5
-        )
-        return done.stdout.strip()
-
-    try:
-        return {
-            "commit_sha": git("rev-parse", "HEAD"),
-            "git_dirty": str(bool(git("status", "--porcelain", "-uno"))).lower(),
-        }
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    commit = get_git_sha(folder)
+    changes = ask_git(folder, "status", "--porcelain", "-uno") if commit else None
+    return {} if changes is None else {"commit_sha": commit, "git_dirty": str(bool(changes)).lower()}

@@ -153,8 +153,8 @@ def _top_table(summary: Summary) -> Table:
     return table
 
 
-def _metrics_table(summary: Summary) -> Table:
-    table = Table(title=f"Trial {summary.best.number if summary.best else ''}", title_justify="left")
+def metric_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """The winner's metrics as text: the headings of what they are over, and a row a metric, its name first."""
     columns: list[tuple[str, Mapping[str, float], bool]] = [
         (f"in-sample\n{summary.cells}", summary.in_sample(), summary.short_cells)
     ]
@@ -162,12 +162,23 @@ def _metrics_table(summary: Summary) -> Table:
     for heading, window in zip(headings, summary.winner, strict=True):
         if window is not None:
             columns.append((heading, window.metrics, window.short))
+    names = dict.fromkeys((*(o for o in summary.objectives if o in summary.metrics), *SHOWN))
+    rows = [
+        [name, *(metric_text(name, found.get(name), short=short) for _, found, short in columns)]
+        for name in names
+        if name in summary.metrics
+    ]
+    return [heading for heading, _, _ in columns], rows
+
+
+def _metrics_table(summary: Summary) -> Table:
+    table = Table(title=f"Trial {summary.best.number if summary.best else ''}", title_justify="left")
+    headings, rows = metric_rows(summary)
     table.add_column("metric")
-    for heading, _, _ in columns:
+    for heading in headings:
         table.add_column(heading, justify="right")
-    for name in dict.fromkeys((*(o for o in summary.objectives if o in summary.metrics), *SHOWN)):
-        if name in summary.metrics:
-            table.add_row(name, *(metric_text(name, found.get(name), short=short) for _, found, short in columns))
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

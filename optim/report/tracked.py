@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from datetime import datetime
 from subprocess import Popen
 
-from optim.errors import counted
 from optim.problem.plan import Plan, resolve_artifacts
 from optim.problem.provenance import git_state, versions
 from optim.record.record import Record
+from optim.report.markdown import as_markdown
 from optim.report.summary import Summary, best_params_toml
 from optim.spec.secrets import mask, mask_uri
 from optim.tracking.info import Scalar, StudyInfo, StudyResult, WindowRun, WindowTrial
@@ -48,11 +49,7 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
     params: dict[str, Scalar] = {
         "strategy": plan.strategy.name,
         **spec.strategy.fixed,
-        **{
-            name: value
-            for name, value in plan.account._asdict().items()
-            if name not in {p.name for p in plan.space.parameters}
-        },
+        **account_rules(plan),
         "objective": ", ".join(spec.study.objectives),
         "seed": spec.study.seed,
         "sampler": spec.study.sampler.name,
@@ -82,7 +79,15 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
         config_toml=mask(spec.as_toml(), plan.storage, plan.tracking_uri),
         storage=mask_uri(plan.storage),
         **children_of(spec.tracking.children),
+        study_file=f"{shlex.quote(spec.path.name)}{spec.flags}",
     )
+
+
+def account_rules(plan: Plan) -> dict[str, Scalar]:
+    """The account rules that are not searched, without those that are off as they are by default."""
+    searched, default = {p.name for p in plan.space.parameters}, type(plan.account)()._asdict()
+    rules = plan.account._asdict().items()
+    return {name: value for name, value in rules if name not in searched and (value or value != default[name])}
 
 
 def children_of(asked: str) -> dict[str, int]:
@@ -97,14 +102,14 @@ def study_result(plan: Plan, record: Record, summary: Summary) -> StudyResult:
     best = summary.best
     status = "interrupted" if summary.reason in UNFINISHED else "finished"
     if best is None:
-        return StudyResult(None, (), (), "", _markdown(summary), status)
+        return StudyResult(None, (), (), "", as_markdown(summary), status)
     searched, _, holdout = (window.backtests if window else () for window in summary.winner)
     return StudyResult(
         best.number,
         searched,
         holdout,
         best_params_toml(plan, summary),
-        _markdown(summary),
+        as_markdown(summary),
         status,
         {"verdict": UNTESTED if summary.verdict is None else summary.verdict["level"]},  # of these trials
         _study_metrics(summary),
@@ -154,20 +159,3 @@ def _study_metrics(summary: Summary) -> dict[str, float]:
     window = summary.winner.holdout
     opened = {} if window is None else {f"holdout/{name}": value for name, value in window.metrics.items()}
     return {name: value for name, value in {**found, **opened}.items() if math.isfinite(value)}
-
-
-def _markdown(summary: Summary) -> str:
-    verdict, lines = summary.verdict, []
-    if verdict is not None:
-        lines += [f"**Verdict: {verdict['level']}.** {verdict['sentence'].partition(': ')[2]}", ""]
-    total = sum(summary.counts[kind] for kind in ("complete", "pruned", "failed"))
-    lines.append(f"{counted(total, 'trial')}, {summary.reason}.")
-    if summary.best is not None:
-        lines.append(f"Best: trial {summary.best.number}")
-        lines += [
-            f"* {name} = {value:.6g}" for name, value in zip(summary.objectives, summary.best.values, strict=True)
-        ]
-        lines += [f"* {name} = {value}" for name, value in summary.best.params.items()]
-    if verdict is not None:
-        lines += ["", "Why this verdict:", "", *(f"* {reason}" for reason in verdict["reasons"])]
-    return "\n".join(lines)

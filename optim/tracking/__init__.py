@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from optim.tracking.git import get_git_sha
 from optim.tracking.info import Dataset, LiveTrial, MirrorReport, StudyInfo, StudyResult
 from optim.tracking.mirror import Mirror
 from optim.tracking.settings import MLflowSettings, settings_from
@@ -28,6 +29,7 @@ __all__ = [
     "StudyResult",
     "Tracker",
     "build_tracker_from_config",
+    "get_git_sha",
     "settings_from",
     "sync",
 ]

@@ -32,7 +32,7 @@ class StudyInfo(NamedTuple):
     objectives: tuple[str, ...]
     directions: tuple[str, ...]
     start: datetime  # naive local time, as Optuna keeps it
-    params: Mapping[str, Scalar]  # what all trials share
+    params: Mapping[str, Scalar]  # what all trials share: on the study's own run; of them `strategy` on every trial's
     tags: Mapping[str, str]
     key_params: tuple[str, ...]  # the searched parameters that go into run names, in order
     datasets: tuple[Dataset, ...]
@@ -40,6 +40,7 @@ class StudyInfo(NamedTuple):
     storage: str  # secrets masked
     children: int = 0  # so many of the best trials get a run of their own, once the search has ended; 0: all, at once
     all_up_to: int = 0  # yet all, at once, as long as the record holds no more trials than this
+    study_file: str = "study.toml"  # what a command is given to mean this study, as a shell takes it; no path
 
 
 class LiveTrial(NamedTuple):

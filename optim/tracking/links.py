@@ -13,6 +13,16 @@ def run_link(experiment_id: str, run_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{run_id}?{_TABLE}"
 
 
+def file_link(experiment_id: str, run_id: str, path: str) -> str:
+    """An artifact's preview on its run's page."""
+    return run_link(experiment_id, run_id).replace("?", f"/artifacts/{quote(path)}?")
+
+
+def image_link(run_id: str, path: str) -> str:
+    """An artifact's bytes."""
+    return f"get-artifact?path={quote(path, safe='')}&run_uuid={run_id}"
+
+
 def study_link(experiment_id: str) -> str:
     """The run table, children nested under their parents."""
     return f"#/experiments/{experiment_id}/runs?{_TABLE}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from optim.tracking.info import StudyInfo, StudyResult
 from optim.tracking.limits import fit_key
-from optim.tracking.links import children_link, compare_link, run_link, shared_view, view_key
+from optim.tracking.links import children_link, compare_link, file_link, image_link, run_link, shared_view, view_key
 from optim.tracking.rows import MetricPoint, milliseconds, trial_row
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 TOP = 10  # trials compared
 COLUMNS = 12  # of each kind in the table
+CURVE = "plots/equity_curve.png"  # of a winner on one instrument
+VERBS = ("show", "report", "validate", "replay")  # not `holdout`: whoever pastes all of them must not open it
 
 
 def ranked(info: StudyInfo, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -55,11 +57,13 @@ def description(
     experiment_id: str,
     trials: Sequence[FrozenTrial],
     result: StudyResult | None,
+    run_id: str,
     best_id: str | None,
     top: Sequence[str],
     note: str = "",
 ) -> str:
-    """The parent's Markdown: the result, and links to the best run, to all and to the `top` ones compared.
+    """The Markdown of the study's own run, `run_id`: the result, links to the best run, to all, to the `top` ones
+    compared and to files, the equity curve, and the commands that go on from here.
 
     note: which trials have no run.
     """
@@ -72,8 +76,22 @@ def description(
     counts = Counter(trial.state.name.lower() for trial in trials)
     told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     body = result.summary if result else "The study was interrupted; running it again resumes it."
-    paragraphs = [f"# {info.name}", body, f"{len(trials)} trials: {told}.{note and f' {note}.'}", " · ".join(links)]
+    paragraphs = [body, f"{len(trials)} trials: {told}.{note and f' {note}.'}", " · ".join(links)]
+    paragraphs += _files(experiment_id, run_id, result)
+    paragraphs.append("\n".join(["```", *(f"python -m optim {verb} {info.study_file}" for verb in VERBS), "```"]))
     return "\n\n".join([*paragraphs, f"Record: `{info.storage}`"])
+
+
+def _files(experiment_id: str, run_id: str, result: StudyResult | None) -> list[str]:
+    """Links to what a reader opens first, and the winner's plot where there is one."""
+    names = ["reports/trials.parquet", "config/study.toml"]
+    if result and result.best_params_toml:
+        names.insert(0, "reports/best_params.toml")
+    if result and result.page:
+        names.insert(0, "reports/report.html")
+    links = " · ".join(f"[{name}]({file_link(experiment_id, run_id, name)})" for name in names)
+    backtests = result.best if result else ()
+    return [links, f"![equity curve]({image_link(run_id, CURVE)})"] if len(backtests) == 1 else [links]
 
 
 def trials_view(info: StudyInfo, parent_id: str, trials: Sequence[FrozenTrial]) -> tuple[str, str]:

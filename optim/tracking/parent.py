@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import StudyInfo, StudyResult
-from optim.tracking.limits import fit_key
+from optim.tracking.limits import MAX_TAG, fit_key
 from optim.tracking.overview import TOP, description, ranked, study_points, trials_view
-from optim.tracking.rows import STUDY_TAG, MetricPoint, milliseconds, parent_row
-from optim.tracking.store import RunStore, unfinished
+from optim.tracking.rows import NOTE_TAG, STUDY_TAG, MetricPoint, milliseconds, parent_row
+from optim.tracking.store import RunStore, equal, unfinished
 from optim.tracking.windows import log_windows
+from optim.tracking.winner import mark_winner, opened, withdrawn
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -80,11 +81,13 @@ class ParentRun:
         tags = {"status": status, "optim.top_runs": " ".join(top)}
         if best_id and result:
             tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
-        tags["mlflow.note.content"] = description(self.info, experiment_id, trials, result, best_id, top, note)[:8000]
+        told = description(self.info, experiment_id, trials, result, self.run_id, best_id, top, note)
+        tags[NOTE_TAG] = told[:MAX_TAG]
         store.set_tags(self.run_id, tags | dict(result.tags if result else {}))
+        if result:
+            self._log_result(store, result, best_id, len(trials))
         client.set_experiment_tag(experiment_id, *trials_view(self.info, self.run_id, trials))
         self._log_new(store, study_points(self.info, trials, end))
-        self._log_changed(store, self.run_id, result.metrics if result else {}, len(trials))
         self._log_p_values(store, trials, result, run_ids)
         self._progress()
         artifacts.log_reports(client, self.run_id, self.info, trials, result)
@@ -107,11 +110,19 @@ class ParentRun:
         }
         store.add(self.run_id, [p for p in points if (p.key, p.step, p.value) not in known])
 
+    def _log_result(self, store: RunStore, result: StudyResult, best_id: str | None, step: int) -> None:
+        """The result's own metrics, what the hold-out showed on the winner's run too, and the winner's mark."""
+        former = withdrawn(store.client.get_run(self.run_id).data.metrics, result.metrics)
+        self._log_changed(store, self.run_id, {**result.metrics, **former}, step)
+        mark_winner(store, self.info, best_id)
+        if best_id and (shown := opened(result.metrics)):
+            self._log_changed(store, best_id, shown, step)
+
     def _log_changed(self, store: RunStore, run_id: str, metrics: Mapping[str, float], step: int) -> None:
         """The result's own metrics where they are news: of equal steps MLflow shows the latest."""
         now, known = milliseconds(datetime.now()), store.client.get_run(run_id).data.metrics
         points = [MetricPoint(fit_key(name), value, now, step) for name, value in metrics.items()]
-        store.add(run_id, [point for point in points if known.get(point.key) != point.value])
+        store.add(run_id, [p for p in points if p.key not in known or not equal(known[p.key], p.value)])
 
     def _log_p_values(
         self, store: RunStore, trials: Sequence[FrozenTrial], result: StudyResult | None, run_ids: Mapping[int, str]

@@ -12,7 +12,7 @@ from optim.tracking.overview import left_out, ranked
 from optim.tracking.parent import ParentRun
 from optim.tracking.rows import STUDY_TAG, TRIAL_TAG, Child, cell_points, live_row, trial_row
 from optim.tracking.settings import MLflowSettings
-from optim.tracking.store import RunStore, same, unfinished
+from optim.tracking.store import RunStore, outdated, same, unfinished
 from optim.tracking.turn import Turn
 
 if TYPE_CHECKING:
@@ -181,10 +181,10 @@ class Projection:
             run = self._found.get(trial.number)
             if run is None:
                 new.append((trial.number, row))
-            elif unfinished(run):
+            elif unfinished(run) and not outdated(run, row):
                 store.complete(run, row)
                 self.run_ids[trial.number] = run.info.run_id
-            elif same(run, row, trial.params):
+            elif same(run, row, trial.params) and not outdated(run, row):
                 self.run_ids[trial.number] = run.info.run_id
             else:
                 store.client.delete_run(run.info.run_id)

@@ -19,6 +19,8 @@ STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 STUDY_TAG = "optim.study_id"
 TRIAL_TAG = "optim.trial"
 PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"  # Markdown: a run's description
+FILTERED = ("strategy",)  # what all trials share and is asked for across studies: on every trial's run too
 NAME_LIMIT = 250
 
 
@@ -122,14 +124,21 @@ def cell_points(info: StudyInfo, values: Sequence[Any], timestamp: int) -> tuple
 
 
 def _child(info: StudyInfo, parent_run_id: str, trial: LiveTrial, notes: Mapping[str, str]) -> RunRow:
-    common, _ = fit_text(info.params, MAX_PARAM)  # in full on the parent
+    common, _ = fit_text({key: info.params[key] for key in FILTERED if key in info.params}, MAX_PARAM)
     own, changed = fit_text(trial.params, MAX_PARAM)
     tags, _ = fit_text(info.tags, MAX_TAG)
     fitted, changed_notes = fit_text(notes, MAX_TAG)
     name = run_name(trial.number, trial.params, info.key_params)
     tags |= fitted | source_tags(info)
     tags |= {PARENT_TAG: parent_run_id, "mlflow.runName": name, "optim.role": "trial", TRIAL_TAG: str(trial.number)}
+    tags[NOTE_TAG] = commands(info, trial.number)
     return RunRow(name, "RUNNING", 0, None, common | own, (), tags, _overflow(params=changed, tags=changed_notes))
+
+
+def commands(info: StudyInfo, number: int) -> str:
+    """How to see a trial again, in a line of Markdown."""
+    given = f"{info.study_file} --trial {number}"
+    return f"`python -m optim replay {given}` proves every digit, `python -m optim backtest {given}` shows the trades."
 
 
 def _metrics(info: StudyInfo, trial: FrozenTrial) -> dict[str, float]:

@@ -191,6 +191,11 @@ def unfinished(run: Any) -> bool:
     return getattr(run, "info", run).status in _UNFINISHED
 
 
+def outdated(run: Any, row: RunRow) -> bool:
+    """Whether a run has parameters that are not its own: MLflow takes none away, so another run must replace it."""
+    return bool(run.data.params.keys() - row.params.keys())
+
+
 def same(run: Any, row: RunRow, own_params: Iterable[str]) -> bool:
     """Whether a finished run of MLflow says what the record says about its trial.
 
@@ -206,11 +211,12 @@ def same(run: Any, row: RunRow, own_params: Iterable[str]) -> bool:
         (run.info.status, run.info.start_time, run.info.end_time) == (row.status, row.start, row.end)
         and all(run.data.tags.get(key) == value for key, value in tags.items())
         and all(run.data.params.get(key) == row.params.get(key) for key in own_params)
-        and all(key in run.data.metrics and _equal(run.data.metrics[key], value) for key, value in latest.items())
+        and all(key in run.data.metrics and equal(run.data.metrics[key], value) for key, value in latest.items())
     )
 
 
-def _equal(stored: float, value: float) -> bool:
+def equal(stored: float, value: float) -> bool:
+    """Whether MLflow holds this value: NaN is NaN, and the largest float stands for infinity."""
     if math.isnan(value):
         return math.isnan(stored)
     limit = sys.float_info.max

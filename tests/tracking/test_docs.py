@@ -84,13 +84,16 @@ def test_pip_commands_name_what_is_installed() -> None:
 def test_mlflow_commands_have_these_options() -> None:
     import click
     import mlflow.cli
+    import uvicorn
 
     context = click.Context(mlflow.cli.cli)
     for line in PAGE.commands():
         words = [word for word in shlex.split(line) if "=" not in word.split("/")[0] or word.startswith("-")]
         if words[0] == "mlflow":
             command = mlflow.cli.cli.get_command(context, words[1])
-            with command.make_context(words[1], words[2:]):
+            with command.make_context(words[1], words[2:]) as given:
+                for_uvicorn = shlex.split(given.params.get("uvicorn_opts") or "")
+            with uvicorn.main.make_context("uvicorn", ["mlflow:app", *for_uvicorn]):
                 pass
 
 

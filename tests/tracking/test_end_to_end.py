@@ -19,7 +19,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from optim.tracking import MLflowSettings
+from optim.tracking import MLflowSettings, get_git_sha
 from tests import servers
 from tests.tracking.mlflow_side import all_runs, assert_exact, children, open_client, snapshot
 from tests.waiting import until
@@ -212,6 +212,7 @@ def test_every_study_of_an_experiment_has_its_files_and_its_commit(tmp_path: Pat
     for words in (["init", "-q"], ["add", "study.toml"], ["commit", "-q", "-m", "A study"]):
         subprocess.run([*git, *words], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert (get_git_sha(tmp_path), get_git_sha(tmp_path.parent), get_git_sha(tmp_path / "no")) == (commit, "", "")
     assert optim("run", "study.toml", cwd=tmp_path).returncode == 0
     assert optim("holdout", "study.toml", cwd=tmp_path).returncode == 0
     both = [tmp_path / f"share{number}.csv" for number in range(2)]
@@ -242,6 +243,9 @@ def test_every_study_of_an_experiment_has_its_files_and_its_commit(tmp_path: Pat
             "holdout/plots/equity_curve.png",
         }
         assert wanted | {"config/study.toml", "reports/trials.parquet"} <= found
-        assert run.data.tags["mlflow.source.git.commit"] == commit
+        assert run.data.tags["mlflow.source.git.commit"] == run.data.params["commit_sha"] == commit
+        assert run.data.params["initial_cash"] == "10000.0"
+        assert not {"fixed_fee", "stop_pct", "max_holding_bars"} & run.data.params.keys()  # off, as by default
+        assert run.data.metrics["holdout/total_return"] > -1
         shown = client.download_artifacts(run.info.run_id, "config/study.toml", str(tmp_path))
         assert tomllib.loads(Path(shown).read_text())["study"]["name"] == run.info.run_name

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -53,8 +55,10 @@ def test_mirror_projects_every_trial_with_its_state_and_true_times(settings: MLf
         assert run.info.start_time == milliseconds(trial.datetime_start)
         assert run.info.end_time == milliseconds(trial.datetime_complete)
         assert run.data.tags["mlflow.parentRunId"] == report.parent_run_id
-        assert run.data.params["fast_window"] == str(trial.params["fast_window"])
-        assert run.data.params["fee_bps"] == "10.0"
+        own = {name: str(value) for name, value in trial.params.items()}
+        assert run.data.params == {"strategy": "ma_crossover", **own}
+        again = f"optim replay study.toml --trial {trial.number}`"
+        assert again in run.data.tags["mlflow.note.content"]
         assert run.data.tags["market"] == "IBM"
     assert runs[2].info.run_name == "trial_0002_fast7_slow62"
     assert runs[5].data.tags["error"] == "the signal is not finite"
@@ -76,10 +80,16 @@ def test_parent_carries_the_study(settings: MLflowSettings) -> None:
     assert parent.info.status == "FINISHED"
     assert parent.info.run_name == "ma_crossover_ibm"
     assert parent.info.start_time == milliseconds(START)
-    assert parent.data.params["strategy"] == "ma_crossover"
+    assert parent.data.params == {name: str(value) for name, value in study_info().params.items()}
     assert parent.data.tags["status"] == "finished"
     assert parent.data.tags["optim.best_run_id"] == best.info.run_id
-    assert "Best: **0.09**" in parent.data.tags["mlflow.note.content"]
+    told = parent.data.tags["mlflow.note.content"]
+    assert "Best: **0.09**" in told
+    assert "optim report study.toml\n" in told
+    linked = set(re.findall(r"artifacts/(\S+)\?", told)) | {unquote(p) for p in re.findall(r"path=([^&]+)&", told)}
+    assert linked == {"plots/equity_curve.png", "config/study.toml"} | {
+        f"reports/{name}" for name in ("best_params.toml", "trials.parquet")
+    }
     assert parent.data.metrics["best/sharpe_ratio"] == 0.11
     assert parent.data.metrics["trials/pruned"] == 1
     dataset = parent.inputs.dataset_inputs[0].dataset
@@ -136,6 +146,7 @@ def test_sync_repairs_what_is_missing_damaged_or_too_much(settings: MLflowSettin
     client.delete_run(runs[0].info.run_id)
     client.set_tag(runs[1].info.run_id, "optim.state", "PRUNED")
     client.update_run(runs[2].info.run_id, status="RUNNING")
+    client.log_param(runs[4].info.run_id, "fee_bps", "10.0")  # as an earlier version wrote it
     surplus = {"optim.study_id": "5e1f", "optim.role": "trial"}
     client.create_run(runs[3].info.experiment_id, tags=surplus | {"optim.trial": "3"})
     client.create_run(runs[3].info.experiment_id, tags=surplus | {"optim.trial": "99"})
@@ -144,7 +155,7 @@ def test_sync_repairs_what_is_missing_damaged_or_too_much(settings: MLflowSettin
     repaired = children(settings)
     assert sorted(repaired) == list(range(20))
     assert repaired[3].info.run_id == runs[3].info.run_id
-    for number in (0, 1, 2):
+    for number in (0, 1, 2, 4):
         assert repaired[number].data.metrics == runs[number].data.metrics
         assert repaired[number].data.params == runs[number].data.params
         assert repaired[number].data.tags == runs[number].data.tags
@@ -319,6 +330,25 @@ def table_numbers(settings: MLflowSettings, run_id: str) -> list[int]:
     """The trials in the study's Parquet table."""
     path = open_client(settings).download_artifacts(run_id, "reports/trials.parquet")
     return pd.read_parquet(path)["number"].tolist()
+
+
+def test_the_winner_is_marked_and_shows_what_its_holdout_did(settings: MLflowSettings) -> None:
+    """Opened for trial 9; then 11 wins, whose hold-out is sealed, and is opened for it too."""
+    trials, info = make_trials(12), study_info()
+    opened = {"holdout/sharpe_ratio": 0.5, "verdict/skill": 1.0}
+    sealed = {"verdict/skill": 1.0}
+    shown = []
+    for best, metrics in ((9, opened), (11, sealed), (11, {**opened, "holdout/sharpe_ratio": 0.7})):
+        report = sync(info, settings, trials, RESULT._replace(best_number=best, metrics=metrics))
+        assert report.complete, report.error
+        runs = children(settings)
+        marked = [number for number, run in runs.items() if "optim.winner" in run.data.tags]
+        assert (marked, runs[best].data.tags["optim.winner"]) == ([best], "true")
+        parent = open_client(settings).get_run(report.parent_run_id).data.metrics
+        assert parent["verdict/skill"] == 1.0
+        assert "verdict/skill" not in runs[best].data.metrics
+        shown.append((parent["holdout/sharpe_ratio"], runs[best].data.metrics.get("holdout/sharpe_ratio")))
+    assert repr(shown) == "[(0.5, 0.5), (nan, None), (0.7, 0.7)]"
 
 
 def test_null_mirror_is_silent() -> None:
