@@ -8,7 +8,6 @@ study.trials, study.best
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,38 +15,34 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from engine.errors import UserError
-from optim.errors import OptimError, SpecError
-from optim.problem.checks import check_target
+from optim.errors import SpecError
 from optim.problem.plan import Plan, make_plan
 from optim.problem.point import Asked
 from optim.problem.recorded import begun, changed_inputs, check_fingerprint, continued
-from optim.record.files import foreign_page
 from optim.record.guard import sole_writer
 from optim.record.locks import owner
 from optim.record.quiet import quiet_optuna
 from optim.record.record import Record, load_record
 from optim.record.table import trials_frame
 from optim.report.backtested import WHOLE, Stretch, backtest
-from optim.report.recorded import reason_of, recorded_page, summary_of
-from optim.report.summary import Ended, Summary, best_params_toml
-from optim.report.tracked import mirror_of, study_info, study_result, tracking_settings
+from optim.report.recorded import reason_of, summary_of, sync_record, write_report
+from optim.report.summary import Ended, Summary
+from optim.report.tracked import mirror_of
 from optim.report.view import Quiet, View, say_where_it_stands
-from optim.search.events import Listener
+from optim.report.watched import OnTrial, watched
 from optim.search.ranking import chosen, winner_of
 from optim.search.rehearsal import ready
 from optim.search.replay import Replay, replay
-from optim.search.search import make_pool, search
+from optim.search.search import make_pool
 from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
 from optim.tracking.early import early_mirror
-from optim.tracking.info import LiveTrial, MirrorReport
-from optim.tracking.study_mirror import StudyMirror
+from optim.tracking.info import MirrorReport
 from optim.verdict.assess import assess, begin
 from optim.verdict.holdout import open_holdout
 from optim.verdict.plain import Plain, kept_verdict, opening_as_plain
-from optim.verdict.pruning import hindsight
-from optim.verdict.spoken import first_verdict, spoken
+from optim.verdict.spoken import spoken
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -55,6 +50,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from engine.report.result import BacktestResult
+    from optim.report.plots import Plots
 
 
 class Study:
@@ -82,11 +78,18 @@ class Study:
         """A study file's tables as dictionaries; relative paths in it are relative to `folder`. Raises SpecError."""
         return cls(spec_from(table, Path(folder)))
 
-    def run(self, view: View | None = None, process: Popen[bytes] | None = None) -> Ended:
+    def run(
+        self,
+        view: View | None = None,
+        process: Popen[bytes] | None = None,
+        *,
+        on_trial: OnTrial | None = None,
+    ) -> Ended:
         """Run the study, or resume it where it stopped. view: who watches; nobody when None.
 
-        process: of `early_mirror`, started before; it is not ended here. Raises OptimError; every trial that had ended
-        is in the record then.
+        process: of `early_mirror`, started before; it is not ended here. on_trial: called with each trial that has come
+        into the record, in this thread; an exception of it ends the run and comes out of it.
+        Raises OptimError; every trial that had ended is in the record then.
         """
         view = Quiet() if view is None else view
         spec = self.spec
@@ -103,53 +106,8 @@ class Study:
                 record.claim(owner(), guard)
                 say_where_it_stands(view, spec, len(record.trials()))
                 with mirror_of(plan, record, process) as mirror:
-                    summary, report = self._search(plan, record, mirror, view)
+                    summary, report = watched(plan, record, mirror, view, on_trial)
         return Ended(summary, report if spec.tracking.enabled else None)
-
-    def _search(self, plan: Plan, record: Record, mirror: StudyMirror, view: View) -> tuple[Summary, MirrorReport]:
-        done = record.trials()
-        mirror.finished(done)
-        entered = False
-
-        def finished(trials: Any) -> None:
-            nonlocal entered
-            if not entered:  # a study without trials may still become another one
-                begin(record, plan)
-                entered = True
-            mirror.finished(trials)
-            view.finished(trials)
-
-        def running(trial: LiveTrial) -> None:
-            mirror.running(trial)
-            view.running(trial)
-
-        with make_pool(plan) as pool:
-            began = time.monotonic()
-            with view.searching(plan, done):
-                listener = Listener(finished, running, view.should_stop)
-                trials, reason = search(plan, record, pool=pool, listener=listener)
-            pool.abandon()
-            if len(trials) > len(done) or not record.ended():
-                record.note_end(reason)
-            spent, verdict, pruning = time.monotonic() - began, None, None
-            summary = summary_of(plan, record, trials, reason, pool, None)
-            view.found(summary)
-            try:
-                with view.judging() as searched:
-                    verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
-                pruning = hindsight(plan, trials, reason, pool, spent)
-            except UserError as error:  # no reason for a run to fail whose trials are all there
-                view.say(f"No verdict: {error}")
-            summary = summary._replace(verdict=verdict, pruning=pruning)
-        result = study_result(plan, record, summary)
-        mirror.conclude(result)
-        try:
-            view.ended(summary, best_params_toml(plan, summary))
-            with view.projecting() as progress:
-                report = mirror.close(result, progress)
-        except KeyboardInterrupt:
-            report = mirror.give_up()
-        return summary, report
 
     def validate(self, view: View | None = None) -> Plain | None:
         """Search the shuffled markets that are missing, and speak the verdict; None without a winner.
@@ -209,6 +167,23 @@ class Study:
             plan, record = self.recorded()
             return winner_of(plan, record.trials())
 
+    @property
+    def plot(self) -> Plots:
+        """Plots of what is recorded: history, parallel, slice, importance, heatmap, equity. Raises OptimError."""
+        from optim.report.plots import Plots
+
+        with quiet_optuna():
+            return Plots(*self.recorded())
+
+    def _repr_html_(self) -> str:
+        from optim.report.notebook import study_html, unread_html
+
+        try:
+            with quiet_optuna():
+                return study_html(*self.recorded())
+        except UserError as error:
+            return unread_html(self.spec.study.name, error)
+
     def summary(self) -> Summary:
         """The result of what is recorded so far. Raises OptimError."""
         with quiet_optuna():
@@ -224,18 +199,8 @@ class Study:
         path: by default NAME.html in the working directory. Written over nothing but an earlier report. The hold-out is
         on it only once it has been opened. Raises OptimError.
         """
-        from optim.report.html.written import file_name, write_page
-
         with quiet_optuna():
-            plan, record = self.recorded()
-            target = Path(file_name(self.spec.study.name) if path is None else path)
-            check_target(self.spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_page)
-            page = recorded_page(plan, record, self.summary())
-        try:
-            write_page(page, target.resolve())
-        except OSError as error:
-            raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
-        return target
+            return write_report(*self.recorded(), self.summary(), path)
 
     def backtest(self, trial: int | None = None, params: Asked | None = None, on: Stretch = WHOLE) -> BacktestResult:
         """One backtest on searched bars, the hold-out left alone: a recorded trial, by default the winner, or `params`.
@@ -270,15 +235,9 @@ class Study:
         """Bring MLflow to exactly the record, and the page of `report` with it. Raises OptimError."""
         if not self.spec.tracking.enabled:
             raise SpecError(f"{self.spec.path}: [tracking] enabled = false: there is nothing to bring up to date")
-        from optim.report.html.written import as_html
-        from optim.tracking import sync
-
         summary = self.summary()
         with quiet_optuna():
-            plan, record = self.recorded()
-            info, settings = study_info(plan, record), tracking_settings(plan)
-            result = study_result(plan, record, summary)._replace(page=as_html(recorded_page(plan, record, summary)))
-            return sync(info, settings, record.trials(), result)
+            return sync_record(*self.recorded(), summary)
 
     @property
     def plan(self) -> Plan:

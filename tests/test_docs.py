@@ -63,12 +63,17 @@ def engine_page(folder: Path) -> None:
     local_times(folder)
 
 
+def python_page(folder: Path) -> None:
+    shutil.copytree(ROOT / "studies" / "data", folder / "data")
+
+
 PYTHON: dict[str, Callable[[Path], None] | None] = {
     "README.md": readme_study,
     "docs/data.md": coinbase,
     "docs/engine.md": engine_page,
     "docs/howto/data.md": None,
     "docs/howto/metric.md": None,
+    "docs/howto/python.md": python_page,
     "docs/howto/strategy.md": None,
     "docs/metrics.md": None,
     "docs/statistics.md": None,

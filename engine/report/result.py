@@ -27,6 +27,7 @@ class BacktestResult(NamedTuple):
     market: pd.Series[float]  # price of buying and holding, 1.0 at the first bar
     config: dict[str, Any]  # what the result depends on: strategy, params, account, clock, data
     instrument: str = ""  # what was traded, where a reader needs to be told
+    sample: str = ""  # what the bars are to a search, "in-sample" or "hold-out"; "" where there was none
 
     @property
     def returns(self) -> pd.Series[float]:
@@ -49,6 +50,11 @@ class BacktestResult(NamedTuple):
         from engine.report.figures import summary_figure
 
         return summary_figure(self)
+
+    def _repr_html_(self) -> str:
+        from engine.report.notebook import backtest_html
+
+        return backtest_html(self)
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write plots/, reports/, config/, the trades and the fills below `folder`; returns the files."""

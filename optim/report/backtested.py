@@ -12,7 +12,7 @@ from optim.errors import OptimError, SpecError, counted, cut
 from optim.problem.plan import Plan
 from optim.problem.point import Asked, Given, by_name, task_of, window
 from optim.report.chart import line_of
-from optim.report.showcase import instrument_names
+from optim.report.showcase import SEARCHED, instrument_names
 from optim.spec.expressions import suggestion
 from optim.verdict.finite import finite
 from optim.workers.pool import Pool
@@ -47,7 +47,7 @@ def backtest(plan: Plan, params: Asked, on: Stretch, pool: Pool) -> BacktestResu
     (result,) = pool.run([task_of(plan, given, window(plan, number, on.start, on.end))])
     if error := next((outcome.error for outcome in result.outcomes if outcome.error), ""):
         raise OptimError(f"{plan.spec.path}: the backtest failed: {cut(error, 300)}")
-    return result.backtests[0]._replace(instrument=names[number])
+    return result.backtests[0]._replace(instrument=names[number], sample=SEARCHED)
 
 
 def _number(plan: Plan, names: list[str], wanted: str | None) -> int:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optim.errors import OptimError
+from optim.problem.checks import check_target
 from optim.problem.plan import Plan
 from optim.problem.recorded import changed_inputs
+from optim.record.files import foreign_page
 from optim.record.record import Record
 from optim.report.summary import Summary, summarise
+from optim.report.tracked import study_info, study_result, tracking_settings
 from optim.spec.study import StudySpec
+from optim.tracking.info import MirrorReport
 from optim.verdict.holdout import last_opening
 from optim.verdict.plain import Plain
 from optim.workers.pool import Pool
@@ -34,3 +40,25 @@ def recorded_page(plan: Plan, record: Record, summary: Summary) -> Page:
 
     origin = Origin(record.versions, changed_inputs(plan, record))
     return page_of(plan, record.trials(), summary, last_opening(record), origin)
+
+
+def write_report(plan: Plan, record: Record, summary: Summary, path: str | Path | None) -> Path:
+    """Write the report's page and say where; over nothing but an earlier one. Raises OptimError."""
+    from optim.report.html.written import file_name, write_page
+
+    target = Path(file_name(plan.spec.study.name) if path is None else path)
+    check_target(plan.spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_page)
+    try:
+        write_page(recorded_page(plan, record, summary), target.resolve())
+    except OSError as error:
+        raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
+    return target
+
+
+def sync_record(plan: Plan, record: Record, summary: Summary) -> MirrorReport:
+    """Bring MLflow to exactly the record, and the report's page with it. Raises OptimError."""
+    from optim.report.html.written import as_html
+    from optim.tracking import sync
+
+    result = study_result(plan, record, summary)._replace(page=as_html(recorded_page(plan, record, summary)))
+    return sync(study_info(plan, record), tracking_settings(plan), record.trials(), result)

@@ -6,11 +6,12 @@ among it only once it has been opened (optim.verdict.holdout).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.data.cells import Cell
 from engine.simulator.account import bare
+from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
 from optim.spec.space import Value
 from optim.workers.pool import Pool
@@ -19,6 +20,7 @@ from optim.workers.tasks import Result, Task
 if TYPE_CHECKING:
     from engine.report.result import BacktestResult
 
+SEARCHED, HELD_OUT = "in-sample", "hold-out"  # what bars are to a search
 SHORT_DAYS = 90  # of fewer, a figure for a whole year means little
 
 
@@ -76,7 +78,7 @@ def _window(plan: Plan, task: Task, result: Result) -> Window:
     if error := next((outcome.error for outcome in result.outcomes if outcome.error), ""):
         return Window({}, (), error, days)
     backtests = tuple(
-        backtest._replace(instrument=name)
+        backtest._replace(instrument=name, sample=HELD_OUT if task.cells == plan.holdouts else SEARCHED)
         for backtest, name in zip(result.backtests, instrument_names(plan), strict=True)
     )
     return Window(plan.objective.metrics([outcome.metrics for outcome in result.outcomes]), backtests, "", days)
@@ -90,3 +92,22 @@ def instrument_names(plan: Plan) -> list[str]:
 def _distinct(names: list[str]) -> list[str]:
     """The names, numbered where two files of different folders have the same."""
     return [name if names.count(name) == 1 else f"{name}_{k}" for k, name in enumerate(names, start=1)]
+
+
+def subject_of(plan: Plan) -> str:
+    """`ma_crossover on ibm_1d and msft_1d, 1999-11-01 to 2013-08-30`: what was searched on, and the searched days."""
+    first, last = searched_days(plan, 0)
+    return f"{plan.strategy.name} on {joined(dict.fromkeys(data.name for data in plan.datasets))}, {first} to {last}"
+
+
+def searched_days(plan: Plan, instrument: int) -> tuple[str, str]:
+    """The first and last searched day of an instrument."""
+    times = searched_bars(plan)[instrument].timestamp
+    first, last = (str(times[i].astype("datetime64[ns]").astype("datetime64[D]")) for i in (0, -1))
+    return first, last
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names in a sentence."""
+    first, *rest = list(names) or [""]
+    return first if not rest else f"{', '.join([first, *rest[:-1]])} and {rest[-1]}"

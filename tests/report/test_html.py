@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.backtest import BacktestEngine
+from engine.report.drawn import thinned
 from optim.api import Study
 from optim.cli.parser import main
 from optim.errors import OptimError, SpecError
@@ -23,7 +24,7 @@ from optim.problem.plan import make_plan
 from optim.problem.recorded import begun
 from optim.report.console import as_json
 from optim.report.html.page import Origin, page_of
-from optim.report.html.values import sampled, thinned
+from optim.report.html.values import sampled
 from optim.report.html.winner import months_table
 from optim.spec.study import load_spec
 from tests.studies import IBM, write_study
@@ -241,12 +242,15 @@ def sealed(tmp_path: Path) -> Study:
 def test_changed_hold_out_bars_change_no_byte_before_it_is_opened(sealed: Study, tmp_path: Path) -> None:
     mine = sealed.report(tmp_path / "one.html").read_bytes()
     assert b"of the bars are sealed" in mine
+    assert b"opened hold-out" not in mine
     bars = tmp_path / "bars.csv"
     bars.write_text("\n".join(LINES[:FIRST] + [turned(line) for line in LINES[FIRST:]]) + "\n")
     other = Study.from_toml(sealed.spec.path)
     assert other.report(tmp_path / "two.html").read_bytes() == mine
     opening = other.open_holdout()
     text = Read(other.report(tmp_path / "two.html").read_text()).text
+    assert "behind the line the opened hold-out" in text
+    assert "in-sample; hold-out to" in text
     assert f"Opened {opening['time'][:10]} for trial {opening['trial']}. It was blind" in text
     assert f"better than in {opening['opened']['rank']:.0%} of 200 equally long windows" in text
 
@@ -361,4 +365,6 @@ def test_months_are_what_the_account_made_of_them() -> None:
     assert first[12].exact == pytest.approx(1.001**31 - 1, rel=1e-9)
     assert second[1].exact == pytest.approx(1.001**31 - 1, rel=1e-9)
     assert second[13].exact == pytest.approx(1.001 ** (31 + 28) - 1, rel=1e-9)
+    assert second[14].exact == pytest.approx(1.001 ** (31 + 28) - 1, rel=1e-9)  # the market's own year
+    assert first[14].exact == pytest.approx(1.001**365 - 1, rel=1e-9)  # from its first close on
     assert [cell.text for cell in second[3:13]] == [""] * 10

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optim.report.html.values import Axis, Equity, Field, Floats, History, Shares, Slices, Trading, Winners
+from engine.report.drawn import date_axis, plain_log
+from optim.report.html.values import Axis, Course, Field, Floats, History, Shares, Slices, Trading, Winners
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,15 +23,25 @@ INK, MUTED, RULE, ACCENT, BENCH, LOSS, GAIN, PAPER = COLOURS.values()
 _DOTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 
 
-def _equity(figure: Figure, d: Equity) -> None:
+def _equity(figure: Figure, d: Course) -> None:
+    from matplotlib.dates import date2num
+
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
     top.plot(d.times, d.held, color=BENCH, linewidth=1.1, label="buying and holding")
     top.plot(d.times, d.account, color=ACCENT, linewidth=1.5, label="the winner")
     if d.log:
-        _plain_log(top, "y")
+        plain_log(top, "y")
     else:
         top.yaxis.set_major_formatter("{x:,.0f}")
     _legend(figure, top)
+    narrow = figure.get_figwidth() * 72 <= NARROW
+    top.set_title("\n".join(textwrap.wrap(d.title, 52 if narrow else 140)), loc="left", color=MUTED)
+    if d.since is not None:
+        since = float(date2num(d.since))  # type: ignore[no-untyped-call]
+        for axes in (top, bottom):
+            axes.axvline(since, color=INK, linewidth=0.9, linestyle="--")
+        top.annotate("hold-out", (since, 0), (4, 5), xycoords=top.get_xaxis_transform(),
+                     textcoords="offset points", color=INK)  # fmt: skip
     bottom.plot(d.times, 100 * d.held_depth, color=BENCH, linewidth=0.8)
     bottom.fill_between(d.times, 100 * d.depth, 0, color=LOSS, alpha=0.3, linewidth=0)
     bottom.plot(d.times, 100 * d.depth, color=LOSS, linewidth=0.9)
@@ -168,30 +180,12 @@ def _scale(axes: Axes, axis: Axis, which: str) -> None:
         ticks(list(range(0, len(axis.choices), step)), names)
         (axes.set_xlim if which == "x" else axes.set_ylim)(-0.6, len(axis.choices) - 0.4)
     elif axis.log:
-        _plain_log(axes, which)
-
-
-def _plain_log(axes: Axes, which: str) -> None:
-    """A logarithmic axis with numbers as one writes them."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set(**{f"{which}scale": "log"})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    low, high = axis.get_view_interval()
-    marks = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
-    axis.set_major_locator(LogLocator(subs=marks, numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
-    axis.set_minor_formatter(NullFormatter())
+        plain_log(axes, which)
 
 
 def _dates(axes: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
     wide = axes.get_figure().get_figwidth() * 72 > NARROW  # type: ignore[union-attr]
-    locator = AutoDateLocator(minticks=3, maxticks=9 if wide else 5)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axes.margins(x=0.01)
+    date_axis(axes, 9 if wide else 5)
 
 
 def _range(scores: Floats, winner: float) -> tuple[float, float]:
@@ -217,7 +211,7 @@ def _slice_height(d: Slices, width: int) -> float:
 
 
 ARTISTS: dict[type, tuple[Callable[[Figure, Any], None], Callable[[Any, int], float]]] = {
-    Equity: (_equity, lambda d, width: 400 if width > NARROW else 320),
+    Course: (_equity, lambda d, width: 400 if width > NARROW else 320),
     Trading: (_trading, lambda d, width: 300 if width > NARROW else 230),
     Winners: (_winners, lambda d, width: 250 if width > NARROW else 210),
     History: (_history, lambda d, width: 290 if width > NARROW else 250),

@@ -20,7 +20,7 @@ from optim.report.html.judgement import (
     walk_section,
 )
 from optim.report.html.trials import parameters_section, search_section
-from optim.report.html.values import Page, Section, Table, Value, joined, row, spoken_value
+from optim.report.html.values import Page, Section, Table, Value, row, spoken_value
 from optim.report.html.winner import (
     definitions,
     equity_section,
@@ -29,6 +29,7 @@ from optim.report.html.winner import (
     trades_section,
     winner_section,
 )
+from optim.report.showcase import joined, searched_days, subject_of
 from optim.report.summary import Summary
 from optim.spec.secrets import mask, mask_uri
 from optim.verdict.holdout import Opening
@@ -78,13 +79,7 @@ def page_of(
         Section("definitions", "Definitions", (_definitions(plan, summary),)),
         _provenance(plan, trials, origin),
     )
-    return Page(plan.spec.study.name, _subtitle(plan), banner(plan, summary, verdict), _facts(summary), sections)
-
-
-def _subtitle(plan: Plan) -> str:
-    first, last = _dates(plan, 0)
-    names = joined(dict.fromkeys(data.name for data in plan.datasets))
-    return f"{plan.strategy.name} on {names}, {first} to {last}"
+    return Page(plan.spec.study.name, subject_of(plan), banner(plan, summary, verdict), _facts(summary), sections)
 
 
 def _facts(summary: Summary) -> tuple[tuple[str, Value, str], ...]:
@@ -119,7 +114,7 @@ def _provenance(plan: Plan, trials: Sequence[FrozenTrial], origin: Origin) -> Se
         row("account", rules or "as by default"),
     ]  # fmt: skip
     for i, data in enumerate(plan.datasets):
-        first, last = _dates(plan, i)
+        first, last = searched_days(plan, i)
         rows.append(row(f"data {data.name}", f"{counted(len(bars[i].close), 'searched bar')}, {first} to {last}"))
         rows.append(row(f"data {data.name}, hash", Value(f"sha256 {data.digest}", tone="hash")))
     for name, digest in plan.fingerprint()["code"].items():
@@ -133,10 +128,3 @@ def _provenance(plan: Plan, trials: Sequence[FrozenTrial], origin: Origin) -> Se
     rows.append(row("to search it again, in its folder", Value(command(plan, "run"), tone="command")))
     rows.append(row("to prove each trial equal", Value(command(plan, "replay"), tone="command")))
     return Section("provenance", "Provenance", (Table(("what", "is"), tuple(rows), kind="facts"),))
-
-
-def _dates(plan: Plan, instrument: int) -> tuple[str, str]:
-    """The first and last searched day of an instrument."""
-    times = searched_bars(plan)[instrument].timestamp
-    first, last = (str(times[i].astype("datetime64[ns]").astype("datetime64[D]")) for i in (0, -1))
-    return first, last

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from engine.report.drawn import thinned
 from optim.errors import counted
 from optim.problem.plan import Plan
 from optim.report.html.values import (
@@ -27,7 +28,6 @@ from optim.report.html.values import (
     row,
     sampled,
     spoken_value,
-    thinned,
 )
 from optim.report.summary import Summary
 from optim.search.scoring import is_feasible

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Times = NDArray[np.datetime64]
-
-
-class Equity(NamedTuple):
-    """An account beside buying and holding, all of one length; depths are shares, never above 0."""
-
-    times: Times
-    account: Floats
-    held: Floats
-    depth: Floats
-    held_depth: Floats
-    log: bool
+from engine.report.course import Course as Course
+from engine.report.drawn import Floats as Floats
+from engine.report.drawn import Times as Times
 
 
 class Trading(NamedTuple):
@@ -89,7 +78,7 @@ class Field(NamedTuple):
     maximise: bool
 
 
-Drawing = Equity | Trading | Winners | History | Shares | Slices | Field
+Drawing = Course | Trading | Winners | History | Shares | Slices | Field
 
 
 class Chart(NamedTuple):
@@ -168,26 +157,6 @@ def figure(value: float | None, form: str = ".3g") -> Value:
 def spoken_value(value: Any) -> str:
     """A parameter's value."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def joined(names: Iterable[str]) -> str:
-    """Names in a sentence."""
-    first, *rest = list(names) or [""]
-    return first if not rest else f"{', '.join([first, *rest[:-1]])} and {rest[-1]}"
-
-
-def thinned(*columns: Floats, most: int = 1_500) -> NDArray[np.int64]:
-    """Places that keep the shape of columns of one length: first, last, highest and lowest of equal pieces."""
-    length = len(columns[0])
-    pieces = most // (2 * len(columns))
-    if length <= most:
-        return np.arange(length)
-    kept = {0, length - 1}
-    for piece in np.array_split(np.arange(length), pieces):
-        for column in columns:
-            part = column[piece]
-            kept |= {int(piece[np.argmin(part)]), int(piece[np.argmax(part)])}
-    return np.array(sorted(kept))
 
 
 def sampled(scores: Floats, maximise: bool, most: int = 800) -> NDArray[np.int64]:

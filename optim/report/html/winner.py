@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.metrics.catalogue import METRICS
+from engine.report.course import course, times_of
+from engine.report.drawn import grown, thinned
 from optim.errors import counted
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
@@ -15,7 +17,6 @@ from optim.report.console import SHOWN, metric_text
 from optim.report.html.values import (
     Block,
     Chart,
-    Equity,
     Missing,
     Section,
     Table,
@@ -23,7 +24,6 @@ from optim.report.html.values import (
     Value,
     row,
     spoken_value,
-    thinned,
 )
 from optim.report.showcase import Window
 from optim.report.summary import Summary
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 MOST = 6  # instruments that are drawn
 _MOST_TRADES = 250  # fills of a kind on one chart
-_LONG_YEARS, _STEEP = 5.0, 4.0  # from here on equity is drawn on a logarithmic axis
 _FAILED = Missing("The winner's backtest over all searched bars failed.")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -94,18 +93,26 @@ def spelled(metric: str) -> str:
 
 
 def equity_section(summary: Summary) -> Section:
-    """The winner's account over the searched bars."""
-    searched, held = summary.winner.searched, summary.winner.benchmark
-    blocks = tuple(account_blocks(searched, held)) if searched else ()
+    """The winner's account over the searched bars, and on the hold-out where that was opened."""
+    searched, held, opened = summary.winner
+    blocks = tuple(account_blocks(searched, held, opened)) if searched else ()
     return Section("equity", "Equity and drawdown", blocks or (_FAILED,))
 
 
-def account_blocks(window: Window, held: Window | None) -> Iterator[Block]:
-    """A chart for each account; beside it the account that buys and holds, where there is one, else the market."""
-    benchmarks = held.backtests if held and held.backtests else (None,) * len(window.backtests)
-    for one, other in list(zip(window.backtests, benchmarks, strict=True))[:MOST]:
-        yield Chart(_equity(one, other), f"{one.instrument}: equity, and below it the drawdown.")
-    yield from not_drawn(len(window.backtests))
+def account_blocks(window: Window, held: Window | None, opened: Window | None = None) -> Iterator[Block]:
+    """A chart for each account; beside it the account that buys and holds, where there is one, else the market.
+
+    opened: the hold-out, drawn on the same axis.
+    """
+    count = len(window.backtests)
+    benchmarks = held.backtests if held and held.backtests else (None,) * count
+    after = opened.backtests if opened and opened.backtests else (None,) * count
+    for one, other, later in list(zip(window.backtests, benchmarks, after, strict=True))[:MOST]:
+        text = "equity, and below it the drawdown"
+        if later is not None:
+            text += "; behind the line the opened hold-out, where both go on with what they had"
+        yield Chart(course(one, other, later).thinned(), f"{one.instrument}: {text}.")
+    yield from not_drawn(count)
 
 
 def not_drawn(count: int) -> Iterator[str]:
@@ -124,17 +131,18 @@ def months_section(summary: Summary) -> Section:
 
 def months_table(result: BacktestResult) -> Table:
     """Years down, months across; in per cent, in UTC."""
-    returns = result.returns.to_numpy()
-    months = _times(result).astype("datetime64[M]").astype(int)
-    grown = {int(month): float(np.prod(1 + returns[months == month]) - 1) for month in np.unique(months)}
-    bound = float(np.quantile(np.abs(list(grown.values())), 0.9)) or 1.0
+    times, returns = times_of(result), np.asarray(result.returns, np.float64)
+    months, years = grown(returns, times, "M"), grown(returns, times, "Y")
+    held = grown(np.asarray(result.market.pct_change().fillna(0.0), np.float64), times, "Y")
+    bound = float(np.quantile(np.abs(list(months.values())), 0.9)) or 1.0
     rows = []
-    for year in range(min(grown) // 12, max(grown) // 12 + 1):
-        own = [grown.get(12 * year + k) for k in range(12)]
-        whole = float(np.prod([1 + one for one in own if one is not None]) - 1)
-        cells = [_share(one, _tone(one, bound)) for one in own]
-        rows.append(row(str(1970 + year), *cells, _share(whole, "gain0" if whole >= 0 else "loss0")))
-    return Table(("year", *_MONTHS, "year's"), tuple(rows), f"{result.instrument}, per cent", "months")
+    for year in range(min(years), max(years) + 1):
+        cells = [_share(one, _tone(one, bound)) for one in (months.get(12 * year + k) for k in range(12))]
+        rows.append(
+            row(str(1970 + year), *cells, *(_share(one.get(year), _sign(one.get(year))) for one in (years, held)))
+        )
+    told = f"{result.instrument}, per cent; beside each year that of its market"
+    return Table(("year", *_MONTHS, "year's", "market's"), tuple(rows), told, "months")
 
 
 def trades_section(plan: Plan, summary: Summary) -> Section:
@@ -213,33 +221,20 @@ def _parameters(plan: Plan, summary: Summary) -> Table:
     return Table(("parameter", "value", "searched among"), tuple(rows), kind="facts")
 
 
-def _equity(one: BacktestResult, other: BacktestResult | None) -> Equity:
-    account = np.asarray(one.equity, np.float64)
-    held = np.asarray(one.account.initial_cash * one.market if other is None else other.equity, np.float64)
-    peak = np.maximum(np.maximum.accumulate(held), one.account.initial_cash)
-    times, held_depth = _times(one), held / peak - 1
-    depth = np.asarray(one.drawdown, np.float64)
-    kept = thinned(account, held, depth)
-    low, high = min(account.min(), held.min()), max(account.max(), held.max())
-    years = float((times[-1] - times[0]) / np.timedelta64(1, "D")) / 365.25
-    log = bool(low > 0 and (years > _LONG_YEARS or high / low > _STEEP))
-    return Equity(times[kept], account[kept], held[kept], depth[kept], held_depth[kept], log)
-
-
 def _share(value: float | None, tone: str) -> Value:
     if value is None:
         return Value("")
     return Value(f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "−"), value, tone)  # + 0.0: no minus nought
 
 
+def _sign(value: float | None) -> str:
+    return "" if value is None else "gain0" if value >= 0 else "loss0"
+
+
 def _tone(value: float | None, bound: float) -> str:
     if value is None or value == 0:
         return ""
     return f"{'gain' if value > 0 else 'loss'}{min(4, 1 + int(4 * abs(value) / bound))}"
-
-
-def _times(result: BacktestResult) -> np.ndarray:
-    return _naive(result.equity.index)
 
 
 def _naive(times: object) -> np.ndarray:

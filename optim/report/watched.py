@@ -1,0 +1,81 @@
+"""A search that is watched: told to the mirror, a view and a callback, then judged and concluded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from engine.errors import UserError
+from optim.problem.plan import Plan
+from optim.record.record import Record
+from optim.report.recorded import summary_of
+from optim.report.summary import Summary, best_params_toml
+from optim.report.tracked import study_result
+from optim.report.view import View
+from optim.search.events import Listener
+from optim.search.search import make_pool, search
+from optim.tracking.info import LiveTrial, MirrorReport
+from optim.tracking.study_mirror import StudyMirror
+from optim.verdict.assess import begin
+from optim.verdict.pruning import hindsight
+from optim.verdict.spoken import first_verdict
+
+OnTrial = Callable[[FrozenTrial], object]
+
+
+def watched(
+    plan: Plan, record: Record, mirror: StudyMirror, view: View, on_trial: OnTrial | None
+) -> tuple[Summary, MirrorReport]:
+    """Search, tell it as it goes, judge and conclude; the summary, and how far the mirror came.
+
+    on_trial: called with each trial that has come into the record. What it raises ends the search and comes out.
+    """
+    done = record.trials()
+    mirror.finished(done)
+    entered = False
+
+    def finished(trials: Any) -> None:
+        nonlocal entered
+        if not entered:  # a study without trials may still become another one
+            begin(record, plan)
+            entered = True
+        mirror.finished(trials)
+        view.finished(trials)
+        if on_trial is not None:
+            for trial in trials:
+                on_trial(trial)
+
+    def running(trial: LiveTrial) -> None:
+        mirror.running(trial)
+        view.running(trial)
+
+    with make_pool(plan) as pool:
+        began = time.monotonic()
+        with view.searching(plan, done):
+            listener = Listener(finished, running, view.should_stop)
+            trials, reason = search(plan, record, pool=pool, listener=listener)
+        pool.abandon()
+        if len(trials) > len(done) or not record.ended():
+            record.note_end(reason)
+        spent, verdict, pruning = time.monotonic() - began, None, None
+        summary = summary_of(plan, record, trials, reason, pool, None)
+        view.found(summary)
+        try:
+            with view.judging() as searched:
+                verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
+            pruning = hindsight(plan, trials, reason, pool, spent)
+        except UserError as error:  # no reason for a run to fail whose trials are all there
+            view.say(f"No verdict: {error}")
+        summary = summary._replace(verdict=verdict, pruning=pruning)
+    result = study_result(plan, record, summary)
+    mirror.conclude(result)
+    try:
+        view.ended(summary, best_params_toml(plan, summary))
+        with view.projecting() as progress:
+            report = mirror.close(result, progress)
+    except KeyboardInterrupt:
+        report = mirror.give_up()
+    return summary, report
