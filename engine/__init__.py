@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.compiled.tolerance import reaches as reaches
     from engine.data.bars import Bars as Bars
     from engine.data.clock import infer_periods_per_year as infer_periods_per_year
+    from engine.data.detail import with_detail as with_detail
     from engine.data.frames import align as align
     from engine.data.frames import resample as resample
     from engine.data.joined import join as join
@@ -60,6 +61,7 @@ HOME = {
     "reaches": "engine.compiled.tolerance",
     "Bars": "engine.data.bars",
     "infer_periods_per_year": "engine.data.clock",
+    "with_detail": "engine.data.detail",
     "align": "engine.data.frames",
     "resample": "engine.data.frames",
     "join": "engine.data.joined",

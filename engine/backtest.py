@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.data.bars import Bars, is_bars, slice_bars
+from engine.data.bars import Bars, detail_of, is_bars, slice_bars
 from engine.data.calendar import union
 from engine.data.clock import periods_per_year_of
+from engine.data.detail import NOT_TOGETHER, attach, check_coverage
 from engine.data.load import content_hash, load_bars
 from engine.errors import ParameterError
 from engine.evaluate import run_portfolio, run_single, warmup_start
@@ -41,7 +42,8 @@ class BacktestEngine:
 
     periods_per_year: bars in a year; inferred from the bars when None (engine.data.clock). tracker: logs config,
     metrics, plots and trades. contracts: of a portfolio, for each instrument its multiplier, tick_size and
-    fee_per_contract, as far as they are other than the account's.
+    fee_per_contract, as far as they are other than the account's. detail: bars of a finer time frame of the one
+    instrument, or what load_bars reads; what a bar touched first is looked up in them (docs/engine.md).
     Raises ParameterError on an unknown rule or a value out of range.
     """
 
@@ -51,10 +53,12 @@ class BacktestEngine:
         periods_per_year: float | None = None,
         tracker: BacktestTracker | None = None,
         contracts: Sequence[Mapping[str, float]] = (),
+        detail: Any = None,
         **account: Any,
     ) -> None:
         self.account = make_account(account)
         self.contracts = tuple(make_contract(self.account, given) for given in contracts)
+        self.detail = detail
         self.periods_per_year = periods_per_year
         self.tracker = tracker
 
@@ -77,7 +81,7 @@ class BacktestEngine:
         bound = strategy.bind(params)
         instruments = _instruments(df)
         strategy = on_given(strategy, _parts(df), instruments)
-        instruments = union(instruments)
+        instruments, told = self._detailed(union(instruments))
         warm = warmup_start(strategy.warmup_bars(bound), self.account, start)
         seen = tuple(slice_bars(bars, warm, len(bars.close)) for bars in instruments)
         rate = periods_per_year_of(instruments[0].timestamp, self.periods_per_year)
@@ -91,11 +95,23 @@ class BacktestEngine:
             self.account,
             as_metrics(values),
             *_tables(timestamp, run, market, self._multipliers(run.n_instruments)),
-            self._config(strategy, used, seen, timestamp, rate),
+            {**self._config(strategy, used, seen, timestamp, rate), **told},
         )
         if self.tracker is not None:
             log(result, self.tracker)
         return result
+
+    def _detailed(self, instruments: tuple[Bars, ...]) -> tuple[tuple[Bars, ...], dict[str, Any]]:
+        """The instruments with their finer bars, and what is told of these: the share of bars that have some."""
+        if self.detail is None:
+            detail = detail_of(instruments[0])
+            return instruments, {"detail": {"share": float((detail[:, 0, 0] > 0).mean())}} if detail.size else {}
+        if len(instruments) > 1:
+            raise ParameterError(NOT_TOGETHER)
+        bars, coverage = attach(instruments[0], _instruments(self.detail)[0])
+        check_coverage(coverage)
+        differing = {"differing": int(coverage.differing.sum()), "rows": coverage.rows()}
+        return (bars,), {"detail": {"share": coverage.share, **differing}}
 
     def _simulate(
         self, strategy: Strategy, bound: Any, seen: tuple[Bars, ...], first: int, rate: float, *, portfolio: bool

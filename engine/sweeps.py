@@ -17,7 +17,7 @@ from engine.backtest import StrategyLike, as_strategy
 from engine.compiled.arrays import Array
 from engine.compiled.memory import keep_freed_memory
 from engine.compiled.shared import Shared
-from engine.data.bars import Bars, is_bars, plain_bars
+from engine.data.bars import Bars, detail_of, is_bars, plain_bars
 from engine.data.calendar import union
 from engine.data.cells import Cell
 from engine.data.clock import periods_per_year_of
@@ -202,9 +202,8 @@ def _run_group(
         return
     rules = np.array(packed)
     rules.flags.writeable = False  # as pack_rules has it: kernels are compiled for one of the two
-    scored, usable = score_rows(
-        plain_bars(bars), room[: len(ready)], _stacked(scales), rules, work.periods_per_year, work.tails
-    )
+    given = (detail_of(bars), _stacked(scales), rules, work.periods_per_year, work.tails)
+    scored, usable = score_rows(plain_bars(bars), room[: len(ready)], *given)
     for at, i in enumerate(ready):
         if usable[at]:
             values[i] = scored[at]

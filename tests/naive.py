@@ -48,7 +48,10 @@ class Simulator:
         levels: dict[str, list[float]] | None = None,  # of one instrument: stop, take_profit, trailing, entry_...
         ladder: list[tuple[list[float], float]] | None = None,  # prices, and the share of the position sold there
         contracts: list[Any] | None = None,  # an account for each instrument, for multiplier, tick and fee
+        detail: list[list[tuple[float, float, float]]] | None = None,  # of one instrument: in each bar open, high, low
     ):
+        self.detail = detail or []
+        self.waits: dict[str, Any] | None = None  # an entry order that this bar has not filled so far
         self.levels = levels or {}
         self.ladder = ladder or []
         self.entered_inside = ""  # "limit" or "stop" in the bar in which such an order was filled after the open
@@ -70,6 +73,15 @@ class Simulator:
 
     def here(self, i: int, t: int) -> bool:
         return self.bars[i]["close"][t] is not None
+
+    def pieces(self, t: int) -> list[dict[str, float]]:
+        """The finer bars of a bar of one instrument, in order; the bar itself where it has none."""
+        rows = self.detail[t] if self.detail else []
+        whole = {name: self.bars[0][name][t] for name in ("open", "high", "low")}
+        return [dict(zip(("open", "high", "low"), row, strict=True)) for row in rows] or [whole]
+
+    def range(self, i: int, t: int) -> dict[str, float]:
+        return self.piece if self.k == 1 else {name: self.bars[i][name][t] for name in ("open", "high", "low")}
 
     def price(self, i: int, column: str, t: int) -> float:
         if self.here(i, t):
@@ -179,7 +191,7 @@ class Simulator:
                     self.order(i, t, known, target, prices, shrinking)
 
     def work_entry(self, t: int, known: int, target: float, entry_limit: float, entry_stop: float) -> None:
-        bar = {name: self.bars[0][name][t] for name in ("open", "low", "high")}
+        bar = self.piece
         if self.positions[0].quantity != 0:
             self.order(0, t, known, 0.0, [bar["open"]], True)
         p = self.positions[0]
@@ -199,6 +211,8 @@ class Simulator:
         elif passed(bar["low" if below else "high"]):
             price, self.entered_inside = level, "limit" if is_limit else "stop"
         else:
+            levels = {"entry_limit": entry_limit, "entry_stop": entry_stop}
+            self.waits = {"t": t, "known": known, "target": target, **levels}
             return
         self.is_limit = is_limit
         self.resize(0, t, known, target, [price], False)
@@ -367,7 +381,7 @@ class Simulator:
             return
         long = p.quantity > 0
         sign = 1 if long else -1
-        open_, low, high = (self.bars[i][name][t] for name in ("open", "low", "high"))
+        open_, low, high = (self.range(i, t)[name] for name in ("open", "low", "high"))
         stop, reason, take = self.exit_levels(i, t)
         worst, best = (low, high) if long else (high, low)
 
@@ -400,7 +414,7 @@ class Simulator:
         if p.quantity == 0:
             return
         sign = 1 if p.quantity > 0 else -1
-        open_, low, high = (self.bars[i][name][t] for name in ("open", "low", "high"))
+        open_, low, high = (self.range(i, t)[name] for name in ("open", "low", "high"))
         worst, best = (low, high) if sign > 0 else (high, low)
         stop, _, _ = self.exit_levels(i, t)
         if not self.entered_inside:
@@ -453,10 +467,13 @@ class Simulator:
             p.cash_flow -= cost
             self.cash -= cost
             self.financing += cost
-            if self.entered_inside or not self.here(i, t):
-                continue
-            extreme = self.bars[i]["high" if p.quantity > 0 else "low"][t]
-            p.best = max(p.best, extreme) if p.quantity > 0 else min(p.best, extreme)
+
+    def see(self, t: int) -> None:
+        """Note the best price that each position has seen."""
+        for i, p in enumerate(self.positions):
+            if p.quantity != 0 and not self.entered_inside and self.here(i, t):
+                extreme = self.range(i, t)["high" if p.quantity > 0 else "low"]
+                p.best = max(p.best, extreme) if p.quantity > 0 else min(p.best, extreme)
 
     # the loop
 
@@ -489,11 +506,16 @@ class Simulator:
             if not on_close and margin_called:
                 self.close_all(t, "open", "margin_call")
                 margin_called = False
-            self.entered_inside = ""
-            if not on_close:
-                self.orders(t, t - 1, "open")
-            for i in range(self.k):
-                self.exits(i, t)
+            for number, piece in enumerate(self.pieces(t)):
+                self.piece, self.entered_inside = piece, ""
+                waits, self.waits = self.waits, None
+                if number == 0 and not on_close:
+                    self.orders(t, t - 1, "open")
+                elif number > 0 and waits is not None:
+                    self.work_entry(**waits)
+                for i in range(self.k):
+                    self.exits(i, t)
+                self.see(t)
             self.holding_costs(t)
             if on_close:
                 self.pay_out_delisted(t)

@@ -29,6 +29,7 @@ class Bars(NamedTuple):
 
 
 _OHLCV = len(Bars._fields)
+DETAIL = "detail"  # the name of the finer bars inside each bar (engine.data.detail)
 _KIND = "Bars with "  # begins the name of every type of bars with features
 
 
@@ -63,22 +64,48 @@ def is_bars(value: object) -> bool:
 
 
 def features_of(bars: Bars) -> dict[str, NDArray[np.float64]]:
-    """The features by name."""
+    """The features by name; detail is none."""
     columns: tuple[Any, ...] = bars[_OHLCV:]
-    return dict(zip(bars._fields[_OHLCV:], columns, strict=True))
+    return {name: column for name, column in zip(bars._fields[_OHLCV:], columns, strict=True) if column.ndim == 1}
+
+
+def detail_of(bars: Bars) -> NDArray[np.float64]:
+    """The finer bars inside each bar, (n_bars, most in a bar, 3): open, high, low, NaN after the last; (0, 0, 0): none.
+
+    engine.data.detail puts them there.
+    """
+    found = bars[-1]
+    return found if found.ndim == 3 else NO_DETAIL
+
+
+def add_detail(bars: Bars, detail: NDArray[np.float64]) -> Bars:
+    """The bars with this detail, of the shape of `detail_of`, in the place of what they had. Raises DataError."""
+    features = features_of(bars)
+    if DETAIL in features:
+        raise DataError(f"a feature is called {DETAIL!r}, the name of finer bars; rename that column")
+    if detail.size == 0:
+        return without_detail(bars)
+    columns: tuple[Any, ...] = (*plain_bars(bars), *features.values(), _frozen(detail, np.float64))
+    return bars_with((*features, DETAIL))(*columns)
+
+
+def without_detail(bars: Bars) -> Bars:
+    """The bars as a strategy sees them: with their features, without the finer bars inside them."""
+    columns: tuple[Any, ...] = bars[:-1]
+    return bars if bars[-1].ndim == 1 else bars_with(bars._fields[_OHLCV:-1])(*columns)
 
 
 def plain_bars(bars: Bars) -> Bars:
-    """The bars without features, as the simulator is compiled for."""
+    """The bars without features and detail, as the simulator is compiled for."""
     return bars if type(bars) is Bars else Bars._make(bars[:_OHLCV])
 
 
 def add_features(bars: Bars, features: Mapping[str, ArrayLike]) -> Bars:
-    """The bars with further columns of their length, in the place of those they had. Raises DataError."""
+    """The bars with further columns of their length, in the place of those they had; detail stays. Raises DataError."""
     columns = [_frozen(column, np.float64) for column in features.values()]
     made = bars_with(tuple(features))(*plain_bars(bars), *columns)
     check_lengths(made)
-    return made
+    return made if bars[-1].ndim == 1 else add_detail(made, detail_of(bars))
 
 
 def make_bars(
@@ -170,3 +197,6 @@ def _frozen(column: ArrayLike, dtype: Any) -> NDArray[Any]:
     array = np.array(column, dtype=dtype, order="C")
     array.setflags(write=False)  # kernels are compiled for read-only arrays, which joblib's memmaps are too
     return array
+
+
+NO_DETAIL: NDArray[np.float64] = _frozen(np.empty((0, 0, 0)), np.float64)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.compiled.arrays import Array, Integers
-from engine.data.bars import Bars, add_features, bars_with, features_of, freeze, plain_bars, take
+from engine.data.bars import Bars, add_features, bars_with, detail_of, features_of, freeze, plain_bars, take
+from engine.data.detail import NOT_TOGETHER
 from engine.errors import DataError
 
 TRADED = "traded"  # the feature of bars on a union of calendars, one of the three:
@@ -31,8 +32,10 @@ def union(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
 
     A bar that an instrument has not is open = high = low = close = its last close, features as they were, volume 0;
     before its first bar all are NaN. The feature `traded`, beside those it has, is BAR where there is a bar, OVER
-    after its last one, NO_BAR elsewhere. Raises DataError where a feature has that name already.
+    after its last one, NO_BAR elsewhere. Raises DataError where a feature has that name already, or bars have detail.
     """
+    if len(instruments) > 1 and any(detail_of(bars).size for bars in instruments):
+        raise DataError(NOT_TOGETHER)
     first = instruments[0].timestamp
     if all(np.array_equal(bars.timestamp, first) for bars in instruments[1:]):
         return tuple(instruments)

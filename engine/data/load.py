@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.bars import Bars, features_of, freeze, make_bars, slice_bars
+from engine.data.bars import Bars, detail_of, features_of, freeze, make_bars, slice_bars, without_detail
 from engine.data.decimals import numbers_of
 from engine.data.formats import ADJUSTED, PRICES, Format, Reading, make_format
 from engine.data.further import features
@@ -115,11 +115,14 @@ def bars_of(table: Table, told: Format, date_format: str | None, timezone: str |
 
 
 def content_hash(bars: Bars) -> str:
-    """SHA-256 (hex) of the times, prices, volumes and features: the identity of the data in a record."""
+    """SHA-256 (hex) of the times, prices, volumes, features and detail: the identity of the data in a record."""
     digest = hashlib.sha256()
-    for column in bars:
+    for column in without_detail(bars):
         digest.update(np.ascontiguousarray(column).tobytes())
     digest.update("".join(f"\n{name}" for name in features_of(bars)).encode())
+    if (detail := detail_of(bars)).size:  # not its width, which other bars have a say in
+        there = ~np.isnan(detail)
+        digest.update(b"\n\ndetail" + there[:, :, 0].sum(axis=1).tobytes() + detail[there].tobytes())
     return digest.hexdigest()
 
 
@@ -128,7 +131,7 @@ def to_frame(bars: Bars) -> pd.DataFrame:
     import pandas as pd
 
     index = pd.DatetimeIndex(bars.timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")
-    return pd.DataFrame({name: getattr(bars, name) for name in bars._fields[1:]}, index=index)
+    return pd.DataFrame({name: getattr(bars, name) for name in without_detail(bars)._fields[1:]}, index=index)
 
 
 def _numbers(table: Table, told: Format) -> tuple[dict[str, NDArray[np.float64]], Reading, list[DataError]]:

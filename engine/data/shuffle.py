@@ -2,7 +2,8 @@
 
 A bar is taken apart into its changes: open over the close before it, high, low and close over its own open, volume.
 What is shuffled is these changes, all of a bar together. Start, end, drift, the distribution of the changes and what
-instruments have in common stay; whatever one bar says about the next is gone. Features stay where they are.
+instruments have in common stay; whatever one bar says about the next is gone. Features stay where they are; the finer
+bars inside a bar (engine.data.detail) are a part of it, and go where it goes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.data.bars import Bars, add_features, features_of, make_bars, plain_bars
 from engine.data.calendar import on_own_bars
+from engine.data.detail import carry_detail
 from engine.errors import DataError, ParameterError
 
 _DAY = 86_400_000_000_000  # nanoseconds
@@ -178,4 +180,5 @@ def _rebuilt(bars: Bars, order: Order, factor: NDArray[np.float64] | float = 1.0
     low = np.minimum(np.exp(before + gap + down), np.minimum(open_, close))
     columns = zip(plain_bars(bars)[1:], (open_, high, low, close, bars.volume[1:][order]), strict=True)
     moved = (np.concatenate((column[:1], new)) for column, new in columns)
-    return make_bars(bars.timestamp, *moved, features=features_of(bars))
+    rebuilt = make_bars(bars.timestamp, *moved, features=features_of(bars))
+    return carry_detail(bars, rebuilt, np.concatenate(([0], order + 1)), factor)

@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import kernel
-from engine.data.bars import Bars, plain_bars
+from engine.data.bars import Bars, plain_bars, without_detail
 from engine.data.calendar import BAR, is_marked, mark_of, on_calendar, own_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
@@ -159,7 +159,7 @@ class Strategy:
 
     def _seen(self, bars: Bars) -> Bars:
         """The bars as a compiled strategy sees them: a built-in one knows of no features, and is compiled once."""
-        return plain_bars(bars) if self._built_in else bars
+        return plain_bars(bars) if self._built_in else without_detail(bars)
 
     def _shaped(self, target: Any, shape: tuple[int, ...]) -> Array:
         try:

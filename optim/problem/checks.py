@@ -192,6 +192,7 @@ def inputs(spec: StudySpec) -> Iterator[tuple[str, Path]]:
     """The files that a study reads, with the keys that name them; no target of anything."""
     yield "the study itself", spec.path
     named = [("[data]", name) for name in files_of(spec)]
+    named += [("[data] detail", name) for name in spec.data.details]
     named += [(f"[data.features.{key}] path", one.path) for key, one in spec.data.features.items()]
     named += [("[strategy] name", spec.strategy.name.rpartition(":")[0])] if ".py" in spec.strategy.name else []
     named += [("[study] objective", name.rpartition(":")[0]) for name in spec.study.objectives if ".py:" in name]

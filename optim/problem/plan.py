@@ -33,6 +33,7 @@ from optim.problem.data import (
     periods_per_year,
     same_features,
 )
+from optim.problem.detail import with_details
 from optim.problem.objective import Objective, build_objective
 from optim.spec.secrets import expand
 from optim.spec.space import Parameter, Point, SearchSpace
@@ -137,6 +138,7 @@ def make_plan(spec: StudySpec) -> Plan:
     alike, said = same_features(spec, loaded.bars)
     instruments = aligned(spec, strategy, loaded.sources, alike)
     cells, holdouts = make_cells(spec, instruments)
+    instruments, inside = with_details(spec, loaded.sources, instruments, holdouts)
     each = accounts_of(spec, loaded.sources, account)
     check_ticks(spec, loaded.sources, each or (account,) * len(instruments), instruments, holdouts)
     datasets = tuple(datasets_of(loaded.sources, instruments, holdouts))
@@ -156,7 +158,7 @@ def make_plan(spec: StudySpec) -> Plan:
         resolve_storage(spec),
         resolve_tracking(spec),
         code,
-        (*said, *notes_of(spec, loaded, instruments, holdouts, account)),
+        (*said, *inside, *notes_of(spec, loaded, instruments, holdouts, account)),
         each,
     )
     check_storage(spec, plan.storage)

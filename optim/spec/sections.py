@@ -120,6 +120,7 @@ class DataSection(Section):
     timezone: str | None = None
     format: FormatSection = FormatSection()
     features: dict[str, FeatureSection] = {}
+    detail: str | list[str] = []  # a file of finer bars, or one for each instrument
     timeframe: str | None = None  # the bars of the files are resampled to this one
     timeframe_offset: str | None = None  # how long after local midnight a day begins
     align: Literal["refuse", "common", "union"] = "refuse"  # instruments whose bars have different times
@@ -144,6 +145,11 @@ class DataSection(Section):
         if self.timeframe_offset is not None and self.timeframe is None:
             raise ValueError("timeframe_offset needs timeframe; give it, or remove timeframe_offset")
         return self
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The files of finer bars, none or one for each instrument."""
+        return (self.detail,) if isinstance(self.detail, str) else tuple(self.detail)
 
     @property
     def files(self) -> tuple[str, ...]:
