@@ -105,7 +105,7 @@ class BacktestEngine:
         """The instruments with their finer bars, and what is told of these: the share of bars that have some."""
         if self.detail is None:
             detail = detail_of(instruments[0])
-            return instruments, {"detail": {"share": float((detail[:, 0, 0] > 0).mean())}} if detail.size else {}
+            return instruments, {} if detail is None else {"detail": {"share": float((detail[:, 0, 0] > 0).mean())}}
         if len(instruments) > 1:
             raise ParameterError(NOT_TOGETHER)
         bars, coverage = attach(instruments[0], _instruments(self.detail)[0])

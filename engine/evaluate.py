@@ -97,7 +97,7 @@ def score_answer(
     scale = volatility_scale(seen.close, account, periods_per_year)
     given = (scale, pack_rules(account), periods_per_year, tails)
     check_levels(account, moving)
-    return score_levels(plain_bars(seen), first, target, moving, detail_of(seen)[first:], *given)
+    return score_levels(plain_bars(seen), first, target, moving, detail_of(seen, first), *given)
 
 
 def equity_of(
@@ -141,7 +141,7 @@ def run_single(
     scale = volatility_scale(bars.close, account, periods_per_year)
     traded = plain_bars(slice_bars(bars, first, len(bars.close)))
     room = room_for_fills(len(traded.close), n_rungs=n_rungs(moving)) if fills else no_fills()
-    given = (detail_of(bars)[first:], scale[first:], pack_rules(account), room)
+    given = (detail_of(bars, first), scale[first:], pack_rules(account), room)
     return simulate_levels(traded, target[first:], np.ascontiguousarray(moving[:, first:]), *given)
 
 
@@ -187,7 +187,7 @@ def score_levels(
     first: int,
     target: Array,
     moving: Array,
-    detail: Array,
+    detail: Array | None,
     scale: Array,
     packed: Array,
     periods_per_year: float,
@@ -217,7 +217,7 @@ def score_levels(
 
 @kernel
 def score_rows(
-    bars: Bars, targets: Array, detail: Array, scales: Array, packed: Array, periods_per_year: float, tails: bool
+    bars: Bars, targets: Array, detail: Array | None, scales: Array, packed: Array, periods_per_year: float, tails: bool
 ) -> tuple[Array, Booleans]:
     """`score_levels` without levels, for every row of targets (k, n_bars), scales (k, n_bars) or (k, 0), and
     packed (k, n_rules).

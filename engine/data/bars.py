@@ -69,21 +69,21 @@ def features_of(bars: Bars) -> dict[str, NDArray[np.float64]]:
     return {name: column for name, column in zip(bars._fields[_OHLCV:], columns, strict=True) if column.ndim == 1}
 
 
-def detail_of(bars: Bars) -> NDArray[np.float64]:
-    """The finer bars inside each bar, (n_bars, most in a bar, 3): open, high, low, NaN after the last; (0, 0, 0): none.
+def detail_of(bars: Bars, first: int = 0) -> NDArray[np.float64] | None:
+    """The finer bars inside each of bars[first:], (n_bars, most in a bar, 3): open, high, low, NaN after the last.
 
-    engine.data.detail puts them there.
+    engine.data.detail puts them there. None where there are none: kernels are compiled without them then.
     """
     found = bars[-1]
-    return found if found.ndim == 3 else NO_DETAIL
+    return found[first:] if found.ndim == 3 else None
 
 
-def add_detail(bars: Bars, detail: NDArray[np.float64]) -> Bars:
+def add_detail(bars: Bars, detail: NDArray[np.float64] | None) -> Bars:
     """The bars with this detail, of the shape of `detail_of`, in the place of what they had. Raises DataError."""
     features = features_of(bars)
     if DETAIL in features:
         raise DataError(f"a feature is called {DETAIL!r}, the name of finer bars; rename that column")
-    if detail.size == 0:
+    if detail is None or detail.size == 0:
         return without_detail(bars)
     columns: tuple[Any, ...] = (*plain_bars(bars), *features.values(), _frozen(detail, np.float64))
     return bars_with((*features, DETAIL))(*columns)
@@ -197,6 +197,3 @@ def _frozen(column: ArrayLike, dtype: Any) -> NDArray[Any]:
     array = np.array(column, dtype=dtype, order="C")
     array.setflags(write=False)  # kernels are compiled for read-only arrays, which joblib's memmaps are too
     return array
-
-
-NO_DETAIL: NDArray[np.float64] = _frozen(np.empty((0, 0, 0)), np.float64)

@@ -34,7 +34,7 @@ def union(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
     before its first bar all are NaN. The feature `traded`, beside those it has, is BAR where there is a bar, OVER
     after its last one, NO_BAR elsewhere. Raises DataError where a feature has that name already, or bars have detail.
     """
-    if len(instruments) > 1 and any(detail_of(bars).size for bars in instruments):
+    if len(instruments) > 1 and any(detail_of(bars) is not None for bars in instruments):
         raise DataError(NOT_TOGETHER)
     first = instruments[0].timestamp
     if all(np.array_equal(bars.timestamp, first) for bars in instruments[1:]):

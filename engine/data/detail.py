@@ -100,7 +100,7 @@ def carry_detail(before: Bars, after: Bars, rows: NDArray[np.intp], factor: Arra
     rows: which bar each was, shape (n_bars,). factor: one number, or one for each bar but the first.
     """
     detail = detail_of(before)
-    if not detail.size:
+    if detail is None:
         return after
     moves = detail[rows] / before.open[rows][:, None, None]
     if not isinstance(factor, float):

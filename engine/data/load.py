@@ -120,7 +120,7 @@ def content_hash(bars: Bars) -> str:
     for column in without_detail(bars):
         digest.update(np.ascontiguousarray(column).tobytes())
     digest.update("".join(f"\n{name}" for name in features_of(bars)).encode())
-    if (detail := detail_of(bars)).size:  # not its width, which other bars have a say in
+    if (detail := detail_of(bars)) is not None:  # not its width, which other bars have a say in
         there = ~np.isnan(detail)
         digest.update(b"\n\ndetail" + there[:, :, 0].sum(axis=1).tobytes() + detail[there].tobytes())
     return digest.hexdigest()

@@ -10,23 +10,14 @@ import numpy as np
 from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
-from engine.data.bars import NO_DETAIL, Bars
+from engine.data.bars import Bars
 from engine.simulator.account import Rules
-from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, pay_out, track_extreme
+from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, pay_out
 from engine.simulator.fills import Tables, no_fills
-from engine.simulator.ladder import climb
 from engine.simulator.moving import (
-    AT_OPEN,
-    BREAK_AT,
-    LIMIT_AT,
-    NOT_YET,
     STOP_AT,
     TRAIL_BY,
-    enter,
     has_entry,
-    leave_entered,
-    moved,
-    n_rungs,
 )
 from engine.simulator.orders import (
     BOTH,
@@ -52,7 +43,7 @@ from engine.simulator.orders import (
     market_price,
     record_trade,
 )
-from engine.simulator.pieces import n_pieces, prices_of
+from engine.simulator.pieces import by_pieces, pass_through
 from engine.simulator.rules import unpack_rules
 
 STRIDE = 8  # bars marked at once: a loop whose length varies less is mispredicted less
@@ -76,16 +67,16 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Simulati
     scale: exposure per unit of target, (n_bars,), or empty for 1. target[t] and scale[t] are known at the close of t.
     packed: the account's rules, from pack_rules. The equity is empty when a target is NaN or outside.
     """
-    return simulate_levels(bars, target, np.empty((0, 0)), NO_DETAIL, scale, packed, no_fills())
+    return simulate_levels(bars, target, np.empty((0, 0)), None, scale, packed, no_fills())
 
 
 @kernel
 def simulate_levels(
-    bars: Bars, target: Array, moving: Array, detail: Array, scale: Array, packed: Array, fills: Array
+    bars: Bars, target: Array, moving: Array, detail: Array | None, scale: Array, packed: Array, fills: Array
 ) -> Simulation:
     """`simulate` with levels that move, rows as in engine.simulator.moving, n_bars columns; (0, 0): none.
 
-    detail: the finer bars inside each bar, as engine.data.bars.detail_of has it; NO_DETAIL for none.
+    detail: the finer bars inside each bar, as engine.data.bars.detail_of has it.
     fills: from room_for_fills, filled; from no_fills where nobody asks for them.
     """
     rules = unpack_rules(packed)
@@ -98,7 +89,7 @@ def simulate_levels(
     tables = Tables(np.empty((n_turns + 1, N_TRADE)), fills)  # each trade begins with a turn of the target
     books = Books(np.zeros(N_STATE), tables)
     books.state[CASH] = rules.initial_cash
-    if is_plain(rules) and moving.shape[1] == 0 and detail.shape[1] == 0:
+    if is_plain(rules) and moving.shape[1] == 0 and detail is None:
         played = play_plain(bars, target, turns, scale, rules, equity, books)
     else:
         played = play(bars, target, moving, detail, scale, rules, equity, books)
@@ -209,10 +200,17 @@ def mark(close: Array, start: int, stop: int, cash: float, quantity: float, equi
 
 @inner
 def play(
-    bars: Bars, target: Array, moving: Array, detail: Array, scale: Array, rules: Rules, equity: Array, books: Books
+    bars: Bars,
+    target: Array,
+    moving: Array,
+    detail: Array | None,
+    scale: Array,
+    rules: Rules,
+    equity: Array,
+    books: Books,
 ) -> int:
     """Fill `equity` bar by bar; returns the number of bars until trading ended for good."""
-    open_, close, volume = bars.open, bars.close, bars.volume
+    open_, high, low, close, volume = bars.open, bars.high, bars.low, bars.close, bars.volume
     state = books.state
     on_close = rules.on_close > 0.0
     floor = rules.initial_cash * (1.0 - rules.max_drawdown) if rules.max_drawdown > 0.0 else 0.0
@@ -224,16 +222,11 @@ def play(
             waits = watched and t > 0 and has_entry(wish, t, moving, state)
             if not waits:
                 follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0, stop, trail), BOTH, books, rules)
-        for piece in range(n_pieces(t, detail)):
-            start, high, low = prices_of(t, piece, bars, detail)
-            entered, broken = AT_OPEN, np.nan
-            if waits:
-                limit, broken = moving[LIMIT_AT, t - 1], moving[BREAK_AT, t - 1]
-                at = Moment(t, start, volume[t], size, 0.0, 0.0, stop, trail)
-                entered = enter(wish, at, low, high, limit, broken, books, rules)
-                waits = entered == NOT_YET and state[QUANTITY] == 0.0
-            if state[QUANTITY] != 0.0:
-                pass_through(t, start, high, low, entered, broken, moving, books, rules)
+        at = Moment(t, open_[t], volume[t], size, 0.0, 0.0, stop, trail)
+        if detail is None:
+            pass_through(wish, waits, at, high[t], low[t], moving, books, rules)
+        else:
+            by_pieces(wish, waits, at, bars, detail, moving, books, rules)
         if state[QUANTITY] != 0.0:
             charge(close[t], max(-state[CASH], 0.0), books, rules)
         wish = target[t]
@@ -248,37 +241,6 @@ def play(
         if rules.max_drawdown > 0.0:
             floor = max(floor, equity[t] * (1.0 - rules.max_drawdown))
     return len(close)
-
-
-@inner
-def pass_through(
-    t: int,
-    start: float,
-    high: float,
-    low: float,
-    entered: float,
-    broken: float,
-    moving: Array,
-    books: Books,
-    rules: Rules,
-) -> None:
-    """A position goes through a piece of bar t that opens at `start`: its rungs, its exits, the best price it has seen.
-
-    entered, broken: how it was opened in this piece and the price of its stop order, as for `leave_entered`.
-    """
-    state, watched = books.state, moving.shape[1] > 0
-    if n_rungs(moving) > 0:
-        climb(t, start, low, high, entered, broken, moving, books, rules)
-    if state[QUANTITY] != 0.0:
-        levels = exit_levels(state, rules.margin, rules)
-        if watched:
-            levels = moved(levels, t, moving, state, rules)
-        if entered > AT_OPEN:
-            leave_entered(t, low, high, entered, broken, levels, books, rules)
-        elif low <= levels.lower or high >= levels.upper:
-            leave(t, start, low, high, levels, books, rules)
-    if state[QUANTITY] != 0.0 and (rules.trail > 0.0 or watched) and entered <= AT_OPEN:
-        track_extreme(high, low, state)
 
 
 @inner

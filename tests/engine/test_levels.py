@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine import Signal, atr, sma, strategy, sweep
 from engine.backtest import BacktestEngine
-from engine.data.bars import NO_DETAIL, Bars, make_bars
+from engine.data.bars import Bars, make_bars
 from engine.data.cells import Cell
 from engine.errors import EngineError
 from engine.evaluate import evaluate
@@ -119,7 +119,7 @@ def test_moving_levels_equal_the_naive_simulator(
     moving = np.array([*(levels.get(name, np.full(n, np.nan)) for name in NAMES), *rungs])
     scale = volatility_scale(bars.close, account, PERIODS)
     room = room_for_fills(n, n_rungs=len(shares))
-    run = simulate_levels(bars, target, moving, NO_DETAIL, scale, pack_rules(account), room)
+    run = simulate_levels(bars, target, moving, None, scale, pack_rules(account), room)
     columns = {name: getattr(bars, name).tolist() for name in Bars._fields[1:]}
     lists = {name: values.tolist() for name, values in levels.items()}
     naive_ladder = [(level.tolist(), share) for level, share in ladder]

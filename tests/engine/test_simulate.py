@@ -14,7 +14,7 @@ from numba.core import config
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import kernel
-from engine.data.bars import NO_DETAIL, Bars, make_bars
+from engine.data.bars import Bars, make_bars
 from engine.evaluate import run_portfolio
 from engine.metrics.measure import as_metrics, measure
 from engine.simulator.account import Account
@@ -106,7 +106,7 @@ def accounts(draw: st.DrawFn) -> Account:
 
 def compiled(bars: Bars, target: np.ndarray, account: Account) -> Simulation:
     given = (volatility_scale(bars.close, account, PERIODS), pack_rules(account), room_for_fills(len(target)))
-    return simulate_levels(bars, target, NO_LEVELS, NO_DETAIL, *given)
+    return simulate_levels(bars, target, NO_LEVELS, None, *given)
 
 
 def naive(bars: Bars, target: np.ndarray, account: Account) -> Simulator:
@@ -187,7 +187,7 @@ def played(
     if plainly:
         n = play_plain(bars, target, turns, scale, rules, equity, books)
     else:
-        n = play(bars, target, np.empty((0, 0)), NO_DETAIL, scale, rules, equity, books)
+        n = play(bars, target, np.empty((0, 0)), None, scale, rules, equity, books)
     return is_plain(rules), n, equity[:n], books.state, tables.trades, tables.fills
 
 
