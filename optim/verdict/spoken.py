@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from optim.problem.plan import Plan
 from optim.record.record import Record
+from optim.record.shown import show_note
 from optim.search.ranking import winner_of
 from optim.verdict.assess import Effort, assess
 from optim.verdict.null_search import Progress
@@ -20,13 +21,27 @@ _LEAST = 1.0  # seconds for the markets after a search that took less
 
 
 def spoken(plan: Plan, record: Record, trials: Sequence[FrozenTrial], verdict: Verdict | None) -> Plain | None:
-    """A verdict as plain data, kept with the record; None where there is no winner to speak of."""
+    """A verdict as plain data, kept with the record and shown in Optuna's dashboard; None without a winner."""
     best = winner_of(plan, trials)
     if verdict is None or best is None:
         return None
     plain = as_plain(verdict)
     keep_verdict(record, plain, len(trials), best.number)
+    show_note(record, _as_note(plan, best, plain))
     return plain
+
+
+def _as_note(plan: Plan, best: FrozenTrial, verdict: Plain) -> str:
+    """The winner and the verdict in three lines of Markdown."""
+    values = zip([goal.name for goal in plan.objective.goals], best.values, strict=True)
+    found = ", ".join(f"`{name}` {value:.6g}" for name, value in values)
+    params = ", ".join(f"`{name} = {value}`" for name, value in best.params.items())
+    sentence = verdict["sentence"].partition(": ")[2]
+    command = f"python -m optim show {plan.spec.path.name} --trial {best.number}"
+    return (
+        f"Winner: trial {best.number}, {found}, with {params}.\n\n"
+        f"**Verdict: {verdict['level']}.** {sentence[:1].upper()}{sentence[1:]}\n\n`{command}`"
+    )
 
 
 def first_verdict(
