@@ -7,7 +7,8 @@ from optim import __version__
 project = "optim"
 version = release = __version__
 copyright = "optim, MIT licence"  # noqa: A001 - the name Sphinx reads
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+nb_execution_mode = "off"  # the notebook keeps its outputs; the tests execute it
 exclude_patterns = ["images"]
 html_theme = "pydata_sphinx_theme"
 html_title = "optim"

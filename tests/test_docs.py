@@ -6,6 +6,9 @@ tests/engine/test_peers.py, for what it says of peers.
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
 import json
 import math
 import re
@@ -23,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml  # type: ignore[import-untyped]
+from matplotlib.figure import Figure
 
 from benchmarks import rates
 from benchmarks.__main__ import names
@@ -241,6 +245,31 @@ def test_the_drawn_fills_are_those_the_page_speaks_of(tmp_path: Path) -> None:
         assert f"images/fills/{name}.svg" in page
     drawn.draw(example, tmp_path / "one.svg")
     assert "<svg" in (tmp_path / "one.svg").read_text(encoding="utf-8")
+
+
+def test_the_notebook_prints_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells in order, in one namespace. Outputs made anew by: python docs/execute_example.py."""
+    notebook = json.loads((ROOT / "docs" / "example.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    monkeypatch.chdir(ROOT / "docs")
+    namespace: dict[str, Any] = {}
+    for number, cell in enumerate(cells):
+        code = ast.parse("".join(cell["source"]))
+        last = code.body[-1]
+        shown = ast.Expression(code.body.pop().value) if isinstance(last, ast.Expr) else None  # type: ignore[attr-defined]
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, f"cell {number}", "exec"), namespace)  # noqa: S102
+            value = eval(compile(shown, f"cell {number}", "eval"), namespace) if shown else None  # noqa: S307
+        kept = {output["output_type"]: output for output in cell["outputs"]}
+        assert printed.getvalue() == "".join(kept["stream"]["text"] if "stream" in kept else "")
+        if "execute_result" in kept:
+            data = kept["execute_result"]["data"]
+            assert ("image/png" in data) == isinstance(value, Figure)
+            if not isinstance(value, Figure):
+                assert value._repr_html_() == "".join(data["text/html"])
+        else:
+            assert value is None
 
 
 def test_the_reference_is_what_the_schema_says() -> None:

@@ -51,6 +51,11 @@ class BacktestResult(NamedTuple):
 
         return summary_figure(self)
 
+    def __repr__(self) -> str:
+        """In one line: a result holds whole tables."""
+        sharpe = self.metrics.get("sharpe_ratio", float("nan"))
+        return f"BacktestResult({self.strategy!r}, {self.params}, {len(self.trades)} trades, sharpe_ratio {sharpe:.4g})"
+
     def _repr_html_(self) -> str:
         from engine.report.notebook import backtest_html
 
