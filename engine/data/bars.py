@@ -30,6 +30,7 @@ class Bars(NamedTuple):
 
 _OHLCV = len(Bars._fields)
 DETAIL = "detail"  # the name of the finer bars inside each bar (engine.data.detail)
+TRADED = "traded"  # the name of the mark of bars on a union of calendars (engine.data.calendar)
 _KIND = "Bars with "  # begins the name of every type of bars with features
 
 
@@ -102,6 +103,11 @@ def plain_bars(bars: Bars) -> Bars:
 
 def add_features(bars: Bars, features: Mapping[str, ArrayLike]) -> Bars:
     """The bars with further columns of their length, in the place of those they had; detail stays. Raises DataError."""
+    if TRADED in features:
+        raise DataError(
+            f"a feature is called {TRADED!r}, the name of the mark that bars on a union of calendars have; "
+            "rename that column"
+        )
     columns = [_frozen(column, np.float64) for column in features.values()]
     made = bars_with(tuple(features))(*plain_bars(bars), *columns)
     check_lengths(made)

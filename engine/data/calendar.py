@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.compiled.arrays import Array, Integers
-from engine.data.bars import Bars, add_features, bars_with, detail_of, features_of, freeze, plain_bars, take
+from engine.data.bars import TRADED, Bars, bars_with, detail_of, features_of, freeze, plain_bars, take
 from engine.data.detail import NOT_TOGETHER
 from engine.errors import DataError
 
-TRADED = "traded"  # the feature of bars on a union of calendars, one of the three:
-BAR, NO_BAR, OVER = 1.0, 0.0, -1.0
+BAR, NO_BAR, OVER = 1.0, 0.0, -1.0  # the mark TRADED of bars on a union of calendars is one of the three
 
 
 def common(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
@@ -32,7 +31,7 @@ def union(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
 
     A bar that an instrument has not is open = high = low = close = its last close, features as they were, volume 0;
     before its first bar all are NaN. The feature `traded`, beside those it has, is BAR where there is a bar, OVER
-    after its last one, NO_BAR elsewhere. Raises DataError where a feature has that name already, or bars have detail.
+    after its last one, NO_BAR elsewhere. Raises DataError where bars are on another union already, or have detail.
     """
     if len(instruments) > 1 and any(detail_of(bars) is not None for bars in instruments):
         raise DataError(NOT_TOGETHER)
@@ -40,9 +39,7 @@ def union(instruments: Sequence[Bars]) -> tuple[Bars, ...]:
     if all(np.array_equal(bars.timestamp, first) for bars in instruments[1:]):
         return tuple(instruments)
     if any(is_marked(bars) for bars in instruments):
-        raise DataError(
-            f"{TRADED!r} is the name of the mark that bars on a union of calendars have; rename that column"
-        )
+        raise DataError("some of the instruments are on another union of calendars; give union their own bars")
     times = np.unique(np.concatenate([bars.timestamp for bars in instruments]))
     times.setflags(write=False)
     found = []
@@ -116,8 +113,9 @@ def _placed(bars: Bars, times: Integers, mark: Array) -> Bars:
 
     close = stands(bars.close)
     open_, high, low = (np.where(here, stands(column), close) for column in (bars.open, bars.high, bars.low))
-    columns = (times, open_, high, low, close, np.where(here, stands(bars.volume), 0.0))
-    for column in (*columns, mark):
-        column.setflags(write=False)
+    volume = np.where(here, stands(bars.volume), 0.0)
     features = {name: stands(column) for name, column in features_of(bars).items()}
-    return add_features(Bars(*columns), features | {TRADED: mark})
+    columns: list[Any] = [times, open_, high, low, close, volume, *features.values(), mark]
+    for column in columns:
+        column.setflags(write=False)
+    return bars_with((*features, TRADED))(*columns)

@@ -92,7 +92,10 @@ def _agreed(question: str, yes: bool) -> bool:
 
 
 def _write_name(spec: StudySpec, new: str) -> bool:
-    """Change the name in the study file where it stands alone on a line of [study]; whether it was changed."""
+    """Change the name in the study file where it stands alone on a line of [study]; whether it was changed.
+
+    Its line ends and its permissions stay: it may hold a password.
+    """
     import tomli_w
 
     before = tomllib.loads(spec.text)
@@ -103,6 +106,8 @@ def _write_name(spec: StudySpec, new: str) -> bool:
         text = spec.text[: found.start()] + tomli_w.dumps({"name": new}).strip() + spec.text[found.end() :]
         with contextlib.suppress(tomllib.TOMLDecodeError, OSError):
             if tomllib.loads(text) == wanted:
-                replace_whole(spec.path, lambda handle, text=text: handle.write(text.encode()))  # type: ignore[misc]
+                ends = "\r\n" if b"\r\n" in spec.path.read_bytes() else "\n"
+                encoded = text.replace("\n", ends).encode()
+                replace_whole(spec.path, lambda handle, encoded=encoded: handle.write(encoded))  # type: ignore[misc]
                 return True
     return False

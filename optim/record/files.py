@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Set
@@ -262,10 +263,15 @@ def _parquet_header(path: Path) -> list[str]:
 
 
 def replace_whole(file: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside its place and put it there: an earlier one stays whole until then. Raises OSError."""
+    """Write a file beside its place and put it there: an earlier one stays whole until then. Raises OSError.
+
+    Who may read and write the earlier one may the new one, and nobody else.
+    """
     partial = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         with partial.open("xb") as handle:
+            if file.exists():
+                shutil.copymode(file, partial)
             write(handle)
         partial.replace(file)
     except OSError as error:

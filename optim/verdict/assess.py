@@ -12,7 +12,7 @@ from optim.record.record import Record
 from optim.search.ranking import winner_of
 from optim.verdict.evidence import evidence
 from optim.verdict.holdout import opened_for
-from optim.verdict.ledger import SEARCH, Ledger, enter, read_ledger
+from optim.verdict.ledger import SEARCH, Ledger, enter, read_ledger, search_of
 from optim.verdict.null import Null
 from optim.verdict.null_search import Progress, known_null, search_markets
 from optim.verdict.plateau import plateau
@@ -62,7 +62,7 @@ def assess(
         null = known_null(tested, record, value)
     ledger = read_ledger(record)
     told: dict[str, Any] = {
-        "earlier": earlier_searches(ledger, record, plan),
+        "earlier": earlier_searches(ledger, record),
         "opened": opened_for(record, best.number),
         "notes": tuple(_notes(plan, ledger)),
     }
@@ -79,9 +79,9 @@ def assess(
     return verdict._replace(walk=walk_forward(tested, record, stop if effort == "whole" else lambda: True))
 
 
-def earlier_searches(ledger: Ledger, record: Record, plan: Plan) -> int:
+def earlier_searches(ledger: Ledger, record: Record) -> int:
     """How many searches on the same bars came before; a line that is missing counts as one."""
-    own = next((line for line in ledger.lines if line.study == plan.spec.study.name and line.kind == SEARCH), None)
+    own = search_of(record)
     return (len(ledger.searches_before(own)) if own else 0) + ledger.missing
 
 

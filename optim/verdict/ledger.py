@@ -78,9 +78,9 @@ def read_ledger(record: Record) -> Ledger:
 
 def enter(record: Record, plan: Plan, kind: str, note: dict[str, Any] | None = None) -> Line:
     """The study's line of this kind: a search has one, made when there is none yet; an opening a new one each."""
-    own = [_line(kept) for kept in record.noted(LEDGER) or []]
-    if kind == SEARCH and (known := [line for line in own if line.kind == SEARCH]):
-        return known[0]
+    own = _own(record)
+    if kind == SEARCH and (known := search_of(record)):
+        return known
     before = read_ledger(record).lines
     last = before[-1] if before else None
     bars = searched_bars(plan) if kind == SEARCH else sealed_bars(plan)
@@ -96,6 +96,11 @@ def enter(record: Record, plan: Plan, kind: str, note: dict[str, Any] | None = N
     )
     record.note(LEDGER, [list(one) for one in (*own, line)])
     return line
+
+
+def search_of(record: Record) -> Line | None:
+    """The line of a record's own search; it keeps the name that the study had then."""
+    return next((line for line in _own(record) if line.kind == SEARCH), None)
 
 
 def search_identity(plan: Plan) -> str:
@@ -123,6 +128,10 @@ def _mixed(bars: Bars) -> Any:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))
+
+
+def _own(record: Record) -> list[Line]:
+    return [_line(kept) for kept in record.noted(LEDGER) or []]
 
 
 def _line(kept: Sequence[Any]) -> Line:

@@ -29,7 +29,10 @@ def test_a_renamed_study_is_the_same_goes_on_and_is_deleted(tmp_path: Path, plac
     path = write_study(tmp_path, study={"n_trials": 4, "storage": place})
     storage = f"sqlite:///{tmp_path}/optuna.db" if "://" in place else str(tmp_path / place)
     Study.from_toml(path).run()
-    path.write_text(path.read_text().replace('name = "s"', 'name = "s"  # of mine'))
+    text = path.read_text().replace('name = "s"', 'name = "s"  # of mine')
+    path.write_bytes(text.replace("\n", "\r\n").encode())
+    path.chmod(0o600)
+    mode = path.stat().st_mode
     before, identity = recorded(storage, "s"), load_record(storage, "s")
     assert identity is not None
     same = identity.study_id, identity.spec, identity.versions
@@ -42,6 +45,8 @@ def test_a_renamed_study_is_the_same_goes_on_and_is_deleted(tmp_path: Path, plac
     text = path.read_text()
     assert tomllib.loads(text)["study"]["name"] == 'May "24"'
     assert "# of mine" in text
+    assert path.stat().st_mode == mode  # nobody else may read it now
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n") > 1
     assert main(["run", str(path), "-n", "8"]) == 0
     neighbour = Study.from_toml(path, name="other", n_trials=8)
     neighbour.run()

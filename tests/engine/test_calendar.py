@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba import config
 
-from engine import BacktestEngine, Bars, strategy, sweep, to_frame
-from engine.data.bars import add_features, make_bars, slice_bars, take
-from engine.data.calendar import BAR, NO_BAR, OVER, TRADED, on_calendar, own_bars, union
+from engine import BacktestEngine, Bars, load_bars, strategy, sweep, to_frame
+from engine.data.bars import TRADED, add_features, make_bars, slice_bars, take
+from engine.data.calendar import BAR, NO_BAR, OVER, on_calendar, own_bars, union
 from engine.data.cells import Cell
 from engine.data.shuffle import noisy, resampled, shuffled
 from engine.errors import DataError, StrategyError
@@ -92,8 +92,16 @@ def test_the_union_by_hand():
             np.testing.assert_array_equal(column, own)
     np.testing.assert_array_equal(on_calendar(np.array([1.0, 2.0, 3.0]), late), [0, 0, 1, 1, 2, 3])
     assert union([ALWAYS, ALWAYS])[1] is ALWAYS
+    with pytest.raises(DataError, match="another union"):
+        union([late, LATE])
+
+
+def test_a_column_called_as_the_mark_is_refused_whatever_the_calendars():
+    """Of equal calendars it would be taken for the mark: nothing would be traded where it is not 1."""
     with pytest.raises(DataError, match="rename that column"):
-        union([add_features(ALWAYS, {TRADED: ALWAYS.close}), LATE])
+        add_features(ALWAYS, {TRADED: ALWAYS.close})
+    with pytest.raises(DataError, match="rename that column"):
+        load_bars(to_frame(ALWAYS).assign(Traded=1.0))
 
 
 def test_a_gap_at_the_end_of_a_cell_is_no_delisting():

@@ -13,6 +13,7 @@ from engine.data.bars import Bars, make_bars, slice_bars
 from optim.api import Study
 from optim.problem.plan import make_plan
 from optim.problem.recorded import begun
+from optim.record.moving import rename_record
 from optim.record.record import Record
 from optim.spec.study import load_spec
 from optim.verdict.assess import earlier_searches
@@ -48,8 +49,8 @@ def run(folder: Path, name: str, **changes: object) -> Study:
 
 
 def counted(study: Study) -> int:
-    plan, record = study.recorded()
-    return earlier_searches(read_ledger(record), record, plan)
+    _, record = study.recorded()
+    return earlier_searches(read_ledger(record), record)
 
 
 def test_every_other_search_on_the_same_bars_counts_once(tmp_path: Path) -> None:
@@ -59,6 +60,9 @@ def test_every_other_search_on_the_same_bars_counts_once(tmp_path: Path) -> None
     longer = run(tmp_path, "longer", seed=5)
     assert [counted(study) for study in (first, renamed, reseeded, longer)] == [0, 0, 1, 2]
     assert counted(run(tmp_path, "first")) == 0  # resumed: it keeps its line
+    rename_record(str(tmp_path / "optuna.journal"), "longer", "another")
+    assert counted(Study.from_toml(tmp_path / "study.toml", name="another")) == 2  # another name hides no search
+    assert not read_ledger(record_of(first)).altered
 
 
 def test_another_file_of_other_bars_does_not_count(tmp_path: Path) -> None:
