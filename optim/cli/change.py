@@ -21,6 +21,7 @@ from optim.record.guard import sole_writer
 from optim.record.locks import owner
 from optim.record.moving import delete_record, refuse_taken, rename_record
 from optim.record.quiet import quiet_optuna
+from optim.record.record import load_record
 from optim.report.tracked import tracking_settings
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec
@@ -51,6 +52,9 @@ def rename(spec: StudySpec, new: str, *, yes: bool) -> int:
     """Give a study another name in record, MLflow and study file; 0 when it has it, 1 when it was left."""
     load_spec(spec.path, {"study": {"name": new}})  # is it a name?
     name, console = spec.study.name, Console()
+    if _is_renamed(spec, new):
+        _say_renamed(console, spec, new)
+        return 0
     with _alone(spec) as (storage, n_trials, runs), sole_writer(storage, new):
         refuse_taken(storage, name, new)
         what = f"study {name!r} ({counted(n_trials, 'trial')} in {mask_uri(storage)})"
@@ -62,9 +66,20 @@ def rename(spec: StudySpec, new: str, *, yes: bool) -> int:
         if runs is not None:
             runs.rename(new)
         rename_record(storage, name, new)
-    said = f"{spec.path} says so" if _write_name(spec, new) else f"write name = {new!r} into [study] of {spec.path}"
-    say(console, f"Study {name!r} is now {new!r}; {said}.")
+    _say_renamed(console, spec, new)
     return 0
+
+
+def _is_renamed(spec: StudySpec, new: str) -> bool:
+    """Whether the record has the study under the new name already: a rename was cut short before its last step."""
+    storage = Study(spec).plan.storage
+    return load_record(storage, spec.study.name) is None and load_record(storage, new) is not None
+
+
+def _say_renamed(console: Console, spec: StudySpec, new: str) -> None:
+    """Write the name into the study file where that is plain, and say what is left to do."""
+    said = f"{spec.path} says so" if _write_name(spec, new) else f"write name = {new!r} into [study] of {spec.path}"
+    say(console, f"Study {spec.study.name!r} is now {new!r}; {said}.")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from engine.report.files import text_report
@@ -12,7 +13,7 @@ from optim.errors import OptimError, SpecError, counted, cut
 from optim.problem.plan import Plan
 from optim.problem.point import Asked, Given, by_name, task_of, window
 from optim.report.chart import line_of
-from optim.report.showcase import SEARCHED, instrument_names
+from optim.report.showcase import SEARCHED, instrument_names, named
 from optim.spec.expressions import suggestion
 from optim.verdict.finite import finite
 from optim.workers.pool import Pool
@@ -47,7 +48,7 @@ def backtest(plan: Plan, params: Asked, on: Stretch, pool: Pool) -> BacktestResu
     (result,) = pool.run([task_of(plan, given, window(plan, number, on.start, on.end))])
     if error := next((outcome.error for outcome in result.outcomes if outcome.error), ""):
         raise OptimError(f"{plan.spec.path}: the backtest failed: {cut(error, 300)}")
-    return result.backtests[0]._replace(instrument=names[number], sample=SEARCHED)
+    return named(plan, result.backtests[0])._replace(instrument=names[number], sample=SEARCHED)
 
 
 def _number(plan: Plan, names: list[str], wanted: str | None) -> int:
@@ -91,13 +92,15 @@ def _trades(result: BacktestResult) -> Table:
     left = len(result.trades) - len(last)
     table = Table(title=f"Trades (the last {TRADES} of {len(result.trades)})" if left else
                   counted(len(last), "trade").capitalize(), title_justify="left", box=None)  # fmt: skip
-    for name in ("in", "out", "at", "to", "return", "bars", "exit"):
-        table.add_column(name, justify="left" if name in ("in", "out", "exit") else "right", no_wrap=True)
+    several = "instrument" in last
+    for name in (*(("of",) if several else ()), "in", "out", "at", "to", "return", "bars", "exit"):
+        table.add_column(name, justify="left" if name in ("of", "in", "out", "exit") else "right", no_wrap=True)
     whole_days = bool((result.equity.index == result.equity.index.normalize()).all())  # type: ignore[attr-defined]
     for row in last.to_dict("records"):
         times = (_time(row["entry_time"], whole_days), _time(row["exit_time"], whole_days))
         prices = (f"{row['entry_price']:.6g}", f"{row['exit_price']:.6g}")
-        table.add_row(*times, *prices, f"{row['return']:.2%}", str(row["bars_held"]), row["exit_reason"])
+        of = (escape(row["instrument"]),) if several else ()
+        table.add_row(*of, *times, *prices, f"{row['return']:.2%}", str(row["bars_held"]), row["exit_reason"])
     return table
 
 

@@ -77,20 +77,31 @@ def _window(plan: Plan, task: Task, result: Result) -> Window:
     days = min(cell_days(plan, cell) for cell in task.cells)
     if error := next((outcome.error for outcome in result.outcomes if outcome.error), ""):
         return Window({}, (), error, days)
+    sample = HELD_OUT if task.cells == plan.holdouts else SEARCHED
     backtests = tuple(
-        backtest._replace(instrument=name, sample=HELD_OUT if task.cells == plan.holdouts else SEARCHED)
+        named(plan, backtest)._replace(instrument=name, sample=sample)
         for backtest, name in zip(result.backtests, instrument_names(plan), strict=True)
     )
     return Window(plan.objective.metrics([outcome.metrics for outcome in result.outcomes]), backtests, "", days)
 
 
+def named(plan: Plan, result: BacktestResult) -> BacktestResult:
+    """The result with its portfolio's instruments by name, not by number, in the tables of trades and fills."""
+    if "instrument" not in result.trades:
+        return result
+    names = dict(enumerate(traded_names(plan)))
+    trades, fills = (table.assign(instrument=table["instrument"].map(names)) for table in (result.trades, result.fills))
+    return result._replace(trades=trades, fills=fills)
+
+
 def instrument_names(plan: Plan) -> list[str]:
     """The name of each cell of `plan.searched`."""
-    return ["portfolio"] if plan.spec.portfolio else _distinct([data.name for data in plan.datasets])
+    return ["portfolio"] if plan.spec.portfolio else traded_names(plan)
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """The names, numbered where two files of different folders have the same."""
+def traded_names(plan: Plan) -> list[str]:
+    """The name of each instrument; numbered where two files of different folders have the same."""
+    names = [data.name for data in plan.datasets]
     return [name if names.count(name) == 1 else f"{name}_{k}" for k, name in enumerate(names, start=1)]
 
 

@@ -99,9 +99,14 @@ def test_what_was_cut_short_is_ended_by_the_same_command(
         assert main(["rename", str(path), "b", "--yes"]) == 130
     assert essence(recorded(storage, "s")) == before
     assert (load_record(storage, "b") is None) == (cut == "_copy")
+    text = path.read_text()
     assert main(["rename", str(path), "b", "--yes"]) == 0
     assert study_names(storage) == [("b", 4)]
     assert essence(recorded(storage, "b")) == before
+    path.write_text(text)  # as if it had been cut short before the file was written
+    assert main(["rename", str(path), "b", "--yes"]) == 0
+    assert tomllib.loads(path.read_text())["study"]["name"] == "b"
+    assert study_names(storage) == [("b", 4)]
 
 
 def test_mlflow_is_renamed_and_emptied_with_it_or_nothing_happens(

@@ -25,7 +25,7 @@ from optim.report.html.values import (
     row,
     spoken_value,
 )
-from optim.report.showcase import Window
+from optim.report.showcase import Window, traded_names
 from optim.report.summary import Summary
 from optim.spec.secrets import mask
 
@@ -151,11 +151,12 @@ def trades_section(plan: Plan, summary: Summary) -> Section:
     if window is None or not window.backtests:
         return Section("trades", "Trades", (_FAILED,))
     blocks: list[Block] = []
+    names = traded_names(plan)
     for i, bars in enumerate(searched_bars(plan)[:MOST]):
         result = window.backtests[0 if plan.spec.portfolio else i]
         trades = result.trades
         if "instrument" in trades:
-            trades = trades[trades["instrument"] == i]
+            trades = trades[trades["instrument"] == names[i]]
         told = f"{plan.datasets[i].name}: {counted(len(trades), 'trade')} on the closes"
         if held := int((trades["exit_reason"] == "open").sum()):
             told += f", {held} of them still open"
