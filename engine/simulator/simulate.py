@@ -12,9 +12,9 @@ from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
 from engine.data.bars import NO_DETAIL, Bars
 from engine.simulator.account import Rules
-from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, pay_out, track_extreme
+from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, pay_out
 from engine.simulator.fills import Tables, no_fills
-from engine.simulator.ladder import climb
+from engine.simulator.inside import pass_through
 from engine.simulator.moving import (
     AT_OPEN,
     BREAK_AT,
@@ -24,9 +24,6 @@ from engine.simulator.moving import (
     TRAIL_BY,
     enter,
     has_entry,
-    leave_entered,
-    moved,
-    n_rungs,
 )
 from engine.simulator.orders import (
     BOTH,
@@ -233,7 +230,7 @@ def play(
                 entered = enter(wish, at, low, high, limit, broken, books, rules)
                 waits = entered == NOT_YET and state[QUANTITY] == 0.0
             if state[QUANTITY] != 0.0:
-                pass_through(t, start, high, low, entered, broken, moving, books, rules)
+                pass_through(t, start, high, low, entered, broken, rules.margin, moving, books, rules)
         if state[QUANTITY] != 0.0:
             charge(close[t], max(-state[CASH], 0.0), books, rules)
         wish = target[t]
@@ -248,37 +245,6 @@ def play(
         if rules.max_drawdown > 0.0:
             floor = max(floor, equity[t] * (1.0 - rules.max_drawdown))
     return len(close)
-
-
-@inner
-def pass_through(
-    t: int,
-    start: float,
-    high: float,
-    low: float,
-    entered: float,
-    broken: float,
-    moving: Array,
-    books: Books,
-    rules: Rules,
-) -> None:
-    """A position goes through a piece of bar t that opens at `start`: its rungs, its exits, the best price it has seen.
-
-    entered, broken: how it was opened in this piece and the price of its stop order, as for `leave_entered`.
-    """
-    state, watched = books.state, moving.shape[1] > 0
-    if n_rungs(moving) > 0:
-        climb(t, start, low, high, entered, broken, moving, books, rules)
-    if state[QUANTITY] != 0.0:
-        levels = exit_levels(state, rules.margin, rules)
-        if watched:
-            levels = moved(levels, t, moving, state, rules)
-        if entered > AT_OPEN:
-            leave_entered(t, low, high, entered, broken, levels, books, rules)
-        elif low <= levels.lower or high >= levels.upper:
-            leave(t, start, low, high, levels, books, rules)
-    if state[QUANTITY] != 0.0 and (rules.trail > 0.0 or watched) and entered <= AT_OPEN:
-        track_extreme(high, low, state)
 
 
 @inner
