@@ -121,8 +121,8 @@ class BacktestEngine:
                 raise ParameterError(
                     f"there are {len(seen)} instruments, but {len(self.contracts)} contracts; give one each"
                 )
-            weights = strategy.weights(seen, bound)
-            return run_portfolio(seen, first, weights, self.account, rate, self.contracts, fills=True)
+            answer = strategy.answer_all(seen, bound)
+            return run_portfolio(seen, first, answer, self.account, rate, self.contracts, fills=True)
         if self.contracts:
             raise ParameterError("contracts are of a portfolio; the rules of one instrument are the account's own")
         bars = seen[0]

@@ -17,6 +17,7 @@ from engine.errors import EngineError, ParameterError, StrategyError
 from engine.evaluate import evaluate, reason
 from engine.simulator.account import Account
 from engine.strategies.base import Strategy, load_strategy
+from engine.strategies.levels import columns
 from engine.strategies.lookahead import probe_lookahead
 
 HOUR = 3_600_000_000_000
@@ -167,10 +168,10 @@ def signal(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bar
     """The strategy's target for one instrument, with its levels if it sets any, or its weights for several."""
     bound = strategy.bind(params)
     if strategy.joint:
-        return strategy.weights(instruments, bound)
-    target, moving = strategy.answer(instruments[0], bound)
-    strategy.refuse_unusable(target)
-    return np.vstack([target, *moving]).T if moving.size else target
+        return columns(strategy.answer_all(instruments, bound))
+    answer = strategy.answer(instruments[0], bound)
+    strategy.refuse_unusable(answer.target)
+    return columns(answer) if answer.moving.size else answer.target
 
 
 def random_bars(rng: np.random.Generator, n: int = N_BARS, features: Sequence[str] = ()) -> Bars:

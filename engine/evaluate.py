@@ -16,7 +16,8 @@ from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.simulator.account import Account
 from engine.simulator.fills import no_fills, room_for_fills
 from engine.simulator.moving import BREAK_AT, LIMIT_AT, n_rungs
-from engine.simulator.portfolio import equal_parts, make_panel, simulate_portfolio
+from engine.simulator.panel import equal_parts, make_panel
+from engine.simulator.portfolio import simulate_portfolio
 from engine.simulator.rules import pack_each, pack_rules, unpack_rules
 from engine.simulator.simulate import Simulation, simulate_levels
 from engine.simulator.sizing import volatility_scale
@@ -85,7 +86,8 @@ def measure_cell(
             strategy.refuse_unusable(answer.target)
         return values
     together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
-    run, market = run_portfolio(together, first, strategy.weights(together, bound), account, periods_per_year, each)
+    answer = strategy.answer_all(together, bound)
+    run, market = run_portfolio(together, first, answer, account, periods_per_year, each)
     return measure(together[0].timestamp[first:], market, run, float(account.initial_cash), periods_per_year, tails)
 
 
@@ -115,8 +117,8 @@ def equity_of(
     first = cell.start - warm
     if cell.instrument < 0:
         together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
-        weights = strategy.weights(together, bound)
-        return run_portfolio(together, first, weights, account, periods_per_year, each)[0].equity
+        answer = strategy.answer_all(together, bound)
+        return run_portfolio(together, first, answer, account, periods_per_year, each)[0].equity
     seen = slice_bars(instruments[cell.instrument], warm, cell.stop)
     return run_single(seen, first, strategy, bound, account, periods_per_year).equity
 
@@ -161,7 +163,7 @@ def warmup_start(warmup_bars: int, account: Account, start: int) -> int:
 def run_portfolio(
     instruments: tuple[Bars, ...],
     first: int,
-    weights: Array,
+    answer: Answer,
     account: Account,
     periods_per_year: float,
     each: Sequence[Account] = (),
@@ -170,14 +172,14 @@ def run_portfolio(
 ) -> tuple[Simulation, Array]:
     """Simulate bars[first:] of all instruments with shared cash; also the price of holding all in equal parts.
 
-    weights: (n_bars, k), the warm-up included. each: the account as every instrument has it, empty where all are alike.
-    fills: whether they are written down too.
+    answer: weights (n_bars, k) and levels, the warm-up included. each: the account as every instrument has it, empty
+    where all are alike. fills: whether they are written down too.
     """
     panel = make_panel([slice_bars(bars, first, len(bars.close)) for bars in instruments])
-    targets = np.ascontiguousarray(weights[first:].T)
+    targets, moving = np.ascontiguousarray(answer.target[first:].T), np.ascontiguousarray(answer.moving[:, :, first:])
     scales = np.stack([volatility_scale(bars.close, account, periods_per_year)[first:] for bars in instruments])
-    room = room_for_fills(*reversed(targets.shape)) if fills else no_fills()
-    run = simulate_portfolio(panel, targets, scales, pack_each(account, each, len(instruments)), room)
+    room = room_for_fills(panel.close.size, n_rungs=n_rungs(moving[0])) if fills else no_fills()
+    run = simulate_portfolio(panel, targets, moving, scales, pack_each(account, each, len(instruments)), room)
     return run, equal_parts(panel.close)
 
 

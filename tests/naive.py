@@ -45,15 +45,15 @@ class Simulator:
         targets: list[list[float]],
         account: Any,
         periods: float,
-        levels: dict[str, list[float]] | None = None,  # of one instrument: stop, take_profit, trailing, entry_...
-        ladder: list[tuple[list[float], float]] | None = None,  # prices, and the share of the position sold there
+        levels: list[dict[str, list[float]]] | None = None,  # of each: stop, take_profit, trailing; of one: entry_...
+        ladders: list[list[tuple[list[float], float]]] | None = None,  # of each: prices, and the share sold there
         contracts: list[Any] | None = None,  # an account for each instrument, for multiplier, tick and fee
         detail: list[list[tuple[float, float, float]]] | None = None,  # of one instrument: in each bar open, high, low
     ):
         self.detail = detail or []
         self.waits: dict[str, Any] | None = None  # an entry order that this bar has not filled so far
-        self.levels = levels or {}
-        self.ladder = ladder or []
+        self.levels = levels or [{} for _ in bars]
+        self.ladders = ladders or [[] for _ in bars]
         self.entered_inside = ""  # "limit" or "stop" in the bar in which such an order was filled after the open
         self.is_limit = False  # the order that is being filled
         self.bars, self.targets, self.a, self.periods = bars, targets, account, periods
@@ -103,8 +103,8 @@ class Simulator:
 
     # what a fill costs
 
-    def level(self, name: str, known: int) -> float:
-        return self.levels[name][known] if name in self.levels and known >= 0 else math.nan
+    def level(self, i: int, name: str, known: int) -> float:
+        return self.levels[i][name][known] if name in self.levels[i] and known >= 0 else math.nan
 
     def tick(self, i: int, price: float, up: bool) -> float:
         size = self.contracts[i].tick_size
@@ -183,7 +183,7 @@ class Simulator:
                 if not self.is_due(i, t, target) or not self.here(i, t):
                     continue
                 opens = target != 0 and self.positions[i].quantity * target <= 0
-                at = {name: self.level(name, known) for name in ("entry_limit", "entry_stop")}
+                at = {name: self.level(i, name, known) for name in ("entry_limit", "entry_stop")}
                 if column == "open" and opens and not all(math.isnan(level) for level in at.values()):
                     if not shrinking:
                         self.work_entry(t, known, target, **at)
@@ -302,7 +302,7 @@ class Simulator:
         if a.risk_per_trade > 0:
             sign = 1 if target > 0 else -1
             stops = [paid * (1 - sign * x) for x in (a.stop_pct, a.trailing_stop_pct) if x > 0]
-            stops += [self.level("stop", known), paid - sign * self.level("trailing", known)]
+            stops += [self.level(i, "stop", known), paid - sign * self.level(i, "trailing", known)]
             tightest = (max if target > 0 else min)(level for level in stops if not math.isnan(level))
             was_limit, self.is_limit = self.is_limit, False  # a stop is a market order
             left = self.paid(i, -sign, self.tick(i, tightest, up=target < 0))
@@ -350,8 +350,8 @@ class Simulator:
             level = -self.cash / (self.value(i, p.quantity, 1.0) * (1 - sign * m))
             if level > 0:
                 stops.append((level, "margin_call"))
-        stops.append((self.level("stop", t - 1), "stop_loss"))
-        stops.append((p.best - sign * self.level("trailing", t - 1), "trailing_stop"))
+        stops.append((self.level(i, "stop", t - 1), "stop_loss"))
+        stops.append((p.best - sign * self.level(i, "trailing", t - 1), "trailing_stop"))
         stops = [(self.tick(i, level, up=not long), why) for level, why in stops if not math.isnan(level)]
         stop, reason = (-math.inf if long else math.inf), ""
         for level, why in stops:  # a tighter one, by more than rounding
@@ -359,7 +359,7 @@ class Simulator:
                 stop, reason = level, why
         take = p.entry_price * (1 + sign * self.a.take_profit_pct) if self.a.take_profit_pct > 0 else sign * math.inf
         take = self.tick(i, take, up=long)
-        own_take = self.tick(i, self.level("take_profit", t - 1), up=long)
+        own_take = self.tick(i, self.level(i, "take_profit", t - 1), up=long)
         if not math.isnan(own_take):
             take = min(take, own_take) if long else max(take, own_take)
         return stop, reason, take
@@ -368,13 +368,13 @@ class Simulator:
         """The price of the market when the entry order was filled inside bar t."""
         p = self.positions[i]
         if self.entered_inside == "stop":
-            return self.tick(i, self.level("entry_stop", t - 1), up=p.quantity > 0)
+            return self.tick(i, self.level(i, "entry_stop", t - 1), up=p.quantity > 0)
         return p.entry_price
 
     def exits(self, i: int, t: int) -> None:
         if not self.here(i, t):
             return
-        if self.ladder:
+        if self.ladders[i]:
             self.climb(i, t)
         p = self.positions[i]
         if p.quantity == 0:
@@ -434,7 +434,7 @@ class Simulator:
         sign = 1 if p.quantity > 0 else -1
         _, _, take = self.exit_levels(i, t)
         found = []
-        for k, (prices, share) in enumerate(self.ladder):
+        for k, (prices, share) in enumerate(self.ladders[i]):
             level = self.tick(i, prices[t - 1], up=sign > 0)
             beyond = math.isfinite(take) and sign * (level - take) > TOLERANCE * level
             if k not in p.rungs and not math.isnan(level) and reaches(reached, level, sign) and not beyond:

@@ -76,12 +76,12 @@ def own_bars(bars: Bars) -> Bars:
     return bars_with(tuple(features))(*columns)
 
 
-def on_calendar(values: Array, bars: Bars) -> Array:
-    """Values of own bars on the calendar of `bars`, shape (n_bars,): the last one stands, 0 before the first."""
+def on_calendar(values: Array, bars: Bars, before: float = 0.0) -> Array:
+    """Values of own bars on the calendar of `bars`, shape (n_bars,): the last one stands, `before` before the first."""
     if not is_marked(bars):
         return values
     last = _last_bars(mark_of(bars))
-    return np.where(last < 0, 0.0, values[last])
+    return np.where(last < 0, before, values[last])
 
 
 def on_own_bars(instruments: Sequence[Bars], change: Callable[[tuple[Bars, ...]], Sequence[Bars]]) -> tuple[Bars, ...]:

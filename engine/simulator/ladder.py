@@ -26,6 +26,7 @@ def climb(
     high: float,
     entered: float,
     broken: float,
+    margin: float,
     moving: Array,
     books: Books,
     rules: Rules,
@@ -33,11 +34,12 @@ def climb(
     """Fill the rungs that bar t reaches before its stop: at the open first, then as the rule `intrabar` has it.
 
     entered, broken: how the position was opened in this bar and the price of its stop order, as for `leave_entered`.
+    margin: as for `exit_levels`.
     """
     state = books.state
     long = state[QUANTITY] > 0.0
     worst, best = (low, high) if long else (high, low)
-    levels = moved(exit_levels(state, rules.margin, rules), t, moving, state, rules)
+    levels = moved(exit_levels(state, margin, rules), t, moving, state, rules)
     start = open_
     if entered > AT_OPEN:
         start = entered_at(entered, broken, state, rules)
@@ -47,7 +49,7 @@ def climb(
         take_rungs(t, open_, open_, levels.take, moving, books, rules)
         if state[QUANTITY] == 0.0:
             return
-        levels = moved(exit_levels(state, rules.margin, rules), t, moving, state, rules)
+        levels = moved(exit_levels(state, margin, rules), t, moving, state, rules)
     if rules.best_first > 0.0 or (entered != AT_LIMIT and not is_stopped(worst, long, levels)):
         take_rungs(t, best, start, levels.take, moving, books, rules)
 

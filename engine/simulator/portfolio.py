@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 
-from engine.compiled.arrays import Array, Integers
+from engine.compiled.arrays import Array
 from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
-from engine.data.bars import Bars
-from engine.data.calendar import BAR, OVER, mark_of
-from engine.errors import DataError
-from engine.simulator.exits import charge, exit_levels, forgive_debt, leave, pay_out, track_extreme
+from engine.data.calendar import BAR, OVER
+from engine.simulator.exits import charge, forgive_debt, pay_out
 from engine.simulator.fills import Tables
+from engine.simulator.inside import pass_through
+from engine.simulator.moving import AT_OPEN, STOP_AT, TRAIL_BY
 from engine.simulator.orders import (
     CASH,
     DELISTED,
@@ -42,58 +39,21 @@ from engine.simulator.orders import (
     market_price,
     record_trade,
 )
+from engine.simulator.panel import Panel
 from engine.simulator.rules import unpack_rules
 from engine.simulator.simulate import Simulation
 
 
-class Panel(NamedTuple):
-    """Bars of k instruments over the same timestamps; prices, volume and mark of shape (k, n_bars)."""
-
-    timestamp: Integers
-    open: Array
-    high: Array
-    low: Array
-    close: Array
-    volume: Array
-    traded: Array  # BAR where there is a bar (engine.data.calendar); (k, 0): everywhere
-
-
-def make_panel(instruments: Sequence[Bars]) -> Panel:
-    """Stack bars that have the same timestamps, or are on one calendar; DataError names the first that differ."""
-    first = instruments[0].timestamp
-    for i, bars in enumerate(instruments):
-        if not np.array_equal(bars.timestamp, first):
-            raise DataError(
-                f"a portfolio needs the same timestamps in every instrument, but those of instrument {i} differ from "
-                "those of the first; engine.data.calendar.union puts them on one calendar, common keeps the common ones"
-            )
-    columns = (np.stack([getattr(bars, name) for bars in instruments]) for name in Bars._fields[1:])
-    marks = [mark_of(bars) for bars in instruments]
-    holes = any((mark != BAR).any() for mark in marks)
-    traded = np.stack(marks) if holes else np.empty((len(marks), 0))
-    return Panel(first, *columns, traded)  # type: ignore[call-arg]
-
-
-def equal_parts(close: Array) -> Array:
-    """The price of holding all in equal parts from the first bar on, shape (n_bars,).
-
-    close: (k, n_bars). The part of an instrument that is not listed yet waits as cash for its first close.
-    """
-    start, unknown = close[:, :1], np.isnan(close[:, 0])
-    if not unknown.any():
-        return np.asarray((close / start).mean(axis=0))
-    start = close[np.arange(len(close)), np.argmax(~np.isnan(close), axis=1)][:, None]
-    grown = close / start
-    return np.asarray(np.where(np.isnan(grown), 1.0, grown).mean(axis=0))
-
-
 @kernel
-def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Array, fills: Array) -> Simulation:
+def simulate_portfolio(
+    panel: Panel, targets: Array, moving: Array, scales: Array, packed: Array, fills: Array
+) -> Simulation:
     """Trade target weights of shape (k, n_bars), each in [-1, 1], out of one account.
 
-    scales: exposure per unit of target, (k, n_bars), or (k, 0) for 1. One instrument alone fares as in `simulate`,
-    except that its margin call is judged at the close. packed: from engine.simulator.rules.pack_each, (k, n_rules).
-    fills: as in simulate_levels.
+    moving: the levels of each, (k, rows, n_bars) with rows as in engine.simulator.moving but without entry orders;
+    (k, 0, 0): none. scales: exposure per unit of target, (k, n_bars), or (k, 0) for 1. One instrument alone fares as in
+    `simulate_levels`, except that its margin call is judged at the close. packed: from pack_each of
+    engine.simulator.rules, (k, n_rules). fills: as in simulate_levels.
     """
     rules = unpack_rules(packed[0])
     k, n = targets.shape
@@ -106,7 +66,7 @@ def simulate_portfolio(panel: Panel, targets: Array, scales: Array, packed: Arra
         for t in range(1, n):
             room += targets[i, t] != targets[i, t - 1]
     tables = Tables(np.empty((room, N_TRADE)), fills)
-    played = play(panel, targets, scales, packed, equity, states, tables)
+    played = play(panel, targets, moving, scales, packed, equity, states, tables)
     for t in range(played, n):
         equity[t] = states[0, CASH]
     fees, traded, financing = 0.0, 0.0, 0.0
@@ -132,14 +92,22 @@ def share(i: int, states: Array) -> None:
 
 @inner
 def play(
-    panel: Panel, targets: Array, scales: Array, packed: Array, equity: Array, states: Array, tables: Tables
+    panel: Panel,
+    targets: Array,
+    moving: Array,
+    scales: Array,
+    packed: Array,
+    equity: Array,
+    states: Array,
+    tables: Tables,
 ) -> int:
     """Fill `equity` bar by bar; returns the number of bars until trading ended for good."""
     rules = unpack_rules(packed[0])  # what is the whole account's
     k, n = len(targets), len(equity)
     on_close = rules.on_close > 0.0
     floor = rules.initial_cash * (1.0 - rules.max_drawdown) if rules.max_drawdown > 0.0 else 0.0
-    called, guarded = False, rules.stop > 0.0 or rules.take_profit > 0.0 or rules.trail > 0.0
+    called = False
+    guarded = rules.stop > 0.0 or rules.take_profit > 0.0 or rules.trail > 0.0 or moving.shape[2] > 0
     for t in range(n):
         if not on_close:
             settle(t, panel, states, tables)
@@ -147,15 +115,15 @@ def play(
                 close_all(t, MARGIN, panel.open, panel, packed, states, tables)
                 called = False
             if t > 0:
-                send_orders(t, t - 1, panel.open, panel, targets, scales, packed, states, tables)
+                send_orders(t, t - 1, panel.open, panel, targets, moving, scales, packed, states, tables)
         for i in range(k if guarded else 0):
             if states[i, QUANTITY] != 0.0 and has_bar(i, t, panel):
-                guard(i, t, panel, packed, Books(states[i], tables))
+                guard(i, t, panel, moving, packed, Books(states[i], tables))
                 share(i, states)
         hold(t, panel, packed, states, tables)
         if on_close:
             settle(t, panel, states, tables)
-            send_orders(t, t, panel.close, panel, targets, scales, packed, states, tables)
+            send_orders(t, t, panel.close, panel, targets, moving, scales, packed, states, tables)
         net, gross = values(t, panel.close, states)
         equity[t] = states[0, CASH] + net
         if reaches(floor, equity[t], floor):
@@ -206,6 +174,7 @@ def send_orders(
     prices: Array,
     panel: Panel,
     targets: Array,
+    moving: Array,
     scales: Array,
     packed: Array,
     states: Array,
@@ -222,7 +191,10 @@ def send_orders(
             rules = unpack_rules(packed[i])
             own = states[i, QUANTITY] * prices[i, t]
             scale = scales[i, known] if scales.shape[1] > 0 else 1.0
-            at = Moment(t, prices[i, t], panel.volume[i, t], scale, net - own, gross - abs(own), np.nan, np.nan)
+            stop, trail = np.nan, np.nan
+            if moving.shape[2] > 0:
+                stop, trail = moving[i, STOP_AT, known], moving[i, TRAIL_BY, known]
+            at = Moment(t, prices[i, t], panel.volume[i, t], scale, net - own, gross - abs(own), stop, trail)
             follow(target, at, phase, Books(states[i], tables), rules)
             share(i, states)
             value = states[i, QUANTITY] * prices[i, t]
@@ -230,19 +202,18 @@ def send_orders(
 
 
 @inner
-def guard(i: int, t: int, panel: Panel, packed: Array, books: Books) -> None:
-    """Exits of one instrument inside bar t."""
+def guard(i: int, t: int, panel: Panel, moving: Array, packed: Array, books: Books) -> None:
+    """Exits of one instrument inside bar t; the margin call is the whole account's, and judged at the close."""
     rules = unpack_rules(packed[i])
-    levels = exit_levels(books.state, 0.0, rules)
-    if panel.low[i, t] <= levels.lower or panel.high[i, t] >= levels.upper:
-        leave(t, panel.open[i, t], panel.low[i, t], panel.high[i, t], levels, books, rules)
+    open_, high, low = panel.open[i, t], panel.high[i, t], panel.low[i, t]
+    pass_through(t, open_, high, low, AT_OPEN, np.nan, 0.0, moving[i], books, rules)
 
 
 @inner
 def hold(t: int, panel: Panel, packed: Array, states: Array, tables: Tables) -> None:
     """Costs of holding; borrowed cash is shared out in proportion to the values of the long positions."""
     rules = unpack_rules(packed[0])
-    if rules.borrow == 0.0 and rules.funding == 0.0 and rules.trail == 0.0:
+    if rules.borrow == 0.0 and rules.funding == 0.0:
         return
     net, gross = values(t, panel.close, states)
     long_value = (net + gross) / 2.0
@@ -255,8 +226,6 @@ def hold(t: int, panel: Panel, packed: Array, states: Array, tables: Tables) -> 
             states[i, CASH] = cash
             charge(close, debt * value / long_value if value > 0.0 else 0.0, Books(states[i], tables), rules)
             cash = states[i, CASH]
-            if rules.trail > 0.0:
-                track_extreme(panel.high[i, t], panel.low[i, t], states[i])
     for i in range(len(states)):
         states[i, CASH] = cash
 

@@ -43,7 +43,7 @@ from engine.simulator.orders import (
     market_price,
     record_trade,
 )
-from engine.simulator.pieces import by_pieces, pass_through
+from engine.simulator.pieces import by_pieces, go_through
 from engine.simulator.rules import unpack_rules
 
 STRIDE = 8  # bars marked at once: a loop whose length varies less is mispredicted less
@@ -224,7 +224,7 @@ def play(
                 follow(wish, Moment(t, open_[t], volume[t], size, 0.0, 0.0, stop, trail), BOTH, books, rules)
         at = Moment(t, open_[t], volume[t], size, 0.0, 0.0, stop, trail)
         if detail is None:
-            pass_through(wish, waits, at, high[t], low[t], moving, books, rules)
+            go_through(wish, waits, at, high[t], low[t], moving, books, rules)
         else:
             by_pieces(wish, waits, at, bars, detail, moving, books, rules)
         if state[QUANTITY] != 0.0:

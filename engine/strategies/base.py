@@ -21,7 +21,7 @@ from engine.data.bars import Bars, plain_bars, without_detail
 from engine.data.calendar import BAR, is_marked, mark_of, on_calendar, own_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
-from engine.strategies.levels import Answer, as_answer
+from engine.strategies.levels import Answer, as_answer, refuse_entries, side_by_side, without_levels
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
 from engine.strategies.source import forget_edited
 
@@ -128,34 +128,43 @@ class Strategy:
         return to_frame(bars)
 
     def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
-        """Target weights of all instruments, shape (n_bars, k); a strategy for one gives each 1 / k of its target."""
+        """Target weights of all instruments, shape (n_bars, k); raises StrategyError where one is unusable."""
+        return self.answer_all(instruments, params).target
+
+    def answer_all(self, instruments: tuple[Bars, ...], params: Any) -> Answer:
+        """Weights and levels of instruments that share an account; a strategy for one gives each 1 / k of its target.
+
+        Raises StrategyError where a weight is unusable, or for an entry order.
+        """
         shape = (len(instruments[0].close), len(instruments))
         if self.n_instruments not in (0, 1, len(instruments)):
             raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
         if self.joint:
-            weights = self._shaped(self.signal(tuple(map(self._seen, instruments)), params), shape)
+            given = self.signal(tuple(map(self._seen, instruments)), params)
+            weights, moving = as_answer(self.name, given, lambda one: self._shaped(one, shape))
             if any(map(is_marked, instruments)) and np.isnan(weights).any():
                 absent = np.stack([mark_of(bars) != BAR for bars in instruments], axis=1)
                 weights = np.where(absent & np.isnan(weights), 0.0, weights)
             self.refuse_unusable(weights)
-            return weights
-        return np.stack(self._targets(instruments, params), axis=1) / len(instruments)
+        else:
+            targets, moving = side_by_side(self._answers(instruments, params))
+            weights = targets / len(instruments)
+        refuse_entries(self.name, moving)
+        return Answer(weights, moving)
 
-    def _targets(self, instruments: tuple[Bars, ...], params: Any) -> list[Array]:
+    def _answers(self, instruments: tuple[Bars, ...], params: Any) -> list[Answer]:
         return [self.alone(bars, params) for bars in instruments]
 
-    def alone(self, bars: Bars, params: Any) -> Array:
-        """The target of one instrument of a portfolio, found on the bars it has; where it has none the last stands."""
+    def alone(self, bars: Bars, params: Any) -> Answer:
+        """The answer of one instrument of a portfolio, found on the bars it has; where it has none the last stands."""
         own = own_bars(bars)
         if len(own.close) < 2 and is_marked(bars):
-            return np.zeros(len(bars.close))
+            return without_levels(np.zeros(len(bars.close)))
         target, moving = self.answer(own, params)
-        if moving.size:
-            raise StrategyError(
-                f"{self.name} sets levels that move, which a portfolio does not know: portfolio = false"
-            )
         self.refuse_unusable(target)
-        return on_calendar(target, bars)
+        if moving.size and is_marked(bars):
+            moving = np.array([on_calendar(row, bars, np.nan) for row in moving])
+        return Answer(on_calendar(target, bars), moving)
 
     def _seen(self, bars: Bars) -> Bars:
         """The bars as a compiled strategy sees them: a built-in one knows of no features, and is compiled once."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.arrays import Array
 from engine.data.bars import Bars
 from engine.strategies.base import Strategy
 from engine.strategies.levels import Answer
@@ -25,17 +24,15 @@ class Delayed(Strategy):
 
     def answer(self, bars: Bars, params: Any) -> Answer:
         """Target and levels, later."""
-        target, moving = super().answer(bars, params)
-        late = np.full_like(moving, np.nan)
-        late[:, self._bars :] = moving[:, : moving.shape[1] - self._bars]
-        return Answer(self._later(target), late)
+        return self._later(super().answer(bars, params))
 
-    def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
-        """The weights, later; those of a strategy for one instrument are made of targets that are."""
-        found = super().weights(instruments, params)
+    def answer_all(self, instruments: tuple[Bars, ...], params: Any) -> Answer:
+        """Weights and levels, later; those of a strategy for one instrument are made of answers that are."""
+        found = super().answer_all(instruments, params)
         return self._later(found) if self.joint else found
 
-    def _later(self, found: Array) -> Array:
-        late = np.zeros_like(found)
-        late[self._bars :] = found[: len(found) - self._bars]
-        return late
+    def _later(self, found: Answer) -> Answer:
+        target, moving = np.zeros_like(found.target), np.full_like(found.moving, np.nan)
+        target[self._bars :] = found.target[: len(target) - self._bars]
+        moving[..., self._bars :] = found.moving[..., : moving.shape[-1] - self._bars]
+        return Answer(target, moving)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compiled.arrays import Array
 from engine.data.bars import Bars
 from engine.data.load import to_frame
 from engine.strategies.base import Strategy
+from engine.strategies.levels import Answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class OnGiven(Strategy):
         first = int(np.searchsorted(whole.timestamp, bars.timestamp[0]))
         return frame.iloc[first : first + len(bars.timestamp)].copy()
 
-    def _targets(self, instruments: tuple[Bars, ...], params: Any) -> list[Array]:
+    def _answers(self, instruments: tuple[Bars, ...], params: Any) -> list[Answer]:
         """Each instrument's from its own frame."""
         each = [OnGiven(self, [frame], [whole]) for frame, whole in self._parts]
         return [one.alone(bars, params) for one, bars in zip(each, instruments, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +13,13 @@ from engine.errors import StrategyError
 from engine.simulator.ladder import SHARE_TOLERANCE
 from engine.simulator.moving import BREAK_AT, LIMIT_AT, N_MOVING
 
-NO_LEVELS: Array = np.empty((0, 0))
 MOST_RUNGS = 50  # whether each is taken is a bit of a float
 
 
 class Signal(NamedTuple):
     """A target exposure with levels that move; each an array of shape (n_bars,), or None for none.
 
+    Of a strategy for k instruments each has the shape (n_bars, k), and there are no entry orders.
     A level of bar t is known at its close and in force in bar t + 1; NaN is none. docs/engine.md has the exact rules.
     """
 
@@ -32,25 +32,25 @@ class Signal(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A signal as the simulator takes it."""
+    """A signal as the simulator takes it: of one instrument, or of k that share an account."""
 
-    target: Array  # (n_bars,)
-    moving: Array  # rows as in engine.simulator.moving, n_bars columns; (0, 0) for none
+    target: Array  # (n_bars,); (n_bars, k)
+    moving: Array  # (rows, n_bars), rows as in engine.simulator.moving, (0, 0) for none; (k, rows, n_bars), (k, 0, 0)
 
 
 def as_answer(name: str, given: Any, shaped: Callable[[Any], Array]) -> Answer:
-    """What a strategy returned; shaped: makes an array of shape (n_bars,) of one of its parts.
+    """What a strategy returned; shaped: makes an array of shape (n_bars,), or (n_bars, k), of one of its parts.
 
     Raises StrategyError naming the bar and the level that is no price.
     """
     if not isinstance(given, Signal):
-        return Answer(shaped(given), NO_LEVELS)
+        return without_levels(shaped(given))
     target, rungs = shaped(given.target), _rungs(name, given.take_profit)
     levels = (given._replace(take_profit=None) if rungs else given)[1:]
     named = list(zip(Signal._fields[1:], levels, strict=True))
     if not rungs and all(level is None for level in levels):
-        return Answer(target, NO_LEVELS)
-    moving = np.full((N_MOVING + 2 * len(rungs), len(target)), np.nan)
+        return without_levels(target)
+    moving = np.full((N_MOVING + 2 * len(rungs), *target.shape), np.nan)
     for row, (field, level) in enumerate(named):
         if level is not None:
             moving[row] = _prices(name, field, shaped(level))
@@ -59,15 +59,50 @@ def as_answer(name: str, given: Any, shaped: Callable[[Any], Array]) -> Answer:
         moving[N_MOVING + 2 * k + 1] = share
     both = ~np.isnan(moving[LIMIT_AT]) & ~np.isnan(moving[BREAK_AT])
     if both.any():
-        raise StrategyError(f"{name}: bar {int(both.argmax())} has entry_limit and entry_stop; give one of them")
+        bar = int(both.argmax()) * len(target) // target.size
+        raise StrategyError(f"{name}: bar {bar} has entry_limit and entry_stop; give one of them")
+    return Answer(target, moving if target.ndim == 1 else np.ascontiguousarray(moving.transpose(2, 0, 1)))
+
+
+def without_levels(target: Array) -> Answer:
+    """The answer of a target alone, of shape (n_bars,) or (n_bars, k)."""
+    return Answer(target, np.empty((*target.shape[1:], 0, 0)))
+
+
+def side_by_side(answers: Sequence[Answer]) -> Answer:
+    """The answers of instruments on one calendar as one of shape (n_bars, k); one without levels, or rungs, has NaN."""
+    target = np.stack([answer.target for answer in answers], axis=1)
+    rows = max(len(answer.moving) for answer in answers)
+    if rows == 0:
+        return without_levels(target)
+    moving = np.full((len(answers), rows, len(target)), np.nan)
+    for i, answer in enumerate(answers):
+        if answer.moving.size:
+            moving[i, : len(answer.moving)] = answer.moving
     return Answer(target, moving)
+
+
+def columns(answer: Answer) -> Array:
+    """Target and levels side by side, one row a bar, NaN for no level: what is compared where answers are."""
+    target, moving = answer
+    return np.hstack([target.reshape(len(target), -1), moving.reshape(-1, len(target)).T])
+
+
+def refuse_entries(name: str, moving: Array) -> None:
+    """StrategyError where levels (k, rows, n_bars) of a portfolio have an entry order."""
+    if moving.size and not np.isnan(moving[:, [LIMIT_AT, BREAK_AT]]).all():
+        raise StrategyError(
+            f"{name} sets entry_limit or entry_stop, which a portfolio does not know: an order filled inside a bar "
+            "would need cash that the other instruments share; leave them out, or set portfolio = false"
+        )
 
 
 def _prices(name: str, field: str, level: Array) -> Array:
     usable = np.isnan(level) | ((level > 0.0) & (level < np.inf))
     if not usable.all():
-        bar = int(usable.argmin())
-        said = f"{field} at bar {bar} is {level[bar]}, must be above 0 and finite, or NaN for none"
+        at = int(usable.argmin())
+        bar = at * len(level) // level.size
+        said = f"{field} at bar {bar} is {level.flat[at]}, must be above 0 and finite, or NaN for none"
         raise StrategyError(f"{name}: {said}")
     return level
 

@@ -14,6 +14,7 @@ from engine.data.bars import Bars, slice_bars
 from engine.data.calendar import own_bars
 from engine.errors import StrategyError
 from engine.strategies.base import Strategy
+from engine.strategies.levels import columns
 
 TOLERANCE = 1e-9  # of a target: what matrix products and Fourier transforms of another length may round differently
 _FLOOR, _MOST = 12, 3_000  # shortened histories of one parameter set: at least, however slow it is, and at most
@@ -92,10 +93,9 @@ def _answer(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Ba
     """The signal as the strategy gives it, shape (n_bars, k); None when it raises."""
     try:
         bound = strategy.bind(params)
-        if strategy.joint:
-            return strategy.weights(instruments, bound)
-        target, moving = strategy.answer(instruments[0], bound)
-        return np.vstack([target, *moving]).T
+        return columns(
+            strategy.answer_all(instruments, bound) if strategy.joint else strategy.answer(instruments[0], bound)
+        )
     except Exception:  # noqa: BLE001 - a user's strategy may raise anything; its trial will fail with the reason
         return None
 

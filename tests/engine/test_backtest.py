@@ -28,7 +28,7 @@ from engine.errors import DataError, EngineError, ParameterError, StrategyError
 from engine.evaluate import Outcome, evaluate
 from engine.metrics.catalogue import METRICS
 from engine.simulator.account import Account, make_account
-from engine.simulator.portfolio import make_panel
+from engine.simulator.panel import make_panel
 from engine.strategies.base import load_strategy
 
 ROOT = Path(__file__).parents[2]

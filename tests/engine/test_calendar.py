@@ -20,7 +20,9 @@ from engine.errors import DataError, StrategyError
 from engine.evaluate import evaluate, run_portfolio
 from engine.simulator.account import Account
 from engine.strategies.base import Strategy, load_strategy
+from engine.strategies.levels import Answer, without_levels
 from engine.strategies.lookahead import probe_lookahead
+from tests.engine.test_levels import NAMES, ladder_levels, levels_of
 from tests.engine.test_simulate import CONTRACTS, DAY, PERIODS, accounts, check_equal, random_bars, random_target
 from tests.naive import Simulator
 
@@ -50,16 +52,37 @@ def plain(bars: Bars, times: np.ndarray) -> dict[str, list[float | None]]:
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(accounts(), st.integers(0, 2**32 - 1), st.integers(4, 40), st.integers(2, 4), st.sampled_from([0.02, 0.15]))
-def test_a_portfolio_with_holes_equals_the_naive_simulator(account, seed, n, k, volatility):
+@given(
+    accounts(),
+    st.integers(0, 2**32 - 1),
+    st.integers(4, 40),
+    st.integers(2, 4),
+    st.sampled_from([0.02, 0.15]),
+    st.sets(st.sampled_from(["stop", "take_profit", "trailing"])),
+    st.sampled_from([[], [], [0.5, 0.5], [0.1, 0.2, 0.6]]),
+)
+def test_a_portfolio_with_holes_and_levels_equals_the_naive_simulator(account, seed, n, k, volatility, used, shares):
     rng = np.random.default_rng(seed)
     instruments = [with_holes(rng, random_bars(rng, n, volatility)) for _ in range(k)]
     times = np.unique(np.concatenate([bars.timestamp for bars in instruments]))
     weights = np.stack([random_target(rng, len(times), True) for _ in range(k)], axis=1)
     each = [account._replace(**CONTRACTS[i % 3]) for i in range(k if seed % 2 else 0)]
-    run, market = run_portfolio(union(instruments), 0, weights, account, PERIODS, each, fills=True)
+    together = union(instruments)
+    levels = [levels_of(rng, bars, target) for bars, target in zip(together, weights.T, strict=True)]
+    levels = [{name: one[name] for name in used} for one in levels]
+    ladders = [[ladder_levels(rng, bars, weights[:, i]) for _ in shares] for i, bars in enumerate(together)]
+    none, parts = np.full(len(times), np.nan), [np.full(len(times), share) for share in shares]
+    moving = [
+        [one.get(name, none) for name in NAMES] + [row for rung in zip(ladder, parts, strict=True) for row in rung]
+        for one, ladder in zip(levels, ladders, strict=True)
+    ]
+    answer = Answer(weights, np.array(moving)) if used or shares else without_levels(weights)
+    run, market = run_portfolio(together, 0, answer, account, PERIODS, each, fills=True)
     columns = [plain(bars, times) for bars in instruments]
-    expected = Simulator(columns, weights.T.tolist(), account, PERIODS, contracts=each).run()
+    given_levels = [{name: values.tolist() for name, values in one.items()} for one in levels]
+    given_ladders = [[(prices.tolist(), share) for prices, share in zip(one, shares, strict=True)] for one in ladders]
+    given_ = (account, PERIODS, given_levels, given_ladders, each)
+    expected = Simulator(columns, weights.T.tolist(), *given_).run()
     check_equal(run, expected, account)
     parts = [next(price for price in column["close"] if price is not None) for column in columns]
     for t in range(len(times)):
@@ -107,7 +130,9 @@ def test_a_column_called_as_the_mark_is_refused_whatever_the_calendars():
 def test_a_gap_at_the_end_of_a_cell_is_no_delisting():
     instruments = union([ALWAYS, LATE, ENDED])
     weights = np.full((6, 3), 1 / 3)
-    run, market = run_portfolio(tuple(slice_bars(b, 0, 4) for b in instruments), 0, weights[:4], Account(), PERIODS)
+    run, market = run_portfolio(
+        tuple(slice_bars(b, 0, 4) for b in instruments), 0, without_levels(weights[:4]), Account(), PERIODS
+    )
     assert {int(row[0]): int(row[8]) for row in run.trades} == {0: 8, 1: 8, 2: 9}  # open, open, delisted
     np.testing.assert_allclose(market, [1, (1 + 1 + 6 / 5) / 3, (1 + 1 + 8 / 5) / 3, (1 + 1 + 8 / 5) / 3])
     result = BacktestEngine(initial_cash=900).run_realistic([ALWAYS, LATE, ENDED], "buy_and_hold", {})

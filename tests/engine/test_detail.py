@@ -99,8 +99,8 @@ def test_it_equals_the_naive_simulator(
         [target.tolist()],
         account,
         PERIODS,
-        {name: values.tolist() for name, values in levels.items()},
-        [(level.tolist(), share) for level, share in ladder],
+        [{name: values.tolist() for name, values in levels.items()}],
+        [[(level.tolist(), share) for level, share in ladder]],
         detail=inside,
     )
     check_equal(run(bars, target, account, moving, len(shares)), expected.run(), account)

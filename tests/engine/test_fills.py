@@ -14,6 +14,7 @@ from engine.backtest import BacktestEngine
 from engine.evaluate import run_portfolio
 from engine.report.tables import fills_table, trades_table
 from engine.simulator.account import Account
+from engine.strategies.levels import without_levels
 from tests.engine.test_levels import bars_of
 from tests.engine.test_simulate import CONTRACTS, EXAMPLES, PERIODS, accounts, random_bars, random_target
 
@@ -61,7 +62,7 @@ def test_the_fills_of_a_portfolio_name_their_instrument_and_trade() -> None:
     """The second is bought after the first and sold before it: its trade is the first row."""
     flat = bars_of([(100.0,) * 4] * 5)
     weights = np.array([[0.5, 0.0], [0.5, 0.4], [0.5, 0.0], [0.0, 0.0], [0.0, 0.0]])
-    run, _ = run_portfolio((flat, flat), 0, weights, Account(), PERIODS, fills=True)
+    run, _ = run_portfolio((flat, flat), 0, without_levels(weights), Account(), PERIODS, fills=True)
     fills = fills_table(run, pd.to_datetime(flat.timestamp, utc=True), [1.0, 1.0])
     assert list(fills["instrument"]) == [0, 1, 1, 0]
     assert list(fills["trade"]) == [1, 0, 0, 1]
@@ -76,7 +77,7 @@ def test_fills_make_the_trades_and_the_equity(account: Account, seed: int, n: in
     weights = np.stack([random_target(rng, n, True) for _ in range(k)], axis=1)
     account = account._replace(borrow_bps=0.0, funding_bps=account.funding_bps if own else 0.0)
     each = [account._replace(**rules) for rules in CONTRACTS[:k]]
-    run, _ = run_portfolio(instruments, 0, weights, account, PERIODS, each, fills=True)
+    run, _ = run_portfolio(instruments, 0, without_levels(weights), account, PERIODS, each, fills=True)
     times, units = pd.to_datetime(instruments[0].timestamp, utc=True), [one.multiplier for one in each]
     fills, trades = fills_table(run, times, units), trades_table(run, times, units)
     value = fills["size"] * fills["price"] * np.array(units)[fills["instrument"]]

@@ -36,7 +36,7 @@ from engine.simulator.orders import (
 from engine.simulator.rules import pack_rules, unpack_rules
 from engine.simulator.simulate import Simulation, is_plain, note_turns, play, play_plain, simulate, simulate_levels
 from engine.simulator.sizing import volatility_scale
-from engine.strategies.levels import NO_LEVELS
+from engine.strategies.levels import without_levels
 from tests.naive import Simulator
 
 EXAMPLES = 60 if config.DISABLE_JIT else 400
@@ -106,7 +106,7 @@ def accounts(draw: st.DrawFn) -> Account:
 
 def compiled(bars: Bars, target: np.ndarray, account: Account) -> Simulation:
     given = (volatility_scale(bars.close, account, PERIODS), pack_rules(account), room_for_fills(len(target)))
-    return simulate_levels(bars, target, NO_LEVELS, None, *given)
+    return simulate_levels(bars, target, without_levels(target).moving, None, *given)
 
 
 def naive(bars: Bars, target: np.ndarray, account: Account) -> Simulator:
@@ -164,7 +164,7 @@ def test_a_portfolio_equals_the_naive_simulator(account, seed, n, k, volatility,
     weights = np.stack([random_target(rng, n, True) for _ in range(k)], axis=1)
     account = account._replace(maintenance_margin=0.0) if k == 1 else account
     each = [account._replace(**rules) for rules in CONTRACTS[: k if own and k > 1 else 0]]
-    run, _ = run_portfolio(tuple(instruments), 0, weights, account, PERIODS, each, fills=True)
+    run, _ = run_portfolio(tuple(instruments), 0, without_levels(weights), account, PERIODS, each, fills=True)
     columns = [{name: getattr(bars, name).tolist() for name in Bars._fields[1:]} for bars in instruments]
     expected = Simulator(columns, weights.T.tolist(), account, PERIODS, contracts=each).run()
     check_equal(run, expected, account)
@@ -345,7 +345,7 @@ def test_a_level_touched_to_the_cent_is_touched(rule, side, k):
             if k == 1:
                 run = compiled(bars, np.full(4, float(side)), account)
             else:
-                run, _ = run_portfolio((bars, bars), 0, np.full((4, 2), side / 2), account, PERIODS)
+                run, _ = run_portfolio((bars, bars), 0, without_levels(np.full((4, 2), side / 2)), account, PERIODS)
             reasons = {EXIT_REASONS[int(row[EXIT_REASON])] for row in run.trades}
             assert reasons == {
                 {"take_profit_pct": "take_profit", "stop_pct": "stop_loss"}.get(rule, "trailing_stop")
