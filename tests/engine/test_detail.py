@@ -84,7 +84,7 @@ CASES = given(
 )
 
 
-@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck))
 @CASES
 def test_it_equals_the_naive_simulator(
     account: Account, seed: int, n: int, volatility: float, used: set[str], shares: list[float]

@@ -127,7 +127,7 @@ def test_moving_levels_equal_the_naive_simulator(
     naive_ladder = [(level.tolist(), share) for level, share in ladder]
     expected = Simulator([columns], [target.tolist()], account, PERIODS, [lists], [naive_ladder]).run()
     check_equal(run, expected, account)
-    if account.maintenance_margin == 0 and not levels.keys() & {"entry_limit", "entry_stop"}:
+    if seed % 4 == 0 and account.maintenance_margin == 0 and not levels.keys() & {"entry_limit", "entry_stop"}:
         together, _ = run_portfolio((bars,), 0, Answer(target[:, None], moving[None]), account, PERIODS, fills=True)
         for found, own in zip(together, run, strict=True):
             np.testing.assert_array_equal(found, own)

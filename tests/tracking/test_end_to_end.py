@@ -21,6 +21,7 @@ import pytest
 
 from optim.tracking import MLflowSettings, get_git_sha
 from tests import servers
+from tests.cli.test_json import ROWS
 from tests.tracking.mlflow_side import all_runs, assert_exact, children, open_client, snapshot
 from tests.waiting import until
 
@@ -125,13 +126,14 @@ def test_no_password_is_left_anywhere(tmp_path: Path, postgres: str) -> None:
     secrets = {"OPTIM_DATABASE": database, "OPTIM_MLFLOW": mlflow}
     ran = optim("run", str(study), "--n-trials", "12", "--json", cwd=tmp_path, **secrets)
     assert ran.returncode == 0, ran.stderr
-    synced = optim("sync", str(study), cwd=tmp_path, **secrets)
+    synced = optim("sync", str(study), "--json", cwd=tmp_path, **secrets)
     broken = secrets | {"OPTIM_MLFLOW": mlflow.replace("secret_mlflow", "absent")}
     failed = optim("sync", str(study), cwd=tmp_path, **broken)
     unreachable = {"OPTIM_DATABASE": re.sub(r":\d+/", ":1/", database), "OPTIM_MLFLOW": mlflow}
     refused = optim("run", str(study), cwd=tmp_path, **unreachable)
 
     assert json.loads(ran.stdout)["study"]
+    assert set(json.loads(synced.stdout)) == set(re.findall(r"`(\w+)`", dict(ROWS)["sync"]))
     assert failed.returncode != 0 or "absent" in failed.stdout + failed.stderr
     assert refused.returncode == 2
     for told in (ran, synced, failed, refused):
