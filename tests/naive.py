@@ -281,7 +281,8 @@ class Simulator:
             if size - most > TOLERANCE * size:
                 size, p.unfinished, p.why = self.lots(most), True, reason
         if size > 0:
-            self.fill(i, t, math.copysign(size, change), paid, reason)
+            closes = math.copysign(size, change) == -p.quantity
+            self.fill(i, t, math.copysign(size, change), paid, "signal" if closes else reason)
             if p.quantity == 0:
                 self.note_trade(i, t, "signal")
 

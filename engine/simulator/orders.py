@@ -218,7 +218,8 @@ def send(change: float, at: Moment, reason: float, books: Books, rules: Rules) -
         state[WORKING] = 1.0 + reason
         size = whole_lots(rules.volume_share * at.volume, rules)
     if size > 0.0:
-        fill(size if change > 0.0 else -size, at.t, paid, reason, books, rules)
+        closes = size == abs(quantity) and change * quantity < 0.0  # and has the reason of the trade that ends
+        fill(size if change > 0.0 else -size, at.t, paid, SIGNAL if closes else reason, books, rules)
         if state[QUANTITY] == 0.0:
             record_trade(at.t, SIGNAL, 0.0, books)
 

@@ -39,7 +39,7 @@ def probe_lookahead(
     """
     alone = [(bars,) for bars in map(own_bars, instruments) if len(bars.close) > 2]
     markets = [instruments] if strategy.joint else alone
-    share = seconds / (len(params) * len(markets))
+    share = seconds / max(len(params) * len(markets), 1)
     results = [[_probe(strategy, one, market, share, seed) for market in markets] for seed, one in enumerate(params)]
     return Probe(
         sum(compared for row in results for compared, _ in row),

@@ -39,8 +39,8 @@ def study_on(folder: Path, lines: list[str]) -> Path:
 
 
 VERBS = (
-    ["check"], ["run"], ["show"], ["backtest"], ["backtest", "--json"], ["validate"], ["validate", "--json"], ["list"],
-    ["replay"], ["sync"],
+    ["check"], ["run", "-q"], ["show"], ["backtest"], ["backtest", "--json"], ["validate", "-q"],
+    ["validate", "--json", "-q"], ["list"], ["replay"], ["sync"],
 )  # fmt: skip
 
 
