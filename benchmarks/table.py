@@ -101,12 +101,13 @@ def as_text(rows: Iterable[Row]) -> str:
 def write_page(measured: Mapping[str, Any], *, whole: bool) -> None:
     """Keep what was measured beside the page, and put its table between the page's marks.
 
-    whole: every benchmark was run; otherwise the rows of the others stay as they are.
+    whole: every benchmark was run; otherwise the rows of the others stay as they are, and new ones come last.
     """
     if not whole and KEPT.is_file():
         before = json.loads(KEPT.read_text(encoding="utf-8"))["rows"]
         new = {_key(row): row for row in measured["rows"]}
-        measured = {**measured, "rows": [new.get(_key(row), row) for row in before]}
+        kept = [new.pop(_key(row), row) for row in before]
+        measured = {**measured, "rows": [*kept, *new.values()]}
     KEPT.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), START, END, block(measured)), encoding="utf-8")
 
