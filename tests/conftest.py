@@ -17,6 +17,8 @@ COMPONENTS = {
     "chromium": lambda: bool(shutil.which("chromium")) and find_spec("playwright") is not None,
     "dask": lambda: find_spec("distributed") is not None,
     "ray": lambda: find_spec("ray") is not None,
+    "zsh": lambda: bool(shutil.which("zsh")),
+    "fish": lambda: bool(shutil.which("fish")),
     "s3": lambda: find_spec("moto") is not None and find_spec("boto3") is not None,
 }
 
