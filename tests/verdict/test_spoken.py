@@ -1,0 +1,31 @@
+"""The first verdict: after a search that was quick, the compiler's time aside."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from optim.api import Study
+from optim.search.search import make_pool
+from optim.spec.study import load_spec
+from optim.verdict.spoken import first_verdict
+from tests.studies import write_study
+
+
+@pytest.mark.parametrize(("waits", "judged"), [(15.0, True), (0.0, False)])
+def test_the_compiler_has_no_say_in_whether_a_search_was_quick(waits: float, judged: bool, tmp_path: Path) -> None:
+    """Sixteen seconds of search: fifteen of them before the first trial ended, or all of them at work."""
+    study = Study.from_toml(write_study(tmp_path, study={"n_trials": 12}))
+    study.run()
+    plan, record = study.recorded()
+    plan = plan._replace(spec=load_spec(tmp_path / "study.toml", {"validation": {"quick": 2}}))
+    trials = record.trials()
+    first = trials[0]
+    assert first.datetime_complete is not None
+    first.datetime_complete += timedelta(seconds=waits)
+    with make_pool(plan, here=True) as pool:
+        told = first_verdict(plan, record, trials, "budget spent", pool, 16.0, lambda: False, lambda null: None)
+    assert told is not None
+    assert (told["statistics"] is not None) == judged
