@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,10 +39,11 @@ def read_symbols(
     told = make_format(format)
     try:
         table = read_table(source, told)
-        parts = _parts(table, column)
+        place = _place_of(table, column)
+        symbols = _texts(table, place)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
-    for symbol, part in parts:
+    for symbol, part in _parts(table, place, symbols):
         try:
             bars, reading = bars_of(part, told, date_format, timezone)
             yield symbol, between(bars, start, end, timezone), reading
@@ -49,22 +51,27 @@ def read_symbols(
             yield symbol, type(error)(f"{name}: {symbol}: {error}", error.faults), part.reading
 
 
-def _parts(table: Table, column: str) -> Iterator[tuple[str, Table]]:
+def _place_of(table: Table, column: str) -> str:
+    """The name in the frame of a column of the file; DataError where the file has none of this name."""
+    for place, theirs in table.others.items():
+        if theirs == column:
+            return place
+    near = get_close_matches(column, table.others.values(), n=1)
+    there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table.others.values()) or 'no others'}"
+    raise DataError(f"has no column {column!r}; {there}")
+
+
+def _parts(table: Table, place: str, symbols: np.ndarray) -> Iterator[tuple[str, Table]]:
     """The rows of each symbol as a table of its own, whose rows are counted from 1."""
-    places = [place for place, theirs in table.others.items() if theirs == column]
-    if not places:
-        near = get_close_matches(column, table.others.values(), n=1)
-        there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table.others.values()) or 'no others'}"
-        raise DataError(f"has no column {column!r}; {there}")
-    symbols = _texts(table, places[0])
+    text = functools.cache(table.as_text)  # the whole file again: once, not for each symbol
     order = np.argsort(symbols, kind="stable")
     edges = np.flatnonzero(symbols[order][1:] != symbols[order][:-1]) + 1
-    others = {place: theirs for place, theirs in table.others.items() if place != places[0]}
+    others = {name: theirs for name, theirs in table.others.items() if name != place}
     for rows in np.split(order, edges):
-        frame = table.frame.iloc[rows].drop(columns=places[0])
+        frame = table.frame.iloc[rows].drop(columns=place)
 
         def as_text(rows: Any = rows) -> pd.DataFrame:
-            part: pd.DataFrame = table.as_text().iloc[rows].drop(columns=places[0])
+            part: pd.DataFrame = text().iloc[rows].drop(columns=place)
             return part
 
         yield str(symbols[rows[0]]), table._replace(frame=frame, as_text=as_text, others=others, lines=list)

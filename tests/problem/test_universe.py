@@ -118,3 +118,16 @@ def test_symbols_are_texts_as_they_are_written(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(text + row.format(2, "0700"))
     found = {symbol: bars for symbol, bars, _ in read_symbols(tmp_path / "t.csv", "isin")}
     assert "t.csv: 0700: row 3" in str(found["0700"])
+    with pytest.raises(DataError, match=r"t\.csv: has no column 'isn'; did you mean 'isin'"):
+        list(read_symbols(tmp_path / "t.csv", "isn"))
+
+
+def test_a_table_whose_numbers_are_texts_is_read_again_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decimal commas: pandas takes them for texts, and the file is read as it is written. For all symbols together."""
+    rows = [f"2015-01-0{d};1,5;1,5;1,5;1,5;9;{name}" for d in (1, 2, 3) for name in ("aa", "bb", "cc", "dd")]
+    (tmp_path / "t.csv").write_text("\n".join(("date;open;high;low;close;volume;ticker", *rows)) + "\n")
+    reads, read_csv = [], pd.read_csv
+    monkeypatch.setattr(pd, "read_csv", lambda *args, **given: reads.append(1) or read_csv(*args, **given))
+    found = list(read_symbols(tmp_path / "t.csv", "ticker"))
+    assert [bars.close.tolist() for _, bars, _ in found] == [[1.5, 1.5, 1.5]] * 4
+    assert len(reads) == 2
