@@ -16,6 +16,7 @@ from rich.console import Console
 from optim.api import Study
 from optim.cli.commands import say
 from optim.errors import SpecError, counted
+from optim.record.differences import differences
 from optim.record.files import replace_whole
 from optim.record.guard import sole_writer
 from optim.record.locks import owner
@@ -37,7 +38,11 @@ def delete(spec: StudySpec, *, yes: bool) -> int:
         what = f"study {name!r}: {counted(n_trials, 'trial')} in {mask_uri(storage)}"
         if runs is not None:
             what += f", {counted(len(runs), 'run')} in MLflow (experiment and artifacts stay)"
-        say(console, f"This deletes {what}, and its lines in the ledger of searches, where a gap will count.")
+        say(
+            console,
+            f"This deletes {what}, and its lines in the ledger of searches; the gap counts "
+            "as a search, unless they are the last.",
+        )
         if not _agreed("Delete it?", yes):
             say(console, "Nothing was deleted.")
             return 1
@@ -71,9 +76,12 @@ def rename(spec: StudySpec, new: str, *, yes: bool) -> int:
 
 
 def _is_renamed(spec: StudySpec, new: str) -> bool:
-    """Whether the record has the study under the new name already: a rename was cut short before its last step."""
-    storage = Study(spec).plan.storage
-    return load_record(storage, spec.study.name) is None and load_record(storage, new) is not None
+    """Whether the record has this very study under the new name: a rename was cut short before its last step."""
+    plan = Study(spec).plan
+    moved = load_record(plan.storage, new)
+    if moved is None or load_record(plan.storage, spec.study.name) is not None:
+        return False
+    return not any(differences(moved.spec, plan.fingerprint()))
 
 
 def _say_renamed(console: Console, spec: StudySpec, new: str) -> None:

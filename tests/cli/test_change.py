@@ -73,6 +73,12 @@ def test_nobody_to_ask_a_taken_name_and_a_study_that_runs_are_refused(
     ):
         assert main(arguments) == 2, arguments
         assert said in capsys.readouterr().err
+    fresh = write_study(tmp_path, study={"name": "fresh", "seed": 9}).rename(tmp_path / "fresh.toml")  # never run
+    text = fresh.read_bytes()
+    assert main(["rename", str(fresh), "s", "--yes"]) == 2  # that is another study
+    assert "run it first" in capsys.readouterr().err
+    assert fresh.read_bytes() == text
+    path = write_study(tmp_path, study={"n_trials": 2})
     with sole_writer(storage, "s"):
         assert main(["delete", str(path), "--yes"]) == 2
     assert "is being run by" in capsys.readouterr().err
