@@ -66,7 +66,8 @@ def watched(
         try:
             with view.judging() as searched:
                 verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)
-            pruning = hindsight(plan, trials, reason, pool, spent)
+                if not view.should_stop():
+                    pruning = hindsight(plan, trials, reason, pool, spent)
         except UserError as error:  # no reason for a run to fail whose trials are all there
             view.say(f"No verdict: {error}")
         summary = summary._replace(verdict=verdict, pruning=pruning)

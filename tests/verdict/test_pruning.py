@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from optim.api import Study
 from optim.problem.plan import make_plan
+from optim.report import watched
 from optim.report.console import as_json
+from optim.report.summary import Summary
+from optim.report.view import Quiet
 from optim.search.search import make_pool, search
 from optim.spec.study import load_spec
 from optim.verdict import pruning
+from optim.verdict.null import Null
 from optim.verdict.pruning import Hindsight, hindsight
 from tests.studies import run_here, write_study
 
@@ -54,6 +60,40 @@ def test_it_is_what_the_study_without_a_pruner_finds(
         assert hindsight(plan, nine + pruned, "timeout", pool, 1.0) is None
         nothing = plan._replace(spec=load_spec(path, {"validation": {"quick": 0}}))
         assert hindsight(nothing, trials, "budget spent", pool, 30.0) is None
+
+
+def test_ctrl_c_is_heard_while_pruned_trials_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view that judges asks for an end; outside of it Ctrl-C would take the run's own end away."""
+    watching: list[bool] = []
+
+    class Watching(Quiet):
+        inside = False
+
+        @contextlib.contextmanager
+        def judging(self) -> Iterator[Callable[[Null | None], None]]:
+            self.inside = True
+            yield lambda null: None
+            self.inside = False
+
+    view = Watching()
+    monkeypatch.setattr(watched, "hindsight", lambda *_: watching.append(view.inside))
+    path = write_study(tmp_path, study={"n_trials": 8}, validation={"quick": 0.2})
+    Study.from_toml(path).run(view)
+    assert watching == [True]
+    Study.from_toml(path, n_trials=9).run(Stopped())
+    assert watching == [True]
+
+
+class Stopped(Quiet):
+    """Ctrl-C came once the search had ended."""
+
+    searched = False
+
+    def found(self, summary: Summary) -> None:
+        self.searched = True
+
+    def should_stop(self) -> bool:
+        return self.searched
 
 
 def test_the_end_of_a_run_says_so_and_the_record_does_not(tmp_path: Path) -> None:
