@@ -6,29 +6,21 @@ from collections.abc import Sequence
 
 from optim.errors import counted
 from optim.report.summary import Summary
+from optim.verdict.plain import verdict_in_markdown, winner_in_markdown
 
 
 def as_markdown(summary: Summary) -> str:
     """The verdict in one sentence, the winner with its metrics as a table, and why the verdict is what it is."""
     verdict, paragraphs = summary.verdict, []
     if verdict is not None:
-        sentence = verdict["sentence"].partition(": ")[2]
-        paragraphs.append(f"**Verdict: {verdict['level']}.** {sentence[:1].upper()}{sentence[1:]}")
+        paragraphs.append(verdict_in_markdown(verdict))
     total = sum(summary.counts[kind] for kind in ("complete", "pruned", "failed"))
     paragraphs.append(f"{counted(total, 'trial')}, {summary.reason}.")
     if summary.best is not None:
-        paragraphs += [_winner(summary), _metrics(summary)]
+        paragraphs += [winner_in_markdown(summary.objectives, summary.best), _metrics(summary)]
     if verdict is not None:
         paragraphs.append("\n".join(["Why this verdict:", "", *(f"* {reason}" for reason in verdict["reasons"])]))
     return "\n\n".join(paragraphs)
-
-
-def _winner(summary: Summary) -> str:
-    assert summary.best is not None
-    values = zip(summary.objectives, summary.best.values, strict=True)
-    found = ", ".join(f"`{name}` = {value:.6g}" for name, value in values)
-    params = ", ".join(f"`{name} = {value}`" for name, value in summary.best.params.items())
-    return f"Winner: trial {summary.best.number}, {found}, with {params}."
 
 
 def _metrics(summary: Summary) -> str:

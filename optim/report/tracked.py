@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shlex
 from datetime import datetime
 from subprocess import Popen
 
@@ -79,7 +78,7 @@ def study_info(plan: Plan, record: Record) -> StudyInfo:
         config_toml=mask(spec.as_toml(), plan.storage, plan.tracking_uri),
         storage=mask_uri(plan.storage),
         **children_of(spec.tracking.children),
-        study_file=f"{shlex.quote(spec.path.name)}{spec.flags}",
+        study_file=spec.argument,
     )
 
 

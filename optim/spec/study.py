@@ -91,6 +91,11 @@ class StudySpec(Section):
             f" --from {shlex.quote(self.start_file)}" if self.start_file else ""
         )
 
+    @property
+    def argument(self) -> str:
+        """What a command is given to mean this study, typed in its folder."""
+        return f"{shlex.quote(self.path.name)}{self.flags}"
+
     def as_toml(self) -> str:
         """A study file of what runs: the file itself, unless the command line changed something."""
         if not self.overrides and self.start is None:

@@ -45,6 +45,19 @@ def as_plain(verdict: Verdict) -> dict[str, Any]:
     return dict(finite(found))
 
 
+def winner_in_markdown(objectives: Sequence[str], best: FrozenTrial) -> str:
+    """`Winner: trial 193, sharpe_ratio = 0.5095, with fast_window = 7.`: a line for the pages of others."""
+    found = ", ".join(f"`{name}` = {value:.6g}" for name, value in zip(objectives, best.values, strict=True))
+    params = ", ".join(f"`{name} = {value}`" for name, value in best.params.items())
+    return f"Winner: trial {best.number}, {found}, with {params}."
+
+
+def verdict_in_markdown(verdict: Plain) -> str:
+    """The level and its sentence."""
+    sentence = verdict["sentence"].partition(": ")[2]
+    return f"**Verdict: {verdict['level']}.** {sentence[:1].upper()}{sentence[1:]}"
+
+
 def opening_as_plain(opening: Opening) -> dict[str, Any]:
     """What an opened hold-out showed, as plain data."""
     return dict(finite({**opening._asdict(), "opened": opening.opened._asdict()}))

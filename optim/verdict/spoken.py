@@ -13,7 +13,7 @@ from optim.record.shown import show_note
 from optim.search.ranking import winner_of
 from optim.verdict.assess import Effort, assess
 from optim.verdict.null_search import Progress
-from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict
+from optim.verdict.plain import Plain, as_plain, keep_verdict, kept_verdict, verdict_in_markdown, winner_in_markdown
 from optim.verdict.rule import Verdict
 from optim.workers.pool import Pool
 
@@ -32,16 +32,10 @@ def spoken(plan: Plan, record: Record, trials: Sequence[FrozenTrial], verdict: V
 
 
 def _as_note(plan: Plan, best: FrozenTrial, verdict: Plain) -> str:
-    """The winner and the verdict in three lines of Markdown."""
-    values = zip([goal.name for goal in plan.objective.goals], best.values, strict=True)
-    found = ", ".join(f"`{name}` {value:.6g}" for name, value in values)
-    params = ", ".join(f"`{name} = {value}`" for name, value in best.params.items())
-    sentence = verdict["sentence"].partition(": ")[2]
-    command = f"python -m optim show {plan.spec.path.name} --trial {best.number}"
-    return (
-        f"Winner: trial {best.number}, {found}, with {params}.\n\n"
-        f"**Verdict: {verdict['level']}.** {sentence[:1].upper()}{sentence[1:]}\n\n`{command}`"
-    )
+    """The winner, the verdict and a command in three lines of Markdown."""
+    winner = winner_in_markdown([goal.name for goal in plan.objective.goals], best)
+    command = f"python -m optim show {plan.spec.argument} --trial {best.number}"
+    return f"{winner}\n\n{verdict_in_markdown(verdict)}\n\n`{command}`"
 
 
 def first_verdict(

@@ -18,14 +18,15 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the dashboard's packag
 def test_the_dashboard_shows_the_winner_until_a_reader_writes(tmp_path: Path) -> None:
     from optuna_dashboard import get_note, save_note
 
-    study = Study.from_toml(write_study(tmp_path), n_trials=12, validation={"quick": 1.0})
+    study = Study.from_toml(write_study(tmp_path), name="my own", n_trials=12, validation={"quick": 1.0})
     study.run()
-    record = load_record(str(tmp_path / "optuna.journal"), "s")
+    record = load_record(str(tmp_path / "optuna.journal"), "my own")
     assert record is not None
     assert study.best is not None
     text = get_note(record.study)
-    assert text.startswith(f"Winner: trial {study.best.number}, `sharpe_ratio` ")
+    assert text.startswith(f"Winner: trial {study.best.number}, `sharpe_ratio` = ")
     assert f"**Verdict: {study.verdict['level']}.**" in text  # type: ignore[index]
+    assert text.endswith(f"`python -m optim show study.toml --new-name 'my own' --trial {study.best.number}`")
     size = (tmp_path / "optuna.journal").stat().st_size
     show_note(record, text)
     assert (tmp_path / "optuna.journal").stat().st_size == size  # what is there already is not written again
@@ -35,4 +36,4 @@ def test_the_dashboard_shows_the_winner_until_a_reader_writes(tmp_path: Path) ->
     show_note(record, "Winner: another one.")
     assert get_note(record.study) == "My own words."
     assert not study.replay()[0].differences
-    assert optuna.load_study(study_name="s", storage=record._storage).trials[0].number == 0
+    assert optuna.load_study(study_name="my own", storage=record._storage).trials[0].number == 0

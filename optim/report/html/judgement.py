@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +38,7 @@ _STATISTICS = (
 
 def command(plan: Plan, verb: str) -> str:
     """A command of this study, typed in its folder."""
-    return f"python -m optim {verb} {shlex.quote(plan.spec.path.name)}{plan.spec.flags}"
+    return f"python -m optim {verb} {plan.spec.argument}"
 
 
 def banner(plan: Plan, summary: Summary, verdict: Verdict) -> Banner:
