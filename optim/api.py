@@ -200,7 +200,7 @@ class Study:
         on it only once it has been opened. Raises OptimError.
         """
         with quiet_optuna():
-            return write_report(*self.recorded(), self.summary(), path)
+            return write_report(*self.recorded(), self.summary, path)
 
     def backtest(self, trial: int | None = None, params: Asked | None = None, on: Stretch = WHOLE) -> BacktestResult:
         """One backtest on searched bars, the hold-out left alone: a recorded trial, by default the winner, or `params`.

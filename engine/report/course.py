@@ -38,7 +38,8 @@ class Course(NamedTuple):
 def course(one: Backtest, benchmark: Backtest | None = None, later: Backtest | None = None) -> Course:
     """A backtest beside the account that buys and holds, or its market where there is none.
 
-    later: a backtest of the bars that follow, on the same axis: account and market go on with what they had.
+    later: a backtest of the bars that follow, from fresh capital, on the same axis: account and market go on with what
+    they had, both from its first close on; the move up to that close is in neither.
     """
     cash = one.account.initial_cash
     times, account = times_of(one), np.asarray(one.equity, np.float64)

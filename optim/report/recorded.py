@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +43,17 @@ def recorded_page(plan: Plan, record: Record, summary: Summary) -> Page:
     return page_of(plan, record.trials(), summary, last_opening(record), origin)
 
 
-def write_report(plan: Plan, record: Record, summary: Summary, path: str | Path | None) -> Path:
-    """Write the report's page and say where; over nothing but an earlier one. Raises OptimError."""
+def write_report(plan: Plan, record: Record, summarise: Callable[[], Summary], path: str | Path | None) -> Path:
+    """Write the report's page and say where; over nothing but an earlier one. Raises OptimError.
+
+    summarise: called once it is known that the page may be written: it backtests.
+    """
     from optim.report.html.written import file_name, write_page
 
     target = Path(file_name(plan.spec.study.name) if path is None else path)
     check_target(plan.spec, target.resolve(), (plan.storage, plan.tracking_uri), foreign_page)
     try:
-        write_page(recorded_page(plan, record, summary), target.resolve())
+        write_page(recorded_page(plan, record, summarise()), target.resolve())
     except OSError as error:
         raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
     return target
