@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.compiled.arrays import Array, Booleans, Integers
-from engine.data.bars import Bars, add_detail, detail_of
+from engine.data.bars import Bars, add_detail, detail_of, without_detail
 from engine.errors import DataError
 
 NOT_TOGETHER = "detail is of one instrument with an account of its own; a portfolio has none: remove it"
@@ -25,10 +25,11 @@ class Coverage(NamedTuple):
 
     detailed: Booleans
     differing: Booleans  # finer bars are there, but their highest high or lowest low is not the bar's
+    single: Booleans  # there is one only, which says no more than the bar
 
     def of(self, start: int, stop: int) -> Coverage:
         """Of the bars start <= t < stop."""
-        return Coverage(self.detailed[start:stop], self.differing[start:stop])
+        return Coverage(*(column[start:stop] for column in self))
 
     @property
     def share(self) -> float:
@@ -53,14 +54,15 @@ def attach(bars: Bars, finer: Bars) -> tuple[Bars, Coverage]:
     inside = (place >= 0) & (finer.timestamp < _ends(bars.timestamp)[place])
     rows, place = np.flatnonzero(inside), place[inside]
     if len(rows) == 0:
-        return add_detail(bars, np.empty((0, 0, 0))), Coverage(np.zeros(n, bool), np.zeros(n, bool))
+        return without_detail(bars), Coverage(*np.zeros((3, n), bool))
     first = np.flatnonzero(np.diff(place, prepend=-1))
     there = place[first]
     highest = np.maximum.reduceat(finer.high[rows], first)
     lowest = np.minimum.reduceat(finer.low[rows], first)
     alike = _same(highest, bars.high[there]) & _same(lowest, bars.low[there])
-    coverage = Coverage(_marked(n, there[alike]), _marked(n, there[~alike]))
-    nth = np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))
+    counts = np.diff(first, append=len(rows))
+    coverage = Coverage(*(_marked(n, there[which]) for which in (alike, ~alike, counts == 1)))
+    nth = np.arange(len(rows)) - np.repeat(first, counts)
     kept = coverage.detailed[place]
     rows, place, nth = rows[kept], place[kept], nth[kept]
     detail = np.full((n, int(nth.max()) + 1 if len(nth) else 0, 3), np.nan)
@@ -74,7 +76,7 @@ def attach(bars: Bars, finer: Bars) -> tuple[Bars, Coverage]:
 def with_detail(bars: Bars, finer: Bars) -> Bars:
     """The bars with those of a finer time frame of the same instrument inside them (docs/engine.md).
 
-    Raises DataError where no bar has detail, or more differ from it than agree.
+    Raises DataError where no bar has detail, more differ from it than agree, or it is no finer.
     """
     found, coverage = attach(bars, finer)
     check_coverage(coverage)
@@ -82,7 +84,7 @@ def with_detail(bars: Bars, finer: Bars) -> Bars:
 
 
 def check_coverage(coverage: Coverage) -> None:
-    """DataError where the finer bars are not of these bars."""
+    """DataError where the finer bars are not of these bars, or no finer."""
     differing, detailed = int(coverage.differing.sum()), int(coverage.detailed.sum())
     if differing > detailed:
         raise DataError(
@@ -92,6 +94,8 @@ def check_coverage(coverage: Coverage) -> None:
         )
     if detailed == 0:
         raise DataError("no bar of the detail lies in one of the bars; give a file of the same instrument and time")
+    if coverage.single[coverage.detailed].all():
+        raise DataError("no bar has more than one bar of the detail in it; give bars of a finer time frame")
 
 
 def carry_detail(before: Bars, after: Bars, rows: NDArray[np.intp], factor: Array | float = 1.0) -> Bars:

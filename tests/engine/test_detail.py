@@ -114,7 +114,7 @@ def test_bars_that_are_their_own_detail_trade_as_without(
     rng = np.random.default_rng(seed)
     bars, target = random_bars(rng, n, volatility), random_target(rng, n, True)
     _, _, moving = some_levels(rng, bars, target, account, used, shares)
-    plain, inside = (run(one, target, account, moving, len(shares)) for one in (bars, with_detail(bars, bars)))
+    plain, inside = (run(one, target, account, moving, len(shares)) for one in (bars, attach(bars, bars)[0]))
     np.testing.assert_allclose(plain.equity, inside.equity, rtol=1e-12)
     np.testing.assert_allclose(plain.fills, inside.fills, rtol=1e-12)
 
@@ -238,6 +238,8 @@ def test_finer_bars_that_make_another_bar_do_not_count() -> None:
         with_detail(hours, make_bars(fine.timestamp, *(column * 2 for column in fine[1:5]), fine.volume))
     with pytest.raises(DataError, match="no bar of the detail lies in one of the bars"):
         with_detail(hours, make_bars(fine.timestamp + 999 * HOUR, *fine[1:]))
+    with pytest.raises(DataError, match="give bars of a finer time frame"):
+        with_detail(hours, hours)
     with pytest.raises(DataError, match="a feature is called 'detail'"):
         with_detail(add_features(hours, {"detail": np.ones(10)}), fine)
 
