@@ -116,7 +116,7 @@ class Study:
         """
         view = Quiet() if view is None else view
         with self._held() as (plan, record, trials):
-            with make_pool(plan, here=True) as pool, view.judging() as progress:
+            with make_pool(plan, here=True) as pool, view.heeding(), view.judging() as progress:
                 reason = reason_of(self.spec, record, len(trials))
                 verdict = assess(plan, record, trials, reason, pool, "whole", view.should_stop, progress)
             return spoken(plan, record, trials, verdict)

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -33,10 +34,14 @@ class Terminal:
         """One line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def heeding(self) -> AbstractContextManager[None]:
+        """SIGINT and SIGTERM ask for an end."""
+        return _noted(self._signals)
+
     @contextlib.contextmanager
     def searching(self, plan: Plan, done: Sequence[FrozenTrial]) -> Iterator[None]:
-        """Progress while the search runs; SIGINT and SIGTERM ask it to stop."""
-        with _noted(self._signals), Live(self._progress, plan, done) as self._live:
+        """Progress while the search runs."""
+        with Live(self._progress, plan, done) as self._live:
             yield
         self._live = None
 
@@ -63,8 +68,8 @@ class Terminal:
 
     @contextlib.contextmanager
     def judging(self) -> Iterator[Callable[[Null | None], None]]:
-        """Progress over the shuffled markets; SIGINT and SIGTERM ask for an end."""
-        with _noted(self._signals), Markets(self._progress) as markets:
+        """Progress over the shuffled markets."""
+        with Markets(self._progress) as markets:
             yield markets.searched
 
     def ended(self, summary: Summary, params_toml: str) -> None:

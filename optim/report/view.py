@@ -25,6 +25,9 @@ class View(Protocol):
     def say(self, text: str) -> None:
         """One line about what happens."""
 
+    def heeding(self) -> AbstractContextManager[None]:
+        """Meanwhile a wish to stop ends nothing by itself: `should_stop` tells of it."""
+
     def searching(self, plan: Plan, done: Sequence[FrozenTrial]) -> AbstractContextManager[None]:
         """The search begins with these trials, and ends."""
 
@@ -55,6 +58,10 @@ class Quiet:
 
     def say(self, text: str) -> None:
         """Nothing."""
+
+    def heeding(self) -> AbstractContextManager[None]:
+        """Nothing."""
+        return contextlib.nullcontext()
 
     def searching(self, plan: Plan, done: Sequence[FrozenTrial]) -> AbstractContextManager[None]:
         """Nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,23 @@ def watched(
 
     on_trial: called with each trial that has come into the record. What it raises ends the search and comes out.
     """
+    with contextlib.ExitStack() as heeding:
+        heeding.enter_context(view.heeding())
+        summary = _searched(plan, record, mirror, view, on_trial)
+        result = study_result(plan, record, summary)
+        mirror.conclude(result)
+        try:  # an end that is wished for from here on leaves MLflow incomplete, and says so
+            heeding.close()
+            view.ended(summary, best_params_toml(plan, summary))
+            with view.projecting() as progress:
+                report = mirror.close(result, progress)
+        except KeyboardInterrupt:
+            report = mirror.give_up()
+    return summary, report
+
+
+def _searched(plan: Plan, record: Record, mirror: StudyMirror, view: View, on_trial: OnTrial | None) -> Summary:
+    """Search and judge; the summary, with its verdict if there is one."""
     done = record.trials()
     mirror.finished(done)
     entered = False
@@ -70,13 +88,4 @@ def watched(
                     pruning = hindsight(plan, trials, reason, pool, spent)
         except UserError as error:  # no reason for a run to fail whose trials are all there
             view.say(f"No verdict: {error}")
-        summary = summary._replace(verdict=verdict, pruning=pruning)
-    result = study_result(plan, record, summary)
-    mirror.conclude(result)
-    try:
-        view.ended(summary, best_params_toml(plan, summary))
-        with view.projecting() as progress:
-            report = mirror.close(result, progress)
-    except KeyboardInterrupt:
-        report = mirror.give_up()
-    return summary, report
+    return summary._replace(verdict=verdict, pruning=pruning)

@@ -98,7 +98,7 @@ def test_ctrl_c_while_a_mirror_stands_still_ends_the_run(tmp_path: Path) -> None
     with servers.process([sys.executable, "-m", "optim", "run", str(path)], log, cwd=ROOT) as run:
         (mirror,) = until(lambda: mirrors(run.pid), "the mirror did not start")
         os.kill(mirror, signal.SIGSTOP)
-        until(lambda: "Top trials" in log.read_text(), "the search did not end")
+        until(lambda: "ready to paste" in log.read_text(), "the verdict did not come")
         os.kill(run.pid, signal.SIGINT)
         code = run.wait(90)
         assert code == 130, log.read_text()
