@@ -20,6 +20,7 @@ _LARGE = 0.3  # a bar that leaves so little of the price, or adds as much, is to
 _SPIKE, _LEAST_SPIKE = 25.0, 0.03  # in median absolute log changes; and at least
 _MANY_IDLE = 0.1
 _SECOND = 10**9
+_FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday
 _UNITS = (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -158,15 +159,23 @@ def _spikes(bars: Bars) -> NDArray[np.int64]:
 
 def _sessions(timestamp: NDArray[np.int64], zone: zoneinfo.ZoneInfo) -> str:
     """On which days of the week and between which times of day there are bars."""
-    import pandas as pd
-
-    local = pd.DatetimeIndex(timestamp.astype("datetime64[ns]"), tz="UTC").tz_convert(zone)
-    share = np.bincount(np.asarray(local.day_of_week), minlength=7) / len(local)
+    minutes = _local_minutes(timestamp, zone)
+    share = np.bincount((minutes // 1440 + _FIRST_WEEKDAY) % 7, minlength=7) / len(minutes)
     on = [i for i in range(7) if share[i] > 0.01]
     whole = on == list(range(on[0], on[-1] + 1)) and len(on) > 2
     days = f"{_WEEKDAYS[on[0]]}-{_WEEKDAYS[on[-1]]}" if whole else ", ".join(_WEEKDAYS[i] for i in on)
-    clock = np.asarray(local.hour) * 60 + np.asarray(local.minute)
+    clock = minutes % 1440
     if len(np.unique(clock)) == 1:
         return f"{days}, one bar a day" if float(np.median(np.diff(timestamp))) < 2 * 86400 * _SECOND else days
     first, last = (f"{int(minute) // 60:02d}:{int(minute) % 60:02d}" for minute in (clock.min(), clock.max()))
     return f"{days}, bars from {first} to {last} {zone.key}"
+
+
+def _local_minutes(timestamp: NDArray[np.int64], zone: zoneinfo.ZoneInfo) -> NDArray[np.int64]:
+    """Minutes since 1970 on the clocks of the zone, shape (n_bars,)."""
+    if zone.key != "UTC":
+        import pandas as pd
+
+        local = pd.DatetimeIndex(timestamp.astype("datetime64[ns]"), tz="UTC").tz_convert(zone).tz_localize(None)
+        timestamp = local.to_numpy("datetime64[ns]").view(np.int64)
+    return timestamp // (60 * _SECOND)

@@ -14,6 +14,7 @@ from engine.data.bars import Bars, detail_of, features_of, freeze, make_bars, sl
 from engine.data.decimals import numbers_of
 from engine.data.formats import ADJUSTED, PRICES, Format, Reading, make_format
 from engine.data.further import features
+from engine.data.kept import keep, place_of, recall
 from engine.data.table import Table, read_table
 from engine.data.times import Times, boundary, find_zone, read_times
 from engine.errors import MOST_FAULTS, DataError, Fault, refused
@@ -61,13 +62,22 @@ def read_bars(
     """load_bars, and what was understood of the source."""
     try:
         told = make_format(format)
-        table = read_table(source, told)
-        bars, reading = bars_of(table, told, date_format, timezone)
+        bars, reading = _read(source, told, date_format, timezone)
         return between(bars, start, end, timezone), reading
     except DataError as error:
         name = str(source) if isinstance(source, str | Path) else type(source).__name__
         said = "".join(c if c.isprintable() else " " for c in str(error))  # a file's words are repeated in it
         raise type(error)(f"{name}: {said}", error.faults) from None
+
+
+def _read(source: Any, told: Format, date_format: str | None, timezone: str | None) -> tuple[Bars, Reading]:
+    place = place_of(Path(source), told, date_format, timezone) if isinstance(source, str | Path) else None
+    if place is not None and (found := recall(place)) is not None:
+        return found
+    bars, reading = bars_of(read_table(source, told), told, date_format, timezone)
+    if place is not None:
+        keep(place, bars, reading)
+    return bars, reading
 
 
 def bars_of(table: Table, told: Format, date_format: str | None, timezone: str | None) -> tuple[Bars, Reading]:

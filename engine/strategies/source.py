@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any
 
 import engine
 from engine.strategies.meaning import Meaning, keep, meaning_of
@@ -85,6 +84,7 @@ def meaning_hash(path: Path) -> str:
 
 
 def _reached(files: Iterable[Path]) -> set[Path]:
+    _places_of.cache_clear()  # files may have come and gone
     found: set[Path] = set()
     waiting = [Path(file).resolve() for file in files]
     while waiting:
@@ -122,19 +122,26 @@ def _files_of(name: str | Path) -> Iterator[Path]:
     if isinstance(name, Path):
         yield from (file for file in (name.with_suffix(".py"), name / "__init__.py") if file.is_file())
         return
-    places: Any = None
-    for count in range(1, name.count(".") + 2):
-        spec: ModuleSpec | None = PathFinder.find_spec(".".join(name.split(".")[:count]), places)
-        if spec is None:
-            return
-        if spec.origin and spec.origin.endswith(".py"):
-            origin = Path(spec.origin).resolve()
-            if not _is_own(origin):
-                return  # and neither is what is in it
-            yield origin
-        if spec.submodule_search_locations is None:
-            return
-        places = list(spec.submodule_search_locations)
+    yield from _places_of(name)[0]
+
+
+@cache
+def _places_of(name: str) -> tuple[tuple[Path, ...], list[str] | None]:
+    """The own files of a module and of the packages it is in, and where what is in it would be; None: nowhere."""
+    package = name.rpartition(".")[0]
+    files, places = _places_of(package) if package else ((), None)
+    if package and places is None:
+        return files, None
+    spec: ModuleSpec | None = PathFinder.find_spec(name, places)
+    if spec is None:
+        return files, None
+    if spec.origin and spec.origin.endswith(".py"):
+        origin = Path(spec.origin).resolve()
+        if not _is_own(origin):
+            return files, None  # and neither is what is in it
+        files = (*files, origin)
+    inside = spec.submodule_search_locations
+    return files, None if inside is None else list(inside)
 
 
 def _is_own(path: Path) -> bool:

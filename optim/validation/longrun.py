@@ -27,12 +27,10 @@ def sharpe_influence(values: Floats) -> tuple[Floats, Floats]:
 
 def autocovariances(series: Floats, lags: int) -> Floats:
     """Sample autocovariances at lags 0 ... lags, divided by T, of each column of series [T] or [T, N]; by FFT."""
-    from scipy.fft import irfft, next_fast_len, rfft
-
     rows = len(series)
-    size = next_fast_len(rows + lags, real=True)  # so many zeros that no product wraps round
-    spectrum = rfft(series - series.mean(axis=0), size, axis=0)
-    return np.asarray(irfft(spectrum.real**2 + spectrum.imag**2, size, axis=0)[: lags + 1]) / rows
+    size = 1 << (rows + lags - 1).bit_length()  # so many zeros that no product wraps round
+    spectrum = np.fft.rfft(series - series.mean(axis=0), size, axis=0)
+    return np.asarray(np.fft.irfft(spectrum.real**2 + spectrum.imag**2, size, axis=0)[: lags + 1]) / rows
 
 
 def long_run_variance(series: Floats) -> float:

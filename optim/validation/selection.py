@@ -128,7 +128,6 @@ def hybrid(top: float, spread: float, bounds: tuple[float, float], wide: float) 
     `top` is the winner's observed ratio, `spread` its standard error, `bounds` its truncation, `wide` half the width
     of the projection interval that the answer is sought in.
     """
-    from scipy.optimize import brentq
     from scipy.special import log_ndtr
 
     hair = 1e-9 * spread  # of room on either side of a tie
@@ -146,7 +145,13 @@ def hybrid(top: float, spread: float, bounds: tuple[float, float], wide: float) 
         return 1 - share if flip else share
 
     def solve(probability: float) -> float:
-        return float(brentq(lambda true: below(true) - probability, top - wide, top + wide, xtol=1e-10 * spread))
+        least, most = top - wide, top + wide
+        while most - least > 1e-10 * spread:  # bisection: importing scipy.optimize takes longer than all of its steps
+            middle = (least + most) / 2
+            if middle in (least, most):
+                break
+            least, most = (middle, most) if below(middle) > probability else (least, middle)
+        return (least + most) / 2
 
     return solve
 
