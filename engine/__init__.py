@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.data.detail import with_detail as with_detail
     from engine.data.frames import align as align
     from engine.data.frames import resample as resample
+    from engine.data.income import with_income as with_income
     from engine.data.joined import join as join
     from engine.data.load import load_bars as load_bars
     from engine.data.load import to_frame as to_frame
@@ -64,6 +65,7 @@ HOME = {
     "with_detail": "engine.data.detail",
     "align": "engine.data.frames",
     "resample": "engine.data.frames",
+    "with_income": "engine.data.income",
     "join": "engine.data.joined",
     "load_bars": "engine.data.load",
     "to_frame": "engine.data.load",

@@ -11,6 +11,7 @@ from engine.compiled.arrays import Array, Booleans
 from engine.compiled.jit import kernel
 from engine.data.bars import Bars, detail_of, plain_bars, slice_bars
 from engine.data.cells import Cell
+from engine.data.income import income_of
 from engine.errors import EngineError, ParameterError
 from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.simulator.account import Account
@@ -99,7 +100,7 @@ def score_answer(
     scale = volatility_scale(seen.close, account, periods_per_year)
     given = (scale, pack_rules(account), periods_per_year, tails)
     check_levels(account, moving)
-    return score_levels(plain_bars(seen), first, target, moving, detail_of(seen, first), *given)
+    return score_levels(plain_bars(seen), first, target, moving, detail_of(seen, first), income_of(seen, first), *given)
 
 
 def equity_of(
@@ -143,7 +144,7 @@ def run_single(
     scale = volatility_scale(bars.close, account, periods_per_year)
     traded = plain_bars(slice_bars(bars, first, len(bars.close)))
     room = room_for_fills(len(traded.close), n_rungs=n_rungs(moving)) if fills else no_fills()
-    given = (detail_of(bars, first), scale[first:], pack_rules(account), room)
+    given = (detail_of(bars, first), income_of(bars, first), scale[first:], pack_rules(account), room)
     return simulate_levels(traded, target[first:], np.ascontiguousarray(moving[:, first:]), *given)
 
 
@@ -190,15 +191,16 @@ def score_levels(
     target: Array,
     moving: Array,
     detail: Array | None,
+    income: Array | None,
     scale: Array,
     packed: Array,
     periods_per_year: float,
     tails: bool,
 ) -> Array:
-    """Simulate and measure bars[first:] in one step; target, moving and scale include the warm-up, detail does not.
+    """Simulate and measure bars[first:] in one step; the warm-up is in target, moving and scale, not in the others.
 
     target and scale: (n_bars,). moving: (N_MOVING, n_bars), or (0, 0) for none. detail: of bars[first:], from
-    detail_of. packed: from pack_rules. Empty when first_unusable finds a bar.
+    detail_of. income: likewise, from income_of. packed: from pack_rules. Empty when first_unusable finds a bar.
     """
     if first_unusable(target[:first]) >= 0:
         return np.empty(0)
@@ -211,7 +213,7 @@ def score_levels(
         bars.volume[first:],
     )
     levels = np.ascontiguousarray(moving[:, first:])
-    run = simulate_levels(traded, target[first:], levels, detail, scale[first:], packed, no_fills())
+    run = simulate_levels(traded, target[first:], levels, detail, income, scale[first:], packed, no_fills())
     if len(run.equity) == 0:
         return np.empty(0)
     return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)
@@ -219,7 +221,14 @@ def score_levels(
 
 @kernel
 def score_rows(
-    bars: Bars, targets: Array, detail: Array | None, scales: Array, packed: Array, periods_per_year: float, tails: bool
+    bars: Bars,
+    targets: Array,
+    detail: Array | None,
+    income: Array | None,
+    scales: Array,
+    packed: Array,
+    periods_per_year: float,
+    tails: bool,
 ) -> tuple[Array, Booleans]:
     """`score_levels` without levels, for every row of targets (k, n_bars), scales (k, n_bars) or (k, 0), and
     packed (k, n_rules).
@@ -230,7 +239,7 @@ def score_rows(
     values, usable = np.empty((len(targets), N_METRICS)), np.zeros(len(targets), np.bool_)
     none = np.empty((0, 0))
     for i in range(len(targets)):
-        row = score_levels(bars, 0, targets[i], none, detail, scales[i], packed[i], periods_per_year, tails)
+        row = score_levels(bars, 0, targets[i], none, detail, income, scales[i], packed[i], periods_per_year, tails)
         if len(row) > 0:
             values[i] = row
             usable[i] = True

@@ -21,6 +21,7 @@ from engine.data.bars import Bars, detail_of, is_bars, plain_bars
 from engine.data.calendar import union
 from engine.data.cells import Cell
 from engine.data.clock import periods_per_year_of
+from engine.data.income import income_of
 from engine.data.load import load_bars
 from engine.errors import EngineError, ParameterError
 from engine.evaluate import measure_cell, reason, score_answer, score_rows
@@ -202,7 +203,7 @@ def _run_group(
         return
     rules = np.array(packed)
     rules.flags.writeable = False  # as pack_rules has it: kernels are compiled for one of the two
-    given = (detail_of(bars), _stacked(scales), rules, work.periods_per_year, work.tails)
+    given = (detail_of(bars), income_of(bars), _stacked(scales), rules, work.periods_per_year, work.tails)
     scored, usable = score_rows(plain_bars(bars), room[: len(ready)], *given)
     for at, i in enumerate(ready):
         if usable[at]:

@@ -49,7 +49,10 @@ class Simulator:
         ladders: list[list[tuple[list[float], float]]] | None = None,  # of each: prices, and the share sold there
         contracts: list[Any] | None = None,  # an account for each instrument, for multiplier, tick and fee
         detail: list[list[tuple[float, float, float]]] | None = None,  # of one instrument: in each bar open, high, low
+        times: list[int] | None = None,  # of the bars
+        dues: list[list[tuple[int, str, float]]] | None = None,  # of each: when, "dividends" or "funding", how much
     ):
+        self.times, self.dues = times or [], dues or []
         self.detail = detail or []
         self.waits: dict[str, Any] | None = None  # an entry order that this bar has not filled so far
         self.levels = levels or [{} for _ in bars]
@@ -469,6 +472,20 @@ class Simulator:
             self.cash -= cost
             self.financing += cost
 
+    def pay_holders(self, t: int) -> None:
+        """What fell due since the open of the instrument's bar before."""
+        for i, (p, dues) in enumerate(zip(self.positions, self.dues, strict=False)):
+            if p.quantity == 0 or not self.here(i, t):
+                continue
+            before = max((self.times[s] for s in range(t) if self.here(i, s)), default=-1)
+            for when, kind, amount in dues:
+                if before < when <= self.times[t] and not math.isnan(amount):
+                    unit = amount if kind == "dividends" else -amount * self.bars[i]["open"][t]
+                    paid = self.value(i, p.quantity, unit)
+                    p.cash_flow += paid
+                    self.cash += paid
+                    self.financing -= paid
+
     def see(self, t: int) -> None:
         """Note the best price that each position has seen."""
         for i, p in enumerate(self.positions):
@@ -502,6 +519,7 @@ class Simulator:
         peak = self.a.initial_cash
         margin_called = False
         for t in range(self.n):
+            self.pay_holders(t)
             if not on_close:
                 self.pay_out_delisted(t)
             if not on_close and margin_called:

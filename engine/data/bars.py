@@ -6,7 +6,7 @@ They are validated once and never written again.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from keyword import iskeyword
 from typing import Any, NamedTuple, cast
@@ -31,6 +31,7 @@ class Bars(NamedTuple):
 _OHLCV = len(Bars._fields)
 DETAIL = "detail"  # the name of the finer bars inside each bar (engine.data.detail)
 TRADED = "traded"  # the name of the mark of bars on a union of calendars (engine.data.calendar)
+INCOME = "holding_income"  # the name of what holding them brings (engine.data.income)
 _KIND = "Bars with "  # begins the name of every type of bars with features
 
 
@@ -128,6 +129,14 @@ def make_bars(
     bars = Bars(_frozen(timestamp, np.int64), *(_frozen(column, np.float64) for column in prices))
     check_bars(bars, rows)
     return add_features(bars, features) if features else bars
+
+
+def refuse_taken(names: Iterable[str]) -> None:
+    """DataError where a user's column has the name of what this library puts beside the bars."""
+    if INCOME in names:
+        raise DataError(
+            f"a feature is called {INCOME!r}, the name of what holding brings (with_income); rename that column"
+        )
 
 
 def take(bars: Bars, rows: Any) -> Bars:

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike
 
 from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import kernel
-from engine.data.bars import Bars, bars_with, features_of, is_bars
+from engine.data.bars import INCOME, Bars, bars_with, features_of, is_bars
+from engine.data.income import Due, pay
 from engine.data.load import load_bars
 from engine.data.times import find_zone
 from engine.errors import DataError
@@ -66,12 +67,17 @@ def resample(bars: Bars | pd.DataFrame, timeframe: str, *, timezone: str = "UTC"
     first = np.flatnonzero(np.r_[True, starts[1:] != starts[:-1]])
     stop = np.append(first[1:], len(times))
     features = features_of(known)
+    income = features.pop(INCOME, None)
     high, low, volume = _extremes(known.high, known.low, known.volume, first, stop)
     further = [_last(column, first, stop) for column in features.values()]
     columns: list[Any] = [starts[first], known.open[first], high, low, known.close[stop - 1], volume, *further]
     for column in columns:
         column.setflags(write=False)  # kernels are compiled for read-only arrays
-    return bars_of_frame(frame, tuple(features))(*columns)
+    made = bars_of_frame(frame, tuple(features))(*columns)
+    if income is None:
+        return made
+    paid = pay(made, None, Due(known.timestamp, income * known.open))
+    return bars_of_frame(frame, tuple(features_of(paid)))(*paid)
 
 
 def align(values: ArrayLike, source: Bars, bars: Bars | pd.DataFrame) -> Array:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.compiled.arrays import Array, Integers
-from engine.data.bars import Bars, add_features, features_of, plain_bars
+from engine.data.bars import Bars, add_features, features_of, plain_bars, refuse_taken
 from engine.data.decimals import numbers_of
 from engine.data.formats import Format, make_format, plain_name
 from engine.data.frames import DAY, as_of, closes, duration
@@ -80,6 +80,7 @@ def join_series(bars: Bars, series: Series) -> Bars:
     """The bars with these values as features: at each bar the last one known at its close, else NaN."""
     own, moments = features_of(bars), closes(bars.timestamp)
     joined: dict[str, Array] = {}
+    refuse_taken(series.values)
     for name, (times, values) in series.values.items():
         if name in own:
             raise DataError(f"the feature {name} is there already; rename one of them")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.bars import Bars, detail_of, features_of, freeze, make_bars, slice_bars, without_detail
+from engine.data.bars import Bars, detail_of, features_of, freeze, make_bars, refuse_taken, slice_bars, without_detail
 from engine.data.decimals import numbers_of
 from engine.data.formats import ADJUSTED, PRICES, Format, Reading, make_format
 from engine.data.further import features
@@ -112,6 +112,7 @@ def bars_of(table: Table, told: Format, date_format: str | None, timezone: str |
     columns = [column[::step] for column in (*(values[price] for price in PRICES), volume)]
     try:
         further, theirs = features(table, frame, reading)
+        refuse_taken(further)
         reading = reading._replace(features=theirs)
         numbers = None if rows is None else rows[::step]
         turned = {name: column[::step] for name, column in further.items()}

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.bars import Bars, add_features, features_of, make_bars, plain_bars
+from engine.data.bars import INCOME, Bars, add_features, features_of, make_bars, plain_bars
 from engine.data.calendar import on_own_bars
 from engine.data.detail import carry_detail
 from engine.errors import DataError, ParameterError
@@ -180,5 +180,7 @@ def _rebuilt(bars: Bars, order: Order, factor: NDArray[np.float64] | float = 1.0
     low = np.minimum(np.exp(before + gap + down), np.minimum(open_, close))
     columns = zip(plain_bars(bars)[1:], (open_, high, low, close, bars.volume[1:][order]), strict=True)
     moved = (np.concatenate((column[:1], new)) for column, new in columns)
-    rebuilt = make_bars(bars.timestamp, *moved, features=features_of(bars))
-    return carry_detail(bars, rebuilt, np.concatenate(([0], order + 1)), factor)
+    rows, features = np.concatenate(([0], order + 1)), features_of(bars)
+    if INCOME in features:
+        features[INCOME] = features[INCOME][rows]
+    return carry_detail(bars, make_bars(bars.timestamp, *moved, features=features), rows, factor)

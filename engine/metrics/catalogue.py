@@ -59,7 +59,7 @@ _ROWS: tuple[tuple[str, str, OverCells, str], ...] = (
     ("exposure", "max", "mean", "share of closes at which a position is held"),
     ("turnover", "min", "mean", "traded value / mean equity, per year"),
     ("fees_paid", "min", "sum", "fees, in money"),
-    ("financing_paid", "min", "sum", "borrowing and funding, in money"),
+    ("financing_paid", "min", "sum", "borrowing and funding less dividends, in money"),
     ("value_at_risk_95", "max", "mean", "5 % quantile of the bar returns, interpolated"),
     ("conditional_value_at_risk_95", "max", "mean", "mean of the worst 5 % of the bar returns"),
     ("tail_ratio", "max", "mean", "|95 % quantile| / |5 % quantile| of the bar returns"),

@@ -107,6 +107,15 @@ def charge(close: float, debt: float, books: Books, rules: Rules) -> None:
 
 
 @inner
+def receive(share: float, open_: float, books: Books) -> None:
+    """What the position held into a bar is paid at its open: a share of its value, from engine.data.income."""
+    paid = books.state[QUANTITY] * open_ * share
+    books.state[FLOW] += paid
+    books.state[CASH] += paid
+    books.state[FINANCING] -= paid
+
+
+@inner
 def track_extreme(high: float, low: float, state: Array) -> None:
     """Note the best price seen since the entry; the trailing stop of the next bar hangs on it."""
     if state[QUANTITY] > 0.0:

@@ -10,6 +10,7 @@ import numpy as np
 from engine.compiled.arrays import Array, Integers
 from engine.data.bars import Bars
 from engine.data.calendar import BAR, mark_of
+from engine.data.income import income_of
 from engine.errors import DataError
 
 
@@ -23,6 +24,7 @@ class Panel(NamedTuple):
     close: Array
     volume: Array
     traded: Array  # BAR where there is a bar (engine.data.calendar); (k, 0): everywhere
+    income: Array  # what holding into each bar brings (engine.data.income); (k, 0): nothing
 
 
 def make_panel(instruments: Sequence[Bars]) -> Panel:
@@ -38,7 +40,17 @@ def make_panel(instruments: Sequence[Bars]) -> Panel:
     marks = [mark_of(bars) for bars in instruments]
     holes = any((mark != BAR).any() for mark in marks)
     traded = np.stack(marks) if holes else np.empty((len(marks), 0))
-    return Panel(first, *columns, traded)  # type: ignore[call-arg]
+    return Panel(first, *columns, traded, _incomes(instruments, traded))  # type: ignore[call-arg]
+
+
+def _incomes(instruments: Sequence[Bars], traded: Array) -> Array:
+    """The income of each, 0 where it has no bar; (k, 0) where none has any."""
+    found = [income_of(bars) for bars in instruments]
+    if all(income is None for income in found):
+        return np.empty((len(found), 0))
+    nothing = np.zeros(len(instruments[0].timestamp))
+    incomes = np.stack([nothing if income is None else income for income in found])
+    return np.where(traded == BAR, incomes, 0.0) if traded.size else incomes
 
 
 def equal_parts(close: Array) -> Array:

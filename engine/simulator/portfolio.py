@@ -8,7 +8,7 @@ from engine.compiled.arrays import Array
 from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
 from engine.data.calendar import BAR, OVER
-from engine.simulator.exits import charge, forgive_debt, pay_out
+from engine.simulator.exits import charge, forgive_debt, pay_out, receive
 from engine.simulator.fills import Tables
 from engine.simulator.inside import pass_through
 from engine.simulator.moving import AT_OPEN, STOP_AT, TRAIL_BY
@@ -109,6 +109,8 @@ def play(
     called = False
     guarded = rules.stop > 0.0 or rules.take_profit > 0.0 or rules.trail > 0.0 or moving.shape[2] > 0
     for t in range(n):
+        if panel.income.shape[1] > 0:
+            earn(t, panel, states, tables)
         if not on_close:
             settle(t, panel, states, tables)
             if called:
@@ -143,6 +145,15 @@ def play(
 def has_bar(i: int, t: int, panel: Panel) -> bool:
     """Whether instrument i can be traded in bar t."""
     return bool(panel.traded.shape[1] == 0 or panel.traded[i, t] == BAR)
+
+
+@inner
+def earn(t: int, panel: Panel, states: Array, tables: Tables) -> None:
+    """What was held into bar t is paid what it brings."""
+    for i in range(len(states)):
+        if states[i, QUANTITY] != 0.0 and panel.income[i, t] != 0.0:
+            receive(panel.income[i, t], panel.open[i, t], Books(states[i], tables))
+            share(i, states)
 
 
 @inner

@@ -12,7 +12,7 @@ from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
 from engine.data.bars import Bars
 from engine.simulator.account import Rules
-from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, pay_out
+from engine.simulator.exits import Levels, charge, exit_levels, forgive_debt, leave, pay_out, receive
 from engine.simulator.fills import Tables, no_fills
 from engine.simulator.moving import (
     STOP_AT,
@@ -57,7 +57,7 @@ class Simulation(NamedTuple):
     n_instruments: int
     fees: float
     traded: float  # sum of the values of all fills
-    financing: float  # borrowing and funding paid
+    financing: float  # borrowing and funding paid, less dividends received
     fills: Array  # (n_fills, N_FILL), FILL_COLUMNS, sizes in units; none where there was no room for them
 
 
@@ -67,16 +67,24 @@ def simulate(bars: Bars, target: Array, scale: Array, packed: Array) -> Simulati
     scale: exposure per unit of target, (n_bars,), or empty for 1. target[t] and scale[t] are known at the close of t.
     packed: the account's rules, from pack_rules. The equity is empty when a target is NaN or outside.
     """
-    return simulate_levels(bars, target, np.empty((0, 0)), None, scale, packed, no_fills())
+    return simulate_levels(bars, target, np.empty((0, 0)), None, None, scale, packed, no_fills())
 
 
 @kernel
 def simulate_levels(
-    bars: Bars, target: Array, moving: Array, detail: Array | None, scale: Array, packed: Array, fills: Array
+    bars: Bars,
+    target: Array,
+    moving: Array,
+    detail: Array | None,
+    income: Array | None,
+    scale: Array,
+    packed: Array,
+    fills: Array,
 ) -> Simulation:
     """`simulate` with levels that move, rows as in engine.simulator.moving, n_bars columns; (0, 0): none.
 
-    detail: the finer bars inside each bar, as engine.data.bars.detail_of has it.
+    detail: the finer bars inside each bar, as engine.data.bars.detail_of has it. income: what a position held into each
+    bar is paid, as engine.data.income.income_of has it.
     fills: from room_for_fills, filled; from no_fills where nobody asks for them.
     """
     rules = unpack_rules(packed)
@@ -89,10 +97,10 @@ def simulate_levels(
     tables = Tables(np.empty((n_turns + 1, N_TRADE)), fills)  # each trade begins with a turn of the target
     books = Books(np.zeros(N_STATE), tables)
     books.state[CASH] = rules.initial_cash
-    if is_plain(rules) and moving.shape[1] == 0 and detail is None:
+    if is_plain(rules) and moving.shape[1] == 0 and detail is None and income is None:
         played = play_plain(bars, target, turns, scale, rules, equity, books)
     else:
-        played = play(bars, target, moving, detail, scale, rules, equity, books)
+        played = play(bars, target, moving, detail, income, scale, rules, equity, books)
     for t in range(played, n):
         equity[t] = books.state[CASH]
     quantity = books.state[QUANTITY]
@@ -204,6 +212,7 @@ def play(
     target: Array,
     moving: Array,
     detail: Array | None,
+    income: Array | None,
     scale: Array,
     rules: Rules,
     equity: Array,
@@ -217,6 +226,8 @@ def play(
     wish, size, stop, trail = 0.0, 1.0, np.nan, np.nan
     watched = moving.shape[1] > 0
     for t in range(len(close)):
+        if income is not None:
+            receive(income[t], open_[t], books)
         waits = False
         if not on_close and (wish != state[HELD] or is_due(t, state, rules)):
             waits = watched and t > 0 and has_entry(wish, t, moving, state)

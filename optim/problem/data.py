@@ -19,6 +19,7 @@ from engine.simulator.account import Account
 from optim.errors import SpecError, cut, shown
 from optim.problem.data_notes import data_notes
 from optim.problem.features import join_features, lag_notes, read_features
+from optim.problem.income import Income
 from optim.problem.sources import Source, read_sources
 from optim.spec.study import StudySpec
 from optim.tracking.info import Dataset
@@ -38,6 +39,7 @@ class Loaded(NamedTuple):
 def load_data(spec: StudySpec) -> Loaded:
     """Read all that [data] names. On a union of calendars what has no bars between start and end is left out."""
     features = read_features(spec)
+    income = Income(spec, features)
     found: list[tuple[Source, Bars, Reading]] = []
     absent: list[str] = []
     for source, read, reading in read_sources(spec):
@@ -47,14 +49,15 @@ def load_data(spec: StudySpec) -> Loaded:
         try:
             if isinstance(read, EngineError):
                 raise read
-            bars = _in_timeframe(spec, join_features(spec, read, features))
+            assert reading is not None
+            bars = _in_timeframe(spec, join_features(spec, income.given(read, reading), features))
         except EngineError as error:
             raise _refused(spec, source, error) from None
-        assert reading is not None
         found.append((source, bars, reading))
     if not found:
         span = f"start {spec.data.start} and end {spec.data.end}"
         raise SpecError(f"{spec.path}: [data] path: no instrument has 2 bars between {span}")
+    income.check()
     sources, bars_of_all, readings = zip(*found, strict=True)
     notes = lag_notes(spec, features)
     if absent:

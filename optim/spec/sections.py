@@ -108,6 +108,12 @@ class FeatureSection(Section):
     format: FormatSection = FormatSection()
 
 
+_NOT_SPLIT = {
+    "detail": "the finer bars would stay on the scale before the splits",
+    "format.adjusted": "adjusted prices know their splits",
+}
+
+
 class DataSection(Section):
     """[data]: the bars."""
 
@@ -120,6 +126,9 @@ class DataSection(Section):
     timezone: str | None = None
     format: FormatSection = FormatSection()
     features: dict[str, FeatureSection] = {}
+    funding: str | None = Field(default=None, min_length=1)  # a column of rates: longs pay, shorts receive
+    dividends: str | None = Field(default=None, min_length=1)  # a column of money for one unit
+    splits: str | None = Field(default=None, min_length=1)  # a column of new units for one old
     detail: str | list[str] = []  # a file of finer bars, or one for each instrument
     timeframe: str | None = None  # the bars of the files are resampled to this one
     timeframe_offset: str | None = None  # how long after local midnight a day begins
@@ -138,6 +147,13 @@ class DataSection(Section):
             raise ValueError("give either path = 'file' or paths = ['file', ...]")
         if self.symbol_column is not None and self.paths:
             raise ValueError("symbol_column is of one long table: give path = 'file' instead of paths")
+        return self
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> DataSection:
+        if self.splits is not None and (self.detail or self.format.adjusted):
+            other = "detail" if self.detail else "format.adjusted"
+            raise ValueError(f"splits and {other} cannot be together: {_NOT_SPLIT[other]}; remove one of them")
         return self
 
     @model_validator(mode="after")

@@ -57,7 +57,9 @@ def detailed(rng: np.random.Generator, n: int, volatility: float = 0.03, *, gaps
 
 def run(bars: Bars, target: np.ndarray, account: Account, moving: np.ndarray, rungs: int = 0) -> Simulation:
     scale, room = volatility_scale(bars.close, account, PERIODS), room_for_fills(len(target), n_rungs=rungs)
-    return simulate_levels(without_detail(bars), target, moving, detail_of(bars), scale, pack_rules(account), room)
+    return simulate_levels(
+        without_detail(bars), target, moving, detail_of(bars), None, scale, pack_rules(account), room
+    )
 
 
 def some_levels(

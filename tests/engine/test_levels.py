@@ -120,7 +120,7 @@ def test_moving_levels_equal_the_naive_simulator(
     moving = np.array([*(levels.get(name, np.full(n, np.nan)) for name in NAMES), *rungs])
     scale = volatility_scale(bars.close, account, PERIODS)
     room = room_for_fills(n, n_rungs=len(shares))
-    run = simulate_levels(bars, target, moving, None, scale, pack_rules(account), room)
+    run = simulate_levels(bars, target, moving, None, None, scale, pack_rules(account), room)
     columns = {name: getattr(bars, name).tolist() for name in Bars._fields[1:]}
     lists = {name: values.tolist() for name, values in levels.items()}
     naive_ladder = [(level.tolist(), share) for level, share in ladder]

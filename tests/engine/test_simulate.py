@@ -106,7 +106,7 @@ def accounts(draw: st.DrawFn) -> Account:
 
 def compiled(bars: Bars, target: np.ndarray, account: Account) -> Simulation:
     given = (volatility_scale(bars.close, account, PERIODS), pack_rules(account), room_for_fills(len(target)))
-    return simulate_levels(bars, target, without_levels(target).moving, None, *given)
+    return simulate_levels(bars, target, without_levels(target).moving, None, None, *given)
 
 
 def naive(bars: Bars, target: np.ndarray, account: Account) -> Simulator:
