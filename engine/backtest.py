@@ -16,7 +16,7 @@ from engine.errors import ParameterError
 from engine.evaluate import run_portfolio, run_single, warmup_start
 from engine.metrics.measure import as_metrics, measure
 from engine.report.result import BacktestResult as BacktestResult
-from engine.report.tables import fills_table, trades_table
+from engine.report.tables import ledger_of
 from engine.simulator.account import CONTRACT, make_account, make_contract
 from engine.simulator.simulate import Simulation
 from engine.strategies.base import Strategy, load_strategy
@@ -94,7 +94,7 @@ class BacktestEngine:
             used,
             self.account,
             as_metrics(values),
-            *_tables(timestamp, run, market, self._multipliers(run.n_instruments)),
+            ledger_of(timestamp, run, market, self._multipliers(run.n_instruments)),
             {**self._config(strategy, used, seen, timestamp, rate), **told},
         )
         if self.tracker is not None:
@@ -179,14 +179,3 @@ def _instruments(df: Any) -> tuple[Bars, ...]:
 
 def _parts(df: Any) -> Sequence[Any]:
     return df if _is_portfolio(df) else (df,)
-
-
-def _tables(
-    timestamp: Any, run: Simulation, market: Any, multipliers: Sequence[float]
-) -> tuple[pd.Series[float], pd.DataFrame, pd.DataFrame, pd.Series[float]]:
-    import pandas as pd
-
-    index = pd.DatetimeIndex(timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")
-    equity = pd.Series(run.equity, index=index, name="equity")
-    tables = (trades_table(run, index, multipliers), fills_table(run, index, multipliers))
-    return equity, *tables, pd.Series(market / market[0], index=index, name="buy_and_hold")

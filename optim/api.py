@@ -25,15 +25,17 @@ from optim.record.quiet import quiet_optuna
 from optim.record.record import Record, load_record
 from optim.record.table import trials_frame
 from optim.report.backtested import WHOLE, Stretch, backtest
+from optim.report.cell import watching
 from optim.report.recorded import reason_of, summary_of, sync_record, write_report
 from optim.report.summary import Ended, Summary
 from optim.report.tracked import mirror_of
-from optim.report.view import Quiet, View, say_where_it_stands
+from optim.report.view import View, say_where_it_stands
 from optim.report.watched import OnTrial, watched
 from optim.search.ranking import chosen, winner_of
 from optim.search.rehearsal import ready
 from optim.search.replay import Replay, replay
 from optim.search.search import make_pool
+from optim.spec.function import reference_of
 from optim.spec.overrides import tables_of
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec, spec_from
@@ -74,8 +76,13 @@ class Study:
         return cls(load_spec(path, tables_of(overrides, str(path))))
 
     @classmethod
-    def from_dict(cls, table: Mapping[str, Any], folder: str | Path = ".") -> Study:
-        """A study file's tables as dictionaries; relative paths in it are relative to `folder`. Raises SpecError."""
+    def from_dict(cls, table: Mapping[str, Any], folder: str | Path = ".", *, strategy: Any = None) -> Study:
+        """A study file's tables as dictionaries; relative paths in it are relative to `folder`. Raises SpecError.
+
+        strategy: a function of a file, in the place of [strategy] name.
+        """
+        if strategy is not None:
+            table = {**table, "strategy": {**table.get("strategy", {}), "name": reference_of(strategy, Path(folder))}}
         return cls(spec_from(table, Path(folder)))
 
     def run(
@@ -85,13 +92,13 @@ class Study:
         *,
         on_trial: OnTrial | None = None,
     ) -> Ended:
-        """Run the study, or resume it where it stopped. view: who watches; nobody when None.
+        """Run the study, or resume it where it stopped. view: who watches; in a notebook its cell, else nobody.
 
         process: of `early_mirror`, started before; it is not ended here. on_trial: called with each trial that has come
         into the record, in this thread; an exception of it ends the run and comes out of it.
         Raises OptimError; every trial that had ended is in the record then.
         """
-        view = Quiet() if view is None else view
+        view = watching() if view is None else view
         spec = self.spec
         early = early_mirror(spec) if process is None else contextlib.nullcontext(process)
         with early as process, quiet_optuna():
@@ -114,7 +121,7 @@ class Study:
 
         It may be stopped and goes on where it stood: each market is in the record as it ends. Raises OptimError.
         """
-        view = Quiet() if view is None else view
+        view = watching() if view is None else view
         with self._held() as (plan, record, trials):
             with make_pool(plan, here=True) as pool, view.heeding(), view.judging() as progress:
                 reason = reason_of(self.spec, record, len(trials))

@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 import tomllib
 from collections.abc import Callable
 from importlib import import_module
@@ -77,7 +78,7 @@ TOML = (
     "docs/data.md",
     *(
         f"docs/howto/{name}.md"
-        for name in ("constraints", "machines", "metric", "mlflow", "objectives", "postgresql", "team")
+        for name in ("constraints", "data", "machines", "metric", "mlflow", "objectives", "postgresql", "team")
     ),
     "docs/howto/strategy.md",
     "docs/scaling.md",
@@ -101,7 +102,10 @@ def test_python_runs_and_prints_what_the_page_says(name: str, tmp_path: Path, mo
     if prepare := PYTHON[name]:
         prepare(tmp_path)
     page = Page(name)
+    monkeypatch.syspath_prepend(tmp_path)  # as a notebook's folder is
     assert page.run() == page.promised()
+    for module in [key for key, one in sys.modules.items() if str(tmp_path) in str(getattr(one, "__file__", ""))]:
+        del sys.modules[module]
 
 
 def part_of_a_study(text: str, folder: Path) -> StudySpec:

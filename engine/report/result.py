@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from engine.report.tables import Ledger, fills_table, times_table, trades_table
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from engine.compiled.arrays import Array
     from engine.simulator.account import Account
 
 
-class BacktestResult(NamedTuple):
-    """One backtest: plain data, picklable."""
-
+class _Parts(NamedTuple):
     strategy: str
     params: dict[str, Any]
     account: Account
     metrics: dict[str, float]
-    equity: pd.Series[float]  # marked at the close of every bar, UTC index
-    trades: pd.DataFrame  # one row per round trip; exit_reason "open" for a position still held
-    fills: pd.DataFrame  # one row per fill: time, trade (a row of trades), size, price, fee, reason, position after it
-    market: pd.Series[float]  # price of buying and holding, 1.0 at the first bar
+    ledger: Ledger
     config: dict[str, Any]  # what the result depends on: strategy, params, account, clock, data
     instrument: str = ""  # what was traded, where a reader needs to be told
     sample: str = ""  # what the bars are to a search, "in-sample" or "hold-out"; "" where there was none
+
+
+class BacktestResult(_Parts):
+    """One backtest: plain data, picklable. Its tables are made when they are looked at: pandas takes time to load."""
+
+    def __getstate__(self) -> None:
+        """What was made of the parts does not travel."""
+
+    @cached_property
+    def equity(self) -> pd.Series[float]:
+        """Marked at the close of every bar, UTC index."""
+        return self._series(self.ledger.equity, "equity")
+
+    @cached_property
+    def market(self) -> pd.Series[float]:
+        """The price of buying and holding, 1.0 at the first bar."""
+        return self._series(self.ledger.market, "buy_and_hold")
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """One row per round trip; exit_reason "open" for a position still held."""
+        return trades_table(self.ledger)
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """One row per fill: time, trade (a row of trades), size, price, fee, reason, position after it."""
+        return fills_table(self.ledger)
+
+    def _series(self, values: Array, name: str) -> pd.Series[float]:
+        import pandas as pd
+
+        return pd.Series(values, index=times_table(self.ledger), name=name)
 
     @property
     def returns(self) -> pd.Series[float]:

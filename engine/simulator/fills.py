@@ -12,8 +12,7 @@ import numpy as np
 from engine.compiled.arrays import Array
 from engine.compiled.jit import kernel, outer
 
-FILL_COLUMNS = ("instrument", "bar", "size", "price", "fee", "reason", "position")
-N_FILL = 7
+N_FILL = 7  # FILL_COLUMNS of engine.simulator.columns
 A_BAR = 3  # fills of one instrument in one bar, at most: one that closes, one that opens, an exit
 
 

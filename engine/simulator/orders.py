@@ -22,18 +22,11 @@ WHICH, HELD, WORKING, QUANTITY, SINCE, EXTREME, FLOW, FEES, ENTRY_QUANTITY, ENTR
 )
 N_STATE = 19
 SHRINK, GROW, BOTH = 0.0, 1.0, 2.0
-# A row of the table of trades.
-TRADE_COLUMNS = (
-    "instrument", "entry_bar", "exit_bar", "entry_price", "exit_price", "size", "pnl", "fees", "exit_reason",
-)  # fmt: skip
+# A row of the table of trades, TRADE_COLUMNS of engine.simulator.columns.
 INSTRUMENT, ENTRY_BAR, EXIT_BAR, ENTRY_PRICE, EXIT_PRICE, SIZE, PNL, TRADE_FEES, EXIT_REASON = range(9)
 N_TRADE = 9
-EXIT_REASONS = (
-    "signal", "stop_loss", "take_profit", "trailing_stop", "max_holding_bars", "margin_call", "max_drawdown_stop",
-    "ruin", "open", "delisted",
-)  # fmt: skip
-FILL_REASONS = (*EXIT_REASONS, "rebalance")
-# Floats, because numba compiles a kernel anew for every integer constant it is called with.
+# The reasons, EXIT_REASONS and FILL_REASONS there: floats, because numba compiles a kernel anew for every integer
+# constant it is called with.
 SIGNAL, STOP, TAKE, TRAIL, TIME, MARGIN, DRAWDOWN, RUIN, OPEN, DELISTED, REBALANCE = map(float, range(11))
 
 

@@ -150,6 +150,7 @@ class Lines:
         self._began = clock()
         self._due = list(FIRST_LINES)
         self._tenth, self._last = 0, 0.0
+        self._renew: Callable[[str], None] | None = getattr(console, "renew", None)  # of a cell (optim.report.cell)
         self._renewed: Renewed | None = None
         if renews(console):
             self._renewed = Renewed(
@@ -165,10 +166,17 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         if self._renewed is not None:
             self._renewed.stop()
+        if self._renew is not None and self._last > 0.0:
+            self._renew("")
 
     def tick(self) -> None:
         """Called often: writes a line where one is due."""
         elapsed = self._clock() - self._began
+        if self._renew is not None:
+            if elapsed >= self._last + 1.0 / _PER_SECOND:
+                self._last = elapsed
+                self._renew(f"{self._name}: " + "\n".join(line for line in self._lines() if line))
+            return
         if self._renewed is not None or self._console.quiet or elapsed < FIRST_LINES[0]:
             return
         tenth = int(10 * (self._share() or 0.0))

@@ -87,11 +87,9 @@ def _window(plan: Plan, task: Task, result: Result) -> Window:
 
 def named(plan: Plan, result: BacktestResult) -> BacktestResult:
     """The result with its portfolio's instruments by name, not by number, in the tables of trades and fills."""
-    if "instrument" not in result.trades:
+    if not result.ledger.instruments:
         return result
-    names = dict(enumerate(traded_names(plan)))
-    trades, fills = (table.assign(instrument=table["instrument"].map(names)) for table in (result.trades, result.fills))
-    return result._replace(trades=trades, fills=fills)
+    return result._replace(ledger=result.ledger._replace(instruments=traded_names(plan)))
 
 
 def instrument_names(plan: Plan) -> list[str]:

@@ -21,11 +21,13 @@ from optim.verdict.null import Null
 
 
 class Terminal:
-    """A View (optim.report.view) on a console; its progress is on stderr. tables: whether the result is printed."""
+    """A View (optim.report.view) on a console. tables: whether the result is printed. progress: stderr when None."""
 
-    def __init__(self, console: Console, *, tables: bool = True, quiet: bool = False) -> None:
+    def __init__(
+        self, console: Console, *, tables: bool = True, quiet: bool = False, progress: Console | None = None
+    ) -> None:
         self._console = console
-        self._progress = Console(stderr=True, quiet=quiet)
+        self._progress = Console(stderr=True, quiet=quiet) if progress is None else progress
         self._tables = tables
         self._signals: list[int] = []
         self._live: Live | None = None

@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import hmac
 import http.client
+import json
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -54,8 +56,8 @@ class Gate(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, behind: Path, port: int, token: str, *, write: bool) -> None:
-        self.behind, self.token, self.write = behind, token, write
+    def __init__(self, behind: Path, port: int, token: str, *, write: bool, settled: Mapping[str, str]) -> None:
+        self.behind, self.token, self.write, self.settled = behind, token, write, settled
         try:
             super().__init__((HOST, port), _Passage)
         except OSError:
@@ -69,9 +71,11 @@ class Gate(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def gate(behind: Path, port: int, token: str, *, write: bool) -> Iterator[Gate]:
-    """A gate at work until left."""
-    with Gate(behind, port, token, write=write) as server:
+def gate(
+    behind: Path, port: int, token: str, *, write: bool, settled: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Gate]:
+    """A gate at work until left. settled: what the dashboard's page finds in the browser's local storage."""
+    with Gate(behind, port, token, write=write, settled=settled) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
@@ -136,12 +140,23 @@ class _Passage(BaseHTTPRequestHandler):
         return self.command == "GET" and bool(self._tokens_in_address())
 
     def _log_in(self) -> None:
-        """The token becomes a cookie that no script reads, and leaves the address; what is behind the # stays."""
+        """The token becomes a cookie that no script reads, and leaves the address; what is behind the # stays.
+
+        Only a page of the same address can put something into its local storage: where there is something to put, the
+        answer is such a page, which then goes where the redirection would have.
+        """
         parts = urlsplit(self.path)
         rest = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "token"])
-        self.send_response(303)
-        cookie = f"{self.server.cookie}={self.server.token}; Path=/; HttpOnly; SameSite=Strict"
-        self._end({"Location": parts.path + (f"?{rest}" if rest else ""), "Set-Cookie": cookie, "Content-Length": "0"})
+        target = parts.path + (f"?{rest}" if rest else "")
+        cookie = {"Set-Cookie": f"{self.server.cookie}={self.server.token}; Path=/; HttpOnly; SameSite=Strict"}
+        if not self.server.settled:
+            self.send_response(303)
+            self._end({"Location": target, "Content-Length": "0"} | cookie)
+            return
+        page = _settling(self.server.settled, target)
+        self.send_response(200)
+        self._end({"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(page))} | cookie)
+        self.wfile.write(page)
 
     def _forward(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -185,3 +200,13 @@ class _Passage(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.send_header("Referrer-Policy", "no-referrer")
         self.end_headers()
+
+
+def _settling(settled: Mapping[str, str], target: str) -> bytes:
+    """A page that settles this in the local storage and goes on to a path of this address."""
+    items, where = (json.dumps(value).replace("<", "\\u003c") for value in (dict(settled), target))
+    script = (
+        f"for (const [key, value] of Object.entries({items})) localStorage.setItem(key, value);"
+        f"location.replace({where} + location.hash);"
+    )
+    return f"<!doctype html><title>optim</title><script>{script}</script>".encode()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from optim.tracking.settings import MLflowSettings, prepare_environment
 
 OPTUNA_PORT, MLFLOW_PORT = 8080, 5000
 START_SECONDS = 90.0
+_PANE_CLOSED = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true"}  # its assistant's, which opens by itself once
 
 
 class Shown(NamedTuple):
@@ -94,18 +95,18 @@ def open_dashboards(study: Shown, *, write: bool = False) -> Iterator[tuple[list
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # nobody else can enter it
 
-        def opened(server: Server, port: int) -> str:
-            return stack.enter_context(gate(server.socket, port, token, write=write)).url
+        def opened(server: Server, port: int, settled: Mapping[str, str]) -> str:
+            return stack.enter_context(gate(server.socket, port, token, write=write, settled=settled)).url
 
         servers = [stack.enter_context(_optuna(study, folder))]
-        page = f"{opened(servers[0], OPTUNA_PORT)}/dashboard/studies/{study.number}?token={token}"
+        page = f"{opened(servers[0], OPTUNA_PORT, {})}/dashboard/studies/{study.number}?token={token}"
         links = [Link("Optuna dashboard", page)]
         if study.mlflow:
             prepare_environment(study.mlflow)
             root = f"{study.mlflow.masked}/"
             if study.mlflow.kind != "http":
                 servers.append(stack.enter_context(_mlflow(study.mlflow, folder)))
-                root = f"{opened(servers[-1], MLFLOW_PORT)}/?token={token}"
+                root = f"{opened(servers[-1], MLFLOW_PORT, _PANE_CLOSED)}/?token={token}"
             links += mlflow_links(study, root)  # while the servers start
         for server in servers:
             _wait(server)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 _TABLE = "workflowType=machine_learning"  # without it an experiment opens in the view for language models, empty for us
@@ -33,24 +34,42 @@ def children_link(experiment_id: str, study_id: str) -> str:
     return f"{study_link(experiment_id)}&viewStateShareKey={view_key(study_id)}"
 
 
+def charts_link(experiment_id: str, study_id: str) -> str:
+    """The same trials as charts."""
+    return f"{children_link(experiment_id, study_id)}&compareRunsMode=CHART"
+
+
+def opened_link(experiment_id: str, objective: str) -> str:
+    """The experiment's studies whose hold-out is open, as a chart."""
+    return f"{study_link(experiment_id)}&viewStateShareKey={opened_key(objective)}&compareRunsMode=CHART"
+
+
 def view_key(study_id: str) -> str:
     return f"optim-{study_id}"
 
 
-def shared_view(parent_run_id: str, objective: str, columns: Sequence[str], *, ascending: bool) -> tuple[str, str]:
-    """Prefix of the experiment tag, and its value, that make MLflow show a filter, an order and columns for a link.
+def opened_key(objective: str) -> str:
+    return f"optim-opened-{quote(objective, safe='')}"
 
-    `columns` are MLflow's column names such as metrics.`sharpe_ratio`. The page takes them from nowhere else, and takes
-    nothing from the tag once its address holds a filter or an order of its own (MLflow 3.17, runs page).
+
+def shared_view(
+    key: str, where: str, objective: str, columns: Sequence[str], charts: Mapping[str, Any], *, ascending: bool
+) -> tuple[str, str]:
+    """The experiment's tag, and its value, that make MLflow show a filter, an order, columns and charts for a link.
+
+    `columns` are MLflow's column names such as metrics.`sharpe_ratio`, `charts` of optim.tracking.charts. The page
+    takes them from nowhere else, and nothing from the tag once its address holds a filter or an order of its own
+    (MLflow 3.17, runs page).
     """
     state = {
-        "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_run_id}' and tags.`optim.role` = 'trial'",
+        "searchFilter": where,
         "orderByKey": f"metrics.`{objective}`",
         "orderByAsc": ascending,
         "selectedColumns": list(columns),
         "columnOrder": list(columns),
+        **charts,
     }
-    return "mlflow.sharedViewState.", json.dumps(state)
+    return f"mlflow.sharedViewState.{key}", json.dumps(state)
 
 
 def compare_link(experiment_id: str, run_ids: Sequence[str]) -> str:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from optim.tracking.charts import study_charts, trial_charts
 from optim.tracking.info import StudyInfo, StudyResult
 from optim.tracking.limits import fit_key
-from optim.tracking.links import children_link, compare_link, file_link, image_link, run_link, shared_view, view_key
+from optim.tracking.links import (
+    charts_link,
+    children_link,
+    compare_link,
+    file_link,
+    image_link,
+    opened_key,
+    opened_link,
+    run_link,
+    shared_view,
+    view_key,
+)
 from optim.tracking.rows import MetricPoint, milliseconds, trial_row
+from optim.tracking.winner import HOLDOUT
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 TOP = 10  # trials compared
 COLUMNS = 12  # of each kind in the table
+CHARTED = ("max_drawdown", "n_trades")  # against the objective
 CURVE = "plots/equity_curve.png"  # of a winner on one instrument
 VERBS = ("show", "report", "validate", "replay")  # not `holdout`: whoever pastes all of them must not open it
 
@@ -71,8 +86,11 @@ def description(
     if best_id:
         links.append(f"[best trial]({run_link(experiment_id, best_id)})")
     links.append(f"[all trials by {info.objectives[0]}]({children_link(experiment_id, info.study_id)})")
+    links.append(f"[as charts]({charts_link(experiment_id, info.study_id)})")
     if len(top) > 1:
         links.append(f"[the best {len(top)} compared]({compare_link(experiment_id, top)})")
+    if result and result.holdout:
+        links.append(f"[against its hold-out]({opened_link(experiment_id, fit_key(info.objectives[0]))})")
     counts = Counter(trial.state.name.lower() for trial in trials)
     told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     body = result.summary if result else "The study was interrupted; running it again resumes it."
@@ -104,6 +122,18 @@ def trials_view(info: StudyInfo, parent_id: str, trials: Sequence[FrozenTrial]) 
     metrics = dict.fromkeys([*map(fit_key, info.objectives), *names][:COLUMNS])
     columns = [f"metrics.`{name}`" for name in metrics]
     columns += [f"params.`{fit_key(name)}`" for trial in best for name in list(trial.params)[:COLUMNS]]
+    objective, minimise = fit_key(info.objectives[0]), info.directions[0] == "minimize"
+    where = f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`optim.role` = 'trial'"
+    params = [fit_key(name) for trial in best for name in list(trial.params)[:COLUMNS]]
+    charts = trial_charts(objective, params, [name for name in CHARTED if name in metrics])
+    return shared_view(view_key(info.study_id), where, objective, columns, charts, ascending=minimise)
+
+
+def opened_view(info: StudyInfo) -> tuple[str, str]:
+    """The experiment's tag that holds the view of its studies with an open hold-out, and its value."""
+    objective = fit_key(info.objectives[0])
+    best, opened = f"best/{objective}", fit_key(f"{HOLDOUT}{objective}")
+    columns = [f"metrics.`{name}`" for name in (best, opened)]
+    where = f"tags.`optim.role` = 'study' and metrics.`{opened}` > {-sys.float_info.max}"
     minimise = info.directions[0] == "minimize"
-    prefix, view = shared_view(parent_id, fit_key(info.objectives[0]), columns, ascending=minimise)
-    return prefix + view_key(info.study_id), view
+    return shared_view(opened_key(objective), where, opened, columns, study_charts(best, opened), ascending=minimise)

@@ -10,7 +10,7 @@ from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import StudyInfo, StudyResult
 from optim.tracking.limits import MAX_TAG, fit_key
-from optim.tracking.overview import TOP, description, ranked, study_points, trials_view
+from optim.tracking.overview import TOP, description, opened_view, ranked, study_points, trials_view
 from optim.tracking.rows import NOTE_TAG, STUDY_TAG, MetricPoint, milliseconds, parent_row
 from optim.tracking.store import RunStore, equal, unfinished
 from optim.tracking.windows import log_windows
@@ -87,6 +87,8 @@ class ParentRun:
         if result:
             self._log_result(store, result, best_id, len(trials))
         client.set_experiment_tag(experiment_id, *trials_view(self.info, self.run_id, trials))
+        if result and result.holdout:
+            client.set_experiment_tag(experiment_id, *opened_view(self.info))
         self._log_new(store, study_points(self.info, trials, end))
         self._log_p_values(store, trials, result, run_ids)
         self._progress()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.backtest import BacktestEngine
 from engine.evaluate import run_portfolio
-from engine.report.tables import fills_table, trades_table
+from engine.report.tables import fills_table, ledger_of, trades_table
 from engine.simulator.account import Account
 from engine.strategies.levels import without_levels
 from tests.engine.test_levels import bars_of
@@ -62,8 +62,8 @@ def test_the_fills_of_a_portfolio_name_their_instrument_and_trade() -> None:
     """The second is bought after the first and sold before it: its trade is the first row."""
     flat = bars_of([(100.0,) * 4] * 5)
     weights = np.array([[0.5, 0.0], [0.5, 0.4], [0.5, 0.0], [0.0, 0.0], [0.0, 0.0]])
-    run, _ = run_portfolio((flat, flat), 0, without_levels(weights), Account(), PERIODS, fills=True)
-    fills = fills_table(run, pd.to_datetime(flat.timestamp, utc=True), [1.0, 1.0])
+    run, market = run_portfolio((flat, flat), 0, without_levels(weights), Account(), PERIODS, fills=True)
+    fills = fills_table(ledger_of(flat.timestamp, run, market, [1.0, 1.0]))
     assert list(fills["instrument"]) == [0, 1, 1, 0]
     assert list(fills["trade"]) == [1, 0, 0, 1]
 
@@ -77,9 +77,10 @@ def test_fills_make_the_trades_and_the_equity(account: Account, seed: int, n: in
     weights = np.stack([random_target(rng, n, True) for _ in range(k)], axis=1)
     account = account._replace(borrow_bps=0.0, funding_bps=account.funding_bps if own else 0.0)
     each = [account._replace(**rules) for rules in CONTRACTS[:k]]
-    run, _ = run_portfolio(instruments, 0, without_levels(weights), account, PERIODS, each, fills=True)
+    run, market = run_portfolio(instruments, 0, without_levels(weights), account, PERIODS, each, fills=True)
     times, units = pd.to_datetime(instruments[0].timestamp, utc=True), [one.multiplier for one in each]
-    fills, trades = fills_table(run, times, units), trades_table(run, times, units)
+    ledger = ledger_of(instruments[0].timestamp, run, market, units)
+    fills, trades = fills_table(ledger), trades_table(ledger)
     value = fills["size"] * fills["price"] * np.array(units)[fills["instrument"]]
     flow = -value - fills["fee"]
     near = {"rel": 1e-9, "abs": 1e-7}

@@ -18,18 +18,16 @@ from engine.data.bars import Bars, make_bars
 from engine.evaluate import run_portfolio
 from engine.metrics.measure import as_metrics, measure
 from engine.simulator.account import Account
-from engine.simulator.fills import FILL_COLUMNS, N_FILL, Tables, room_for_fills
+from engine.simulator.columns import EXIT_REASONS, FILL_COLUMNS, FILL_REASONS, TRADE_COLUMNS
+from engine.simulator.fills import N_FILL, Tables, room_for_fills
 from engine.simulator.orders import (
     CASH,
     EXIT_PRICE,
     EXIT_REASON,
-    EXIT_REASONS,
-    FILL_REASONS,
     N_STATE,
     N_TRADE,
     PNL,
     SIZE,
-    TRADE_COLUMNS,
     TRADE_FEES,
     Books,
 )
