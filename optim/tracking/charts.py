@@ -35,4 +35,5 @@ def _page(charts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "compareRunCharts": [{**common, "uuid": f"{_SECTION}-{i}", **chart} for i, chart in enumerate(charts)],
         "compareRunSections": [section | {"isGenerated": False}],
         "isAccordionReordered": True,
+        "runsHiddenMode": "SHOWALL",
     }

@@ -111,6 +111,14 @@ def test_the_trials_link_shows_the_studys_columns_with_the_best_first(page: Page
     assert page.get_by_text("40 matching runs").is_visible()
 
 
+def test_its_charts_are_those_of_the_study_and_no_assistant_is_in_the_way(page: Page, links: dict[str, str]) -> None:
+    visit(page, f"{links['MLflow, its trials']}&compareRunsMode=CHART")
+    page.get_by_text("max_drawdown vs. sharpe_ratio").wait_for()
+    assert page.get_by_text("Parallel Coordinates").is_visible()
+    assert page.locator("[data-testid='experiment-view-compare-runs-card'], .js-plotly-plot").count() >= 2
+    assert page.evaluate("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1']") == "true"
+
+
 def test_the_best_ten_are_compared_in_parallel_coordinates(page: Page, links: dict[str, str]) -> None:
     visit(page, links["MLflow, the best 10 compared"])
     page.get_by_text("Comparing 10 Runs").wait_for()

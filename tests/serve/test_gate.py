@@ -104,6 +104,17 @@ def test_the_token_leaves_the_address_and_the_rest_stays(opened: Gate) -> None:
     assert answer.headers["Set-Cookie"] == f"{opened.cookie}={TOKEN}; Path=/; HttpOnly; SameSite=Strict"
 
 
+def test_what_is_settled_goes_into_the_pages_storage_and_the_way_goes_on(tmp_path: Path) -> None:
+    with gate(tmp_path / "nobody", 0, TOKEN, write=False, settled={"pane": "</script>"}) as settling:
+        answer, page = ask(settling, "GET", f"/x</script><b>?token={TOKEN}&a=1", Cookie="")
+    assert answer.status == 200
+    assert answer.headers["Set-Cookie"] == f"{settling.cookie}={TOKEN}; Path=/; HttpOnly; SameSite=Strict"
+    assert page.count(b"</") == 2  # of title and script: nothing else ends one
+    assert rb'{"pane": "\u003c/script>"}' in page
+    assert rb'location.replace("/x\u003c/script>\u003cb>?a=1" + location.hash)' in page
+    assert TOKEN.encode() not in page
+
+
 def test_a_taken_port_is_no_obstacle(opened: Gate, tmp_path: Path) -> None:
     with gate(tmp_path / "nobody", opened.server_port, TOKEN, write=False) as other:
         assert other.server_port != opened.server_port
