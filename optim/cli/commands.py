@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from argparse import Namespace
 from pathlib import Path
 from subprocess import Popen
 
@@ -22,8 +23,10 @@ from optim.report.folder import studies_in
 from optim.report.showcase import show_point
 from optim.report.summary import best_params_toml
 from optim.report.terminal import Terminal
+from optim.report.told import Told
 from optim.report.tracked import tracking_settings
 from optim.report.trials import Query, select
+from optim.report.view import View
 from optim.search.ranking import chosen
 from optim.search.search import make_pool
 from optim.spec.study import StudySpec
@@ -33,11 +36,13 @@ EXIT_INTERRUPTED = 130
 TOP = 20  # trials, where no number is given
 
 
-def run(spec: StudySpec, process: Popen[bytes] | None, *, as_object: bool = False, quiet: bool = False) -> int:
+def run(spec: StudySpec, process: Popen[bytes] | None, options: Namespace) -> int:
     """Run or resume a study and print its result; 0 with a winner, 1 without one, 130 when interrupted."""
     keep_freed_memory()
+    as_object: bool = options.json
     console = Console(stderr=as_object)
-    ended = Study(spec).run(Terminal(console, tables=not as_object, quiet=quiet), process)
+    view: View = Terminal(console, tables=not as_object, quiet=options.quiet)
+    ended = Study(spec).run(Told(view) if options.verbose else view, process)
     print_commands(console, ended.summary, ended.mlflow)
     if as_object:
         print(json.dumps(as_json(ended.summary, ended.mlflow), allow_nan=False))  # noqa: T201 - the object on stdout

@@ -46,13 +46,20 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser with all verbs."""
     parser = argparse.ArgumentParser(
         prog="optim",
+        formatter_class=_formatter,
         description="Hyperparameter optimisation for trading strategies whose results can be believed.",
         epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"optim {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for verb in VERBS:
-        one = verbs.add_parser(verb.name, help=verb.text, description=verb.text, epilog=f"example: {verb.example}")
+        one = verbs.add_parser(
+            verb.name,
+            help=verb.text,
+            description=verb.text,
+            epilog=f"example: {verb.example}",
+            formatter_class=_formatter,
+        )
         one.set_defaults(verb=verb)
         if verb.study:
             many: dict[str, Any] = {"nargs": "?"} if verb.optional else {}
@@ -62,6 +69,15 @@ def build_parser() -> argparse.ArgumentParser:
         for names, rules in flags:
             (either if names[0] in ONE_OF else one).add_argument(*names, **rules)
     return parser
+
+
+def _formatter(prog: str) -> Any:
+    """Loaded where something is to be formatted: most commands print no help. Where no colour is seen none is made."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return argparse.HelpFormatter(prog)
+    from rich_argparse import RichHelpFormatter
+
+    return RichHelpFormatter(prog)
 
 
 def _answer(options: argparse.Namespace) -> int:

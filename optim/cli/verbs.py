@@ -10,6 +10,7 @@ from optim.cli.verb import flag as _flag
 ONE_OF = ("--trial", "--best", "--params", "--set", "--trials", "--fills")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
 _QUIET = _flag("-q", "--quiet", action="store_true", help="show no progress")
+_VERBOSE = _flag("-v", "--verbose", action="store_true", help="say on stderr what is used, and what took how long")
 _YES = _flag("--yes", action="store_true", help="do not ask")
 STUDY_FLAGS = (
     _flag("--new-name", metavar="NAME", help="the study of this name instead of [study] name"),
@@ -21,13 +22,14 @@ VERBS = (
         "run",
         "run a study, or resume it where it stopped",
         "optim run study.toml -n 500",
-        lambda commands, spec, options: commands.run(spec, as_object=options.json, quiet=options.quiet),
+        lambda commands, spec, options: commands.run(spec, options),
         (
             _flag("-n", "--n-trials", type=int, metavar="N", help="total number of trials, resumed ones included"),
             _flag("-j", "--n-jobs", type=int, metavar="N", help="workers; -1 = all cores; never changes a result"),
             _flag("--seed", type=int, metavar="N", help="seed of the search"),
             _flag("--timeout", metavar="TIME", help="stop after the batch that passes this time, e.g. 90s, 10m, 2h"),
             _QUIET,
+            _VERBOSE,
             _JSON,
         ),
         module="start",

@@ -124,7 +124,7 @@ def test_no_password_is_left_anywhere(tmp_path: Path, postgres: str) -> None:
     shutil.copytree(ROOT / "studies" / "data", tmp_path / "data")
     database = optuna_uri.replace("postgresql:", "postgresql+psycopg2:")
     secrets = {"OPTIM_DATABASE": database, "OPTIM_MLFLOW": mlflow}
-    ran = optim("run", str(study), "--n-trials", "12", "--json", cwd=tmp_path, **secrets)
+    ran = optim("run", str(study), "--n-trials", "12", "--json", "-v", cwd=tmp_path, **secrets)
     assert ran.returncode == 0, ran.stderr
     synced = optim("sync", str(study), "--json", cwd=tmp_path, **secrets)
     broken = secrets | {"OPTIM_MLFLOW": mlflow.replace("secret_mlflow", "absent")}
