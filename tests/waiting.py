@@ -10,12 +10,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(probe: Callable[[], T | None], failure: str, seconds: float = 60) -> T:
+def until(probe: Callable[[], T | None], failure: str, seconds: float = 60, pause: float = 0.05) -> T:
     """What `probe` returns, as soon as it is something; AssertionError with `failure` after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):
         assert time.monotonic() < deadline, f"{failure} ({seconds:g} seconds)"
-        time.sleep(0.05)
+        time.sleep(pause)
     return found
 
 
