@@ -81,6 +81,8 @@ def _searched(plan: Plan, record: Record, mirror: StudyMirror, view: View, on_tr
         spent, verdict, pruning = time.monotonic() - began, None, None
         summary = summary_of(plan, record, trials, reason, pool, None)
         view.found(summary)
+        if summary.best is not None and summary.winner.searched is not None:
+            mirror.found(summary.best.number, summary.winner.searched.backtests)
         try:
             with view.judging() as searched:
                 verdict = first_verdict(plan, record, trials, reason, pool, spent, view.should_stop, searched)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -39,13 +41,48 @@ def log_reports(
         client.log_artifacts(run_id, name)
 
 
-def log_backtests(client: Any, parent_id: str, best_id: str | None, result: StudyResult) -> None:
+class Drawing:
+    """The files of a winner's backtest, written while others still judge it: the plots take a second."""
+
+    def __init__(self, number: int, backtests: Sequence[BacktestResult]) -> None:
+        """number: the winner's."""
+        self.number, self._backtests = number, backtests
+        self._room = TemporaryDirectory()
+        self._written = False
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def _write(self) -> None:
+        with suppress(Exception):  # it is written once more where it is needed, and told there
+            _save(self._backtests, Path(self._room.name) / "best")
+            self._written = True
+
+    def put(self, number: int | None, folder: Path) -> bool:
+        """Move the files there, where they are this trial's and were not taken before; whether they were."""
+        self._thread.join()
+        mine = self._written and number == self.number
+        if mine:
+            shutil.move(Path(self._room.name) / "best", folder)
+            self._written = False
+        return mine
+
+    def close(self) -> None:
+        """Nothing of it is left."""
+        self._thread.join()
+        self._room.cleanup()
+
+
+def log_backtests(
+    client: Any, parent_id: str, best_id: str | None, result: StudyResult, drawing: Drawing | None = None
+) -> None:
     """The best trial's backtest (plots/ reports/ config/) on its own run, plots and tables on the parent too; the
     hold-out's under `holdout/` on the parent. Of several instruments each has a folder in these.
     """
     with TemporaryDirectory() as name:
         folder = Path(name) / "best"
-        for part in _save(result.best, folder):
+        if drawing is None or not drawing.put(result.best_number, folder):
+            _save(result.best, folder)
+        for part in sorted(path.name for path in folder.glob("*")):
             if best_id:
                 client.log_artifacts(best_id, str(folder / part), part)
             if part != "config":
@@ -55,8 +92,8 @@ def log_backtests(client: Any, parent_id: str, best_id: str | None, result: Stud
             client.log_artifacts(parent_id, str(folder), "holdout")
 
 
-def _save(backtests: Sequence[BacktestResult], folder: Path) -> list[str]:
-    """Write the files of all backtests below `folder`, by their kind; returns the kinds."""
+def _save(backtests: Sequence[BacktestResult], folder: Path) -> bool:
+    """Write the files of all backtests below `folder`, by their kind; whether there are any."""
     for backtest in backtests:
         with TemporaryDirectory() as name:
             for path in backtest.save(name):
@@ -64,7 +101,7 @@ def _save(backtests: Sequence[BacktestResult], folder: Path) -> list[str]:
                 target = folder / kind / (backtest.instrument if len(backtests) > 1 else "") / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(path, target)
-    return sorted(part.name for part in folder.iterdir()) if backtests else []
+    return bool(backtests)
 
 
 def log_datasets(client: Any, run_id: str, info: StudyInfo) -> None:

@@ -28,6 +28,8 @@ from optim.workers.interrupts import interrupts_held_back
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from engine.report.result import BacktestResult
+
 LAST_SECONDS = 2.0  # how long an ended process is waited for before it is killed, and a killed one
 HURRY = 3.0  # how long it may write after Ctrl-C
 GATHER = 0.2  # seconds between two messages: each one wakes a thread that competes with the search
@@ -137,6 +139,11 @@ class Mirror:
             self._live.pop(trial.number, None)
         if trials and self._process.poll() is None:
             self._outbox.put(("finished", list(trials)))
+
+    def found(self, number: int, backtests: Sequence[BacktestResult]) -> None:
+        """The winner is known, and not yet judged."""
+        if self._process.poll() is None:
+            self._outbox.put(("found", (number, backtests)))
 
     def conclude(self, result: StudyResult | None) -> None:
         """Hand over the result: from now on MLflow comes to the right end whatever becomes of this process."""

@@ -29,6 +29,7 @@ class ParentRun:
     def __init__(self, info: StudyInfo, progress: Callable[[], None]) -> None:
         self.info = info
         self.run_id = ""
+        self.drawing: artifacts.Drawing | None = None  # of the winner, where it is known already
         self._progress = progress
         self._before: Any = None  # the run as it was found
         self._files_logged = False
@@ -95,7 +96,7 @@ class ParentRun:
         artifacts.log_reports(client, self.run_id, self.info, trials, result)
         self._progress()
         if result:
-            artifacts.log_backtests(client, self.run_id, best_id, result)
+            artifacts.log_backtests(client, self.run_id, best_id, result, self.drawing)
             self._progress()
             log_windows(store, self.info, self.run_id, result.windows, self._progress)
         ending = "FINISHED" if status == "finished" else "KILLED"

@@ -53,7 +53,10 @@ def main() -> None:
     threading.Thread(target=_import_drawing, daemon=True).start()
     with state.projection:
         state.run(inbox)
-    gc.freeze()  # Python's end would visit a million objects twice
+    for stream in (answers, sys.stdout, sys.stderr):
+        with suppress(OSError):  # the coordinator may be gone
+            stream.flush()
+    os._exit(0)  # Python's own end visits all of MLflow once more, and the coordinator waits for it
 
 
 _QUIET = {
@@ -127,6 +130,7 @@ class MirrorState:
         self.trials: dict[int, FrozenTrial] = {}
         self.live: dict[int, LiveTrial] = {}
         self.result: StudyResult | None = None
+        self.searched = False
         self.ended = False
         self.error = ""
         self.unreadable: Exception | None = None
@@ -153,6 +157,8 @@ class MirrorState:
             due = time.monotonic() + pause
             if not self.error:
                 self._take(inbox, None)
+                if self.searched:  # what is there now is all there will be
+                    continue
             while not self.ended and (left := due - time.monotonic()) > 0:
                 self._take(inbox, left)
         for attempt in range(LAST_ATTEMPTS):
@@ -178,6 +184,9 @@ class MirrorState:
                 self.live.pop(trial.number, None)
         elif kind == "running":
             self.live |= {trial.number: trial for trial in content if trial.number not in self.trials}
+        elif kind == "found":
+            self.searched = True
+            self.projection.found(*content)
         elif kind == "close":
             self.result, self.ended = content, True
         elif kind == "unreadable":

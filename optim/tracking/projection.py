@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from optim.errors import TrackingError
+from optim.tracking.artifacts import Drawing
 from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
 from optim.tracking.overview import left_out, ranked
 from optim.tracking.parent import ParentRun
@@ -17,6 +18,8 @@ from optim.tracking.turn import Turn
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+    from engine.report.result import BacktestResult
 
 
 class Projection:
@@ -51,6 +54,8 @@ class Projection:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._parent.drawing is not None:
+            self._parent.drawing.close()
         self._turn.release()
 
     @property
@@ -71,6 +76,10 @@ class Projection:
             self._look_up(store)
             self._store = store
         return self._store
+
+    def found(self, number: int, backtests: Sequence[BacktestResult]) -> None:
+        """The winner is known, and not yet judged: its files are drawn meanwhile."""
+        self._parent.drawing = Drawing(number, backtests)
 
     def project(self, trials: Iterable[FrozenTrial]) -> None:
         """Bring MLflow to hold these finished trials.

@@ -11,6 +11,8 @@ from optim.tracking.info import LiveTrial, MirrorReport, StudyResult
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from engine.report.result import BacktestResult
+
 
 class StudyMirror(Protocol):
     """Where a study tells what happens."""
@@ -19,6 +21,7 @@ class StudyMirror(Protocol):
     def problem(self) -> str: ...
     def running(self, trial: LiveTrial) -> None: ...
     def finished(self, trials: Sequence[FrozenTrial]) -> None: ...
+    def found(self, number: int, backtests: Sequence[BacktestResult]) -> None: ...
     def conclude(self, result: StudyResult | None) -> None: ...
     def close(self, result: StudyResult | None, progress: Callable[[int, int], None] | None = None) -> MirrorReport: ...
     def give_up(self) -> MirrorReport: ...
@@ -37,6 +40,9 @@ class NullMirror:
         """Nothing."""
 
     def finished(self, trials: Sequence[FrozenTrial]) -> None:
+        """Nothing."""
+
+    def found(self, number: int, backtests: Sequence[BacktestResult]) -> None:
         """Nothing."""
 
     def conclude(self, result: StudyResult | None) -> None:
