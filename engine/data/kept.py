@@ -51,19 +51,20 @@ def _reader() -> str:
 def recall(place: Path) -> tuple[Bars, Reading] | None:
     """The bars kept there and what was understood of their file; None where there are none, or not all of them."""
     try:
+        size = place.stat().st_size
         with place.open("rb") as handle:
-            length = int.from_bytes(handle.read(_HEAD), "little")
-            told = json.loads(handle.read(length))
+            start = _HEAD + int.from_bytes(handle.read(_HEAD), "little")
+            told = json.loads(handle.read(start - _HEAD) if start <= size else b"")
         n_bars, names = told["n_bars"], told["features"]
         shape = (len(Bars._fields) - 1 + len(names), n_bars)
-        start = _HEAD + length
-        if place.stat().st_size != start + 8 * n_bars * (1 + shape[0]):
+        if size != start + 8 * n_bars * (1 + shape[0]):
             return None
         times = np.memmap(place, np.int64, "r", start, (n_bars,))
         numbers = np.memmap(place, np.float64, "r", start + 8 * n_bars, shape)
-        os.utime(place)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    with contextlib.suppress(OSError):  # a folder that may only be read
+        os.utime(place)
     said: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told["reading"]}
     return bars_with(tuple(names))(np.asarray(times), *np.asarray(numbers)), Reading(**said)
 

@@ -12,6 +12,7 @@ from engine.data.cells import Cell
 from engine.errors import EngineError
 from engine.simulator.account import CONTRACT, Account, make_account, make_contract
 from optim.errors import SpecError, cut, shown
+from optim.problem.currency import KEY as CURRENCY
 from optim.problem.data import stops_of
 from optim.problem.sources import Source
 from optim.spec.expressions import suggestion
@@ -32,7 +33,7 @@ def accounts_of(spec: StudySpec, sources: Sequence[Source], account: Account) ->
         if names.count(name) != 1:
             found = "no such instrument" if name not in names else "two files have this name"
             raise SpecError(f"{where}: {found}; the data are {cut(', '.join(names))}{suggestion(name, names)}")
-        for rule in rules:
+        for rule in rules.keys() - {CURRENCY}:
             named = f"{where} {rule[:60]} = {shown(rules[rule])}"
             if rule in ("initial_cash", "portfolio"):
                 raise SpecError(f"{named}: is the same for all instruments; it goes into [backtest]")
@@ -42,7 +43,7 @@ def accounts_of(spec: StudySpec, sources: Sequence[Source], account: Account) ->
 
 
 def _own(spec: StudySpec, account: Account, name: str) -> Account:
-    rules = spec.instruments.get(name, {})
+    rules = {rule: value for rule, value in spec.instruments.get(name, {}).items() if rule != CURRENCY}
     try:
         return make_contract(account, rules) if spec.portfolio else make_account({**account._asdict(), **rules})
     except EngineError as error:

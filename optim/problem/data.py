@@ -17,6 +17,7 @@ from engine.data.load import TooFewBarsError, content_hash
 from engine.errors import DataError, EngineError
 from engine.simulator.account import Account
 from optim.errors import SpecError, cut, shown
+from optim.problem.currency import Currencies
 from optim.problem.data_notes import data_notes
 from optim.problem.features import join_features, lag_notes, read_features
 from optim.problem.income import Income
@@ -39,7 +40,7 @@ class Loaded(NamedTuple):
 def load_data(spec: StudySpec) -> Loaded:
     """Read all that [data] names. On a union of calendars what has no bars between start and end is left out."""
     features = read_features(spec)
-    income = Income(spec, features)
+    income, currencies = Income(spec, features), Currencies(spec)
     found: list[tuple[Source, Bars, Reading]] = []
     absent: list[str] = []
     for source, read, reading in read_sources(spec):
@@ -50,7 +51,8 @@ def load_data(spec: StudySpec) -> Loaded:
             if isinstance(read, EngineError):
                 raise read
             assert reading is not None
-            bars = _in_timeframe(spec, join_features(spec, income.given(read, reading), features))
+            valued = currencies.given(source, income.given(read, reading))
+            bars = _in_timeframe(spec, join_features(spec, valued, features))
         except EngineError as error:
             raise _refused(spec, source, error) from None
         found.append((source, bars, reading))

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from engine.data.bars import Bars
 from engine.data.inspect import spoken
 from engine.data.joined import Series, join_series, read_series
 from engine.errors import EngineError
 from optim.errors import SpecError, cut, shown
+from optim.spec.sections import FeatureSection
 from optim.spec.study import StudySpec
 
 
 def read_features(spec: StudySpec) -> dict[str, Series]:
     """The values of each file by the name of its table."""
+    return read_tables(spec, spec.data.features, "data.features")
+
+
+def read_tables(spec: StudySpec, tables: Mapping[str, FeatureSection], key: str) -> dict[str, Series]:
+    """The values of the files of these tables, each by its name. Raises SpecError."""
     found: dict[str, Series] = {}
-    for name, given in spec.data.features.items():
-        where = f"{spec.path}: [data.features.{cut(name, 60)}]"
+    for name, given in tables.items():
+        where = f"{spec.path}: [{key}.{cut(name, 60)}]"
         file = (spec.folder / given.path).resolve()
         if not os.path.isfile(file):
             raise SpecError(f"{where} path = {shown(given.path)}: no such file: {shown(str(file))}")

@@ -126,6 +126,7 @@ class DataSection(Section):
     timezone: str | None = None
     format: FormatSection = FormatSection()
     features: dict[str, FeatureSection] = {}
+    currencies: dict[str, FeatureSection] = {}  # [data.currencies.NAME]: the value of one unit of other moneys
     funding: str | None = Field(default=None, min_length=1)  # a column of rates: longs pay, shorts receive
     dividends: str | None = Field(default=None, min_length=1)  # a column of money for one unit
     splits: str | None = Field(default=None, min_length=1)  # a column of new units for one old

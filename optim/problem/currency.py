@@ -1,0 +1,42 @@
+"""[data.currencies.NAME] and [instruments.NAME] currency: instruments that are quoted in another money."""
+
+from __future__ import annotations
+
+from engine.data.bars import Bars
+from engine.data.currency import in_currency
+from engine.data.joined import Series
+from optim.errors import SpecError, cut, shown
+from optim.problem.features import read_tables
+from optim.problem.sources import Source
+from optim.spec.expressions import suggestion
+from optim.spec.study import StudySpec
+
+KEY = "currency"
+
+
+class Currencies:
+    """The rates that the study names, and whose prices they turn."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self._rates: dict[str, Series] = read_tables(spec, spec.data.currencies, "data.currencies")
+        for name, rules in spec.instruments.items():
+            if (told := rules.get(KEY)) is not None and told not in self._rates:
+                where = f"{spec.path}: [instruments.{name[:60]}] currency = {shown(told)}"
+                there = cut(", ".join(self._rates)) or "none"
+                raise SpecError(
+                    f"{where}: there is no table [data.currencies.{told}]; there is {there}"
+                    f"{suggestion(str(told), list(self._rates))}"
+                )
+        told_of = {rules[KEY] for rules in spec.instruments.values() if KEY in rules}
+        for name in self._rates:
+            if name not in told_of:
+                raise SpecError(
+                    f"{spec.path}: [data.currencies.{name[:60]}]: no instrument is quoted in it; "
+                    f'give [instruments.NAME] currency = "{name}", or remove it'
+                )
+
+    def given(self, source: Source, bars: Bars) -> Bars:
+        """The bars of an instrument in the account's money. Raises DataError."""
+        told = self._spec.instruments.get(source.name, {}).get(KEY)
+        return bars if told is None else in_currency(bars, self._rates[str(told)], str(told))
