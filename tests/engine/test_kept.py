@@ -75,9 +75,16 @@ def test_another_content_or_another_way_to_read_it_is_read(file: Path, tmp_path:
     assert read_bars(file)[0].high[0] == 2.6
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda raw: raw[:-1], lambda raw: raw[:20], lambda raw: b"", lambda raw: raw + b"0"]
+DAMAGES = (
+    lambda raw: b"\xff" * 8 + raw[8:],
+    lambda raw: raw[:-1],
+    lambda raw: raw[:20],
+    lambda raw: b"",
+    lambda raw: raw + b"0",
 )
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_is_read_again_and_mended(file: Path, tmp_path: Path, damage: Any) -> None:
     wanted = read_bars(file)
     (place,) = held(tmp_path)
