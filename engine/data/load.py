@@ -137,11 +137,16 @@ def content_hash(bars: Bars) -> str:
     return digest.hexdigest()
 
 
-def to_frame(bars: Bars) -> pd.DataFrame:
-    """The bars as a DataFrame with lower-case columns and a UTC DatetimeIndex; the inverse of load_bars."""
+def to_frame(bars: Bars, timezone: str = "UTC") -> pd.DataFrame:
+    """The bars as a DataFrame with lower-case columns and a DatetimeIndex in this time zone; the inverse of load_bars.
+
+    Raises DataError for a zone that is none.
+    """
     import pandas as pd
 
     index = pd.DatetimeIndex(bars.timestamp.astype("datetime64[ns]"), tz="UTC", name="timestamp")
+    if timezone != "UTC":
+        index = index.tz_convert(find_zone(timezone))
     return pd.DataFrame({name: getattr(bars, name) for name in without_detail(bars)._fields[1:]}, index=index)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import importlib.util
@@ -48,6 +49,7 @@ class Strategy:
         self.params = params_class(signal)
         self.n_instruments = n_instruments(signal)
         self.joint = self.n_instruments != 1
+        self.zone = "UTC"
         self._built_in = compiled and str(getattr(signal, "__module__", "")).startswith("engine.strategies.")
         self._rules = {} if self.params is None else {f: caster(t) for f, t in hints(self.params).items()}
         self._required = [name for name in self._rules if name not in self.params._field_defaults]
@@ -57,7 +59,15 @@ class Strategy:
         return f"Strategy({self.reference!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return load_strategy, (self.reference, Path())
+        return _in_zone, (self.reference, self.zone)
+
+    def in_zone(self, zone: str) -> Strategy:
+        """The same, a plain callable called with frames in this time zone; a compiled one sees no clock."""
+        if self.compiled or zone == self.zone:
+            return self
+        found = copy.copy(self)
+        found.zone = zone
+        return found
 
     def bind(self, mapping: Mapping[str, Any]) -> Any:
         """Cast to the declared types and check; returns the params NamedTuple (a dict if the strategy declares none).
@@ -125,7 +135,7 @@ class Strategy:
 
     def frame_of(self, bars: Bars) -> pd.DataFrame:
         """What a plain callable is called with."""
-        return to_frame(bars)
+        return to_frame(bars, self.zone)
 
     def weights(self, instruments: tuple[Bars, ...], params: Any) -> Array:
         """Target weights of all instruments, shape (n_bars, k); raises StrategyError where one is unusable."""
@@ -230,6 +240,10 @@ def load_strategy(reference: str, base: Path = Path()) -> Strategy:
         raise StrategyError(f"strategy {reference!r}: no such file {path}") from None
     reached = forget_edited(path)
     return _from_file(str(path), function, hashlib.sha256(content + reached.encode()).hexdigest()[:16])
+
+
+def _in_zone(reference: str, zone: str) -> Strategy:
+    return load_strategy(reference).in_zone(zone)
 
 
 @lru_cache(maxsize=256)

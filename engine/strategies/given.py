@@ -21,6 +21,7 @@ class OnGiven(Strategy):
 
     def __init__(self, strategy: Strategy, frames: Sequence[pd.DataFrame | None], instruments: Sequence[Bars]) -> None:
         super().__init__(strategy.signal, compiled=False)
+        self.zone = strategy.zone
         self._parts = list(zip(frames, instruments, strict=True))
 
     def frame_of(self, bars: Bars) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def packed(plan: Plan) -> Parcel:
 def unpacked(parcel: Parcel) -> Plan:
     """The plan again. Raises CodeChangedError when a file it is made of was edited since."""
     spec, job, plain = parcel
-    strategy = known_strategy(job.strategy, job.folder, job.code)
+    strategy = known_strategy(job.strategy, job.folder, job.code, job.zone)
     account = make_account({k: v for k, v in spec.backtest.items() if k != "portfolio"})
     return Plan(spec, spec.search_space(), build_objective(spec), strategy, job, account, **plain)
 

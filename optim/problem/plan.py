@@ -110,6 +110,7 @@ class Plan(NamedTuple):
                 "name": spec.strategy.name,
                 "fixed": spec.strategy.fixed,
                 **({} if spec.strategy.lookahead_check else {"lookahead_check": False}),
+                **({} if self.job.zone == "UTC" else {"zone": self.job.zone}),
             },
             "code": {_shown(name, spec.folder): digest for name, digest in self.code.items()},
             "search_space": {
@@ -144,7 +145,7 @@ def make_plan(spec: StudySpec) -> Plan:
     datasets = tuple(datasets_of(loaded.sources, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
     rate = periods_per_year(spec, instruments)
-    job = Job(strategy.reference, str(spec.folder), instruments, rate, tuple(code.items()))
+    job = Job(strategy.reference, str(spec.folder), instruments, rate, tuple(code.items()), strategy.zone)
     plan = Plan(
         spec,
         space,
@@ -191,7 +192,7 @@ def resolve_artifacts(spec: StudySpec) -> str:
 
 def _load_strategy(spec: StudySpec) -> Strategy:
     try:
-        return load_strategy(spec.strategy.name, spec.folder)
+        return load_strategy(spec.strategy.name, spec.folder).in_zone(spec.data.timezone or "UTC")
     except EngineError as error:
         raise SpecError(f"{spec.path}: [strategy] name = {shown(spec.strategy.name)}: {cut(str(error))}") from None
 

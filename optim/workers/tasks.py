@@ -46,6 +46,7 @@ class Job(NamedTuple):
     code: tuple[
         tuple[str, str], ...
     ] = ()  # own files the strategy was made of, and their hashes (engine.strategies.source)
+    zone: str = "UTC"  # of the frames that a plain strategy is called with
 
 
 class Task(NamedTuple):
@@ -88,7 +89,7 @@ def run_task(job: Job, task: Task) -> Result:
     """Evaluate one candidate; the cells after a failed one are left out."""
     started = time.time()
     try:
-        strategy = known_strategy(task.strategy or job.strategy, job.folder, job.code)
+        strategy = known_strategy(task.strategy or job.strategy, job.folder, job.code, job.zone)
     except EngineError as error:  # it could be loaded where the study was checked, not here
         return Result((Outcome({}, str(error)),), started, time.time(), threading.get_native_id())
     strategy = Delayed(strategy, task.delay) if task.delay else strategy
@@ -120,7 +121,7 @@ def _outcome(job: Job, task: Task, strategy: Strategy, cell: Cell) -> Outcome:
 
 
 @functools.lru_cache(maxsize=64)
-def known_strategy(reference: str, folder: str, code: tuple[tuple[str, str], ...]) -> Strategy:
+def known_strategy(reference: str, folder: str, code: tuple[tuple[str, str], ...], zone: str) -> Strategy:
     """The strategy as it was when the study began: a process that has loaded it keeps it, whatever is edited since.
 
     Raises CodeChangedError when it was edited before it could be loaded here.
@@ -130,7 +131,7 @@ def known_strategy(reference: str, folder: str, code: tuple[tuple[str, str], ...
             f"{file} was edited while the study ran; every trial that has ended is safe: undo the edit and run the "
             "same command to resume, or give [study] another name (--new-name NAME)"
         )
-    return load_strategy(reference, Path(folder))
+    return load_strategy(reference, Path(folder)).in_zone(zone)
 
 
 def _backtest(job: Job, task: Task, strategy: Strategy, cell: Cell, kept: list[BacktestResult]) -> Outcome:
