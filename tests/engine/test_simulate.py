@@ -185,7 +185,7 @@ def played(
     if plainly:
         n = play_plain(bars, target, turns, scale, rules, equity, books)
     else:
-        n = play(bars, target, np.empty((0, 0)), None, scale, rules, equity, books)
+        n = play(bars, target, np.empty((0, 0)), None, None, scale, rules, equity, books)
     return is_plain(rules), n, equity[:n], books.state, tables.trades, tables.fills
 
 
