@@ -71,12 +71,17 @@ def read_bars(
 
 
 def _read(source: Any, told: Format, date_format: str | None, timezone: str | None) -> tuple[Bars, Reading]:
-    place = place_of(Path(source), told, date_format, timezone) if isinstance(source, str | Path) else None
-    if place is not None and (found := recall(place)) is not None:
+    def place() -> Path | None:
+        return place_of(Path(source), told, date_format, timezone) if isinstance(source, str | Path) else None
+
+    before = place()
+    if before is not None and (found := recall(before)) is not None:
         return found
     bars, reading = bars_of(read_table(source, told), told, date_format, timezone)
-    if place is not None:
-        keep(place, bars, reading)
+    if (
+        before is not None and before == place()
+    ):  # else it was written meanwhile, and these are not the bars of `before`
+        keep(before, bars, reading)
     return bars, reading
 
 

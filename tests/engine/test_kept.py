@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.data import kept
+from engine.data import kept, load
 from engine.data.formats import Reading
 from engine.data.load import read_bars
 
@@ -92,6 +92,23 @@ def test_what_is_damaged_is_read_again_and_mended(file: Path, tmp_path: Path, da
     place.write_bytes(damage(whole))
     assert_same(read_bars(file), wanted)
     assert place.read_bytes() == whole
+
+
+def test_a_file_that_is_written_while_it_is_read_is_kept_under_no_content(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = load.read_table
+
+    def late(source: Any, told: Any) -> Any:
+        file.write_text(TEXT.replace("2,5", "2,6"))
+        return real(source, told)
+
+    monkeypatch.setattr(load, "read_table", late)
+    assert read_bars(file)[0].high[0] == 2.6
+    monkeypatch.undo()
+    monkeypatch.setenv("OPTIM_CACHE_DIR", str(tmp_path / "cache"))
+    file.write_text(TEXT)
+    assert read_bars(file)[0].high[0] == 2.5
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(file: Path, tmp_path: Path) -> None:
