@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 TOP = 10  # trials compared
 COLUMNS = 12  # of each kind in the table
+OPENED_TAG = "optim.opened"  # of a study whose hold-out is open: its first objective
 CHARTED = ("max_drawdown", "n_trades")  # against the objective
 CURVE = "plots/equity_curve.png"  # of a winner on one instrument
 VERBS = ("show", "report", "validate", "replay")  # not `holdout`: whoever pastes all of them must not open it
@@ -134,6 +134,6 @@ def opened_view(info: StudyInfo) -> tuple[str, str]:
     objective = fit_key(info.objectives[0])
     best, opened = f"best/{objective}", fit_key(f"{HOLDOUT}{objective}")
     columns = [f"metrics.`{name}`" for name in (best, opened)]
-    where = f"tags.`optim.role` = 'study' and metrics.`{opened}` > {-sys.float_info.max}"
+    where = f"tags.`optim.role` = 'study' and tags.`{OPENED_TAG}` = '{objective}'"
     minimise = info.directions[0] == "minimize"
     return shared_view(opened_key(objective), where, opened, columns, study_charts(best, opened), ascending=minimise)

@@ -10,7 +10,7 @@ from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import StudyInfo, StudyResult
 from optim.tracking.limits import MAX_TAG, fit_key
-from optim.tracking.overview import TOP, description, opened_view, ranked, study_points, trials_view
+from optim.tracking.overview import OPENED_TAG, TOP, description, opened_view, ranked, study_points, trials_view
 from optim.tracking.rows import NOTE_TAG, STUDY_TAG, MetricPoint, milliseconds, parent_row
 from optim.tracking.store import RunStore, equal, unfinished
 from optim.tracking.windows import log_windows
@@ -82,6 +82,8 @@ class ParentRun:
         tags = {"status": status, "optim.top_runs": " ".join(top)}
         if best_id and result:
             tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
+        if result and result.holdout:
+            tags[OPENED_TAG] = fit_key(self.info.objectives[0])
         told = description(self.info, experiment_id, trials, result, self.run_id, best_id, top, note)
         tags[NOTE_TAG] = told[:MAX_TAG]
         store.set_tags(self.run_id, tags | dict(result.tags if result else {}))

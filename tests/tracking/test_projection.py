@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -68,6 +69,23 @@ def test_mirror_projects_every_trial_with_its_state_and_true_times(settings: MLf
 
 
 PLOTS = {f"plots/{name}.png" for name in ("drawdown", "equity_curve", "monthly_returns", "trades_distribution")}
+
+
+def test_every_view_that_a_link_opens_finds_its_runs(settings: MLflowSettings) -> None:
+    """The page sends a view's filter as it stands: MLflow must be able to read it."""
+    sync(study_info(study_id="f00d", name="sealed"), settings, make_trials(3), RESULT)
+    report = sync(study_info(), settings, make_trials(12), RESULT._replace(holdout=[backtest()]))
+    client = open_client(settings)
+    tags = client.get_experiment(report.experiment_id).tags
+    views = {key.removeprefix("mlflow.sharedViewState."): json.loads(tags[key]) for key in tags if "sharedView" in key}
+    found = {
+        key: {run.info.run_id for run in client.search_runs([report.experiment_id], view["searchFilter"])}
+        for key, view in views.items()
+    }
+    own = f"optim-{study_info().study_id}"
+    assert found.keys() == {own, "optim-f00d", "optim-opened-sharpe_ratio"}
+    assert (len(found[own]), len(found["optim-f00d"])) == (12, 3)
+    assert found["optim-opened-sharpe_ratio"] == {report.parent_run_id}
 
 
 def test_parent_carries_the_study(settings: MLflowSettings) -> None:
