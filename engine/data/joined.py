@@ -84,12 +84,17 @@ def join_series(bars: Bars, series: Series) -> Bars:
     for name, (times, values) in series.values.items():
         if name in own:
             raise DataError(f"the feature {name} is there already; rename one of them")
-        seen = as_of(values, times + series.lag, moments)
-        if series.max_age is not None:
-            age = moments - as_of(times.astype(np.float64), times + series.lag, moments)
-            seen = np.where(age <= series.max_age, seen, np.nan)
-        joined[name] = seen
+        joined[name] = known(times, values, series, moments)
     return add_features(plain_bars(bars), {**own, **joined})
+
+
+def known(times: Integers, values: Array, series: Series, moments: Integers) -> Array:
+    """The last of a series' values known at each moment, NaN where there is none or it is too old; (n_moments,)."""
+    seen = as_of(values, times + series.lag, moments)
+    if series.max_age is None:
+        return seen
+    age = moments - as_of(times.astype(np.float64), times + series.lag, moments)
+    return np.where(age <= series.max_age, seen, np.nan)
 
 
 def usual_step(times: Integers) -> int:
