@@ -1,8 +1,8 @@
 """Cash that holding brings, from columns at their own times: funding, dividends, and splits.
 
 One rule: what is due at a time is paid at the open of the first bar that opens then or later, to whoever holds into
-that bar. It stands in the bars as the feature `income`, a share of the value at the open, so that it goes where its
-bar goes and grows with its prices.
+that bar. It stands in the bars as the feature `holding_income`, a share of the value at the open, so that it goes where
+its bar goes and grows with its prices.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def due_of(bars: Bars, name: str) -> Due:
 
 
 def pay(bars: Bars, funding: Due | None, dividends: Due | None) -> Bars:
-    """The bars with the feature `income`: dividends less funding, as shares of the value at each bar's open."""
+    """The bars with the feature `holding_income`: dividends less funding, as shares of the value at each bar's open."""
     rates = np.zeros(len(bars.close)) if funding is None else -_on_bars(funding, bars)
     if dividends is not None:
         rates = rates + _on_bars(dividends, bars) / bars.open

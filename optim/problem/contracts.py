@@ -16,6 +16,7 @@ from optim.problem.currency import KEY as CURRENCY
 from optim.problem.data import stops_of
 from optim.problem.sources import Source
 from optim.spec.expressions import suggestion
+from optim.spec.sections import Scalar
 from optim.spec.study import StudySpec
 
 
@@ -28,12 +29,12 @@ def accounts_of(spec: StudySpec, sources: Sequence[Source], account: Account) ->
         return ()
     names = [source.name for source in sources]
     searched = {parameter.name for parameter in spec.search_space().parameters}
-    for name, rules in spec.instruments.items():
+    for name in spec.instruments:
         where = f"{spec.path}: [instruments.{name[:60]}]"
         if names.count(name) != 1:
             found = "no such instrument" if name not in names else "two files have this name"
             raise SpecError(f"{where}: {found}; the data are {cut(', '.join(names))}{suggestion(name, names)}")
-        for rule in rules.keys() - {CURRENCY}:
+        for rule in (rules := _rules(spec, name)):
             named = f"{where} {rule[:60]} = {shown(rules[rule])}"
             if rule in ("initial_cash", "portfolio"):
                 raise SpecError(f"{named}: is the same for all instruments; it goes into [backtest]")
@@ -42,8 +43,13 @@ def accounts_of(spec: StudySpec, sources: Sequence[Source], account: Account) ->
     return tuple(_own(spec, account, name) for name in names)
 
 
+def _rules(spec: StudySpec, name: str) -> dict[str, Scalar]:
+    """The account rules that an instrument has for itself, as they are written; its currency is none."""
+    return {rule: value for rule, value in spec.instruments.get(name, {}).items() if rule != CURRENCY}
+
+
 def _own(spec: StudySpec, account: Account, name: str) -> Account:
-    rules = {rule: value for rule, value in spec.instruments.get(name, {}).items() if rule != CURRENCY}
+    rules = _rules(spec, name)
     try:
         return make_contract(account, rules) if spec.portfolio else make_account({**account._asdict(), **rules})
     except EngineError as error:
