@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.bars import Bars, detail_of, features_of, freeze, make_bars, refuse_taken, slice_bars, without_detail
+from engine.data.bars import Bars, detail_of, features_of, make_bars, refuse_taken, slice_bars, without_detail
 from engine.data.decimals import numbers_of
 from engine.data.formats import ADJUSTED, PRICES, Format, Reading, make_format
 from engine.data.further import features
@@ -235,11 +235,11 @@ class TooFewBarsError(DataError):
 
 
 def between(bars: Bars, start: str | None, end: str | None, timezone: str | None) -> Bars:
-    """The bars from start to end, both inclusive, in `timezone`; TooFewBarsError where they are none or one."""
+    """The bars from start to end, both inclusive, in `timezone`, as views; TooFewBarsError for fewer than two."""
     zone, last = find_zone(timezone), len(bars.timestamp)
     first = 0 if start is None else int(np.searchsorted(bars.timestamp, boundary(start, zone, end=False), side="left"))
     if end is not None:
         last = int(np.searchsorted(bars.timestamp, boundary(end, zone, end=True), side="left"))
     if last - first < 2:
         raise TooFewBarsError(f"fewer than 2 bars between start {start} and end {end}")
-    return bars if (first, last) == (0, len(bars.timestamp)) else freeze(slice_bars(bars, first, last))
+    return slice_bars(bars, first, last)

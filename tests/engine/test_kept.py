@@ -65,6 +65,16 @@ def test_what_is_recalled_is_what_was_read(file: Path, request: pytest.FixtureRe
     assert_same(read_bars(file), first)
 
 
+def test_a_part_of_the_bars_is_cut_without_a_copy(file: Path) -> None:
+    whole = read_bars(file)[0]
+    part = load.between(whole, "2020-01-03", None, None)
+    assert len(part.close) == 2
+    for mine, of in zip(part, whole, strict=True):
+        assert np.shares_memory(mine, of)
+        assert mine.flags.c_contiguous
+        assert not mine.flags.writeable
+
+
 def test_another_content_or_another_way_to_read_it_is_read(file: Path, tmp_path: Path) -> None:
     read_bars(file)
     assert read_bars(file, timezone="Europe/Berlin")[0].timestamp[0] == read_bars(file)[0].timestamp[0] - 3600 * 10**9
