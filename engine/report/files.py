@@ -60,7 +60,7 @@ def save(result: Backtest, folder: Path) -> list[Path]:
         written[-1].write_text(text, encoding="utf-8")
     for name, table in {"trades": result.trades, "fills": result.fills}.items():
         written.append(folder / "reports" / f"{name}.csv.gz")
-        table.to_csv(written[-1], index=False)
+        table.to_csv(written[-1], index=False, compression={"method": "gzip", "mtime": 0})  # equal tables, equal files
     return written
 
 

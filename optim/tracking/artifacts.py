@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Sequence
@@ -104,17 +105,16 @@ def _save(backtests: Sequence[BacktestResult], folder: Path) -> bool:
     return bool(backtests)
 
 
-def log_datasets(client: Any, run_id: str, info: StudyInfo) -> None:
-    """The bars as MLflow dataset inputs; MLflow's digest holds 36 characters, the whole hash is in the profile."""
-    import json
+def log_datasets(client: Any, run_id: str, info: StudyInfo, make: Any) -> None:
+    """The bars as MLflow dataset inputs; MLflow's digest holds 36 characters, the whole hash is in the profile.
 
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
+    make: MLflow's entities.
+    """
     inputs = []
     for data in info.datasets:
         source = json.dumps({"uri": data.source})
         profile = json.dumps({"rows": data.n_bars, "start": data.start, "end": data.end, "sha256": data.digest})
-        dataset = Dataset(data.name, data.digest[:32], "local", source, profile=profile)
-        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "optimisation")]))
+        dataset = make.Dataset(data.name, data.digest[:32], "local", source, profile=profile)
+        inputs.append(make.DatasetInput(dataset, [make.InputTag("mlflow.data.context", "optimisation")]))
     if inputs:
         client.log_inputs(run_id, inputs)

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from optim.tracking.info import LONG_TRIAL, LiveTrial, MirrorReport, StudyInfo, StudyResult
+from optim.tracking.mlflow_private import without_mlflow
 from optim.tracking.settings import MLflowSettings, environment
 from optim.tracking.wire import Message, gathered, write_message
 from optim.workers.interrupts import interrupts_held_back
@@ -42,7 +43,7 @@ def start_process(settings: MLflowSettings) -> subprocess.Popen[bytes]:
     """A mirror process, which imports MLflow until it is told of a study, and ends when the pipe to it is closed."""
     with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
         process = subprocess.Popen(
-            [sys.executable, "-c", _START, settings.kind],
+            [sys.executable, "-c", _START, "" if without_mlflow(settings) else settings.kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

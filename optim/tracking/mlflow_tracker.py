@@ -215,7 +215,7 @@ class MLflowTracker:
 
         with self._lock:
             if self._store is None:
-                self._store = RunStore(self.settings)
+                self._store = RunStore(self.settings, by_mlflow=True)
             return self._store
 
     def _keep(self, run: _OpenRun, part: str, fitted: Fitted) -> None:

@@ -55,7 +55,7 @@ class ParentRun:
         """The study's configuration and data, after the trials: files that fail must not hold trials back."""
         if not self._files_logged:
             self._progress()
-            artifacts.log_datasets(store.client, self.run_id, self.info)
+            artifacts.log_datasets(store.client, self.run_id, self.info, store.entities)
             artifacts.log_config(store.client, self.run_id, self.info)
             store.log_overflow(self.run_id, parent_row(self.info))
             self._files_logged = True

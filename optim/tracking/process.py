@@ -105,11 +105,12 @@ def _receive(messages: Any, inbox: queue.SimpleQueue[tuple[str, Any]], state: Mi
 
 
 def _import_mlflow(kind: str) -> None:
-    """All that opening a store of this kind takes."""
+    """All that opening a store of this kind takes; "" where MLflow is not needed."""
     gc.disable()  # nothing of it is ever garbage: looking takes a quarter of the time
     with suppress(Exception):  # it is imported once more where it is used, and told there
         importlib.import_module("optim.tracking.store")
-        mlflow_private.load(kind)
+        if kind:
+            mlflow_private.load(kind)
     gc.enable()
 
 

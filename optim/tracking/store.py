@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from optim.errors import TrackingError
-from optim.spec.uris import with_driver
 from optim.tracking import mlflow_private
 from optim.tracking.limits import FULL_VALUES
+from optim.tracking.mlflow_private.local import LocalClient
 from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricPoint, RunRow
 from optim.tracking.settings import MLflowSettings, prepare_environment
 
@@ -22,23 +22,20 @@ _UNFINISHED = ("RUNNING", "SCHEDULED")
 
 
 class RunStore:
-    """One experiment; created when it is not there.
+    """One experiment; created when it is not there. With `by_mlflow` by MLflow's own client in any case.
 
     Raises:
         TrackingError: the experiment was deleted in MLflow.
-        mlflow.exceptions.MlflowException: MLflow cannot be reached or refuses.
+        mlflow.exceptions.MlflowException, sqlite3.Error: MLflow cannot be reached or refuses.
     """
 
-    def __init__(self, settings: MLflowSettings) -> None:
+    def __init__(self, settings: MLflowSettings, *, by_mlflow: bool = False) -> None:
         prepare_environment(settings)
-        from mlflow import MlflowClient
-
         if settings.sqlite_path:
             settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-        if settings.kind == "sql":
-            mlflow_private.create_tables(settings.tracking_uri)
         self.settings = settings
-        self.client = MlflowClient(tracking_uri=with_driver(settings.tracking_uri))
+        self.client: Any = (mlflow_private.open_mlflow if by_mlflow else mlflow_private.open_client)(settings)
+        self.entities = mlflow_private.entities_of(self.client)
         self.experiment = self._experiment()
         self.bulk: Any = mlflow_private.writer(self.client, settings.kind)
 
@@ -53,6 +50,8 @@ class RunStore:
 
     def find(self, tags: dict[str, str], progress: Callable[[], None] = lambda: None) -> list[Any]:
         """All active runs of the experiment with these tags, oldest first; `progress` hears of every thousand."""
+        if isinstance(self.client, LocalClient):
+            return _oldest_first(self.client.find(self.experiment_id, tags))
         query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         found: list[Any] = []
         token = None
@@ -62,7 +61,7 @@ class RunStore:
             progress()
             token = page.token
             if not token:
-                return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+                return _oldest_first(found)
 
     def children(self, study_id: str, progress: Callable[[], None] = lambda: None) -> list[Child]:
         """The active runs of a study's trials."""
@@ -95,15 +94,12 @@ class RunStore:
 
     def add(self, run_id: str, points: Iterable[MetricPoint], params: dict[str, str] | None = None) -> None:
         """Metrics and parameters in one call."""
-        from mlflow.entities import Metric, Param
-
-        metrics = [Metric(p.key, float(p.value), int(p.timestamp), int(p.step)) for p in points]
-        self.client.log_batch(run_id, metrics=metrics, params=[Param(k, v) for k, v in (params or {}).items()])
+        make = self.entities
+        metrics = [make.Metric(p.key, float(p.value), int(p.timestamp), int(p.step)) for p in points]
+        self.client.log_batch(run_id, metrics=metrics, params=[make.Param(k, v) for k, v in (params or {}).items()])
 
     def set_tags(self, run_id: str, tags: dict[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self.client.log_batch(run_id, tags=[self.entities.RunTag(key, value) for key, value in tags.items()])
 
     def end(self, run_id: str, status: str, end: int | None) -> None:
         """Terminate a run at its true time."""
@@ -152,14 +148,12 @@ class RunStore:
 
     def _write_bulk(self, rows: Sequence[RunRow]) -> list[str | Exception]:
         """All at once; a row that keeps a database from taking the others is found by halving."""
-        from mlflow.exceptions import MlflowException
-
         if not rows:
             return []
         try:
             return list(self.bulk.insert_runs(mlflow_private.store_of(self.client), self.experiment, rows))
-        except MlflowException as error:
-            if error.error_code == "TEMPORARILY_UNAVAILABLE":  # locked, full, gone: no row's fault
+        except Exception as error:
+            if self.bulk.unavailable(error):  # locked, full, gone: no row's fault
                 raise
             if len(rows) == 1:
                 return [error]
@@ -167,14 +161,12 @@ class RunStore:
             return self._write_bulk(rows[:middle]) + self._write_bulk(rows[middle:])
 
     def _experiment(self) -> Any:
-        from mlflow.exceptions import MlflowException
-
         name = self.settings.experiment_name
         experiment: Any = self.client.get_experiment_by_name(name)
         if experiment is None:
             try:
                 self.client.create_experiment(name, artifact_location=self.settings.location())
-            except MlflowException:  # another process was faster
+            except Exception:  # another process was faster
                 if self.client.get_experiment_by_name(name) is None:
                     raise
             experiment = self.client.get_experiment_by_name(name)
@@ -184,6 +176,10 @@ class RunStore:
             )
             raise TrackingError(f"The MLflow experiment {name!r} is deleted: {remedy}")
         return experiment
+
+
+def _oldest_first(runs: Iterable[Any]) -> list[Any]:
+    return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
 def unfinished(run: Any) -> bool:

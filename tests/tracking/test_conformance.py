@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pytest
 import sqlalchemy
@@ -19,7 +18,7 @@ from mlflow.utils.credentials import get_default_host_creds
 
 from optim.spec.uris import with_driver
 from optim.tracking import MLflowSettings, StudyInfo, mlflow_private
-from optim.tracking.mlflow_private import bulk, rest
+from optim.tracking.mlflow_private import bulk, local, rest, template
 from optim.tracking.rows import MetricPoint, RunRow, trial_row
 from optim.tracking.store import RunStore
 from tests import servers
@@ -53,8 +52,8 @@ def written(uri: str, how: str, rows: Sequence[RunRow]) -> RunStore:
     with pytest.MonkeyPatch.context() as patch:
         if how == "public":
             patch.setattr(mlflow_private, "KNOWN", ())
-        store = RunStore(MLflowSettings(uri, "conformance", "/tmp/conformance"))
-        assert store.bulk is (None if how == "public" else bulk)
+        store = RunStore(MLflowSettings(uri, "conformance", "/tmp/conformance"), by_mlflow=how == "bulk")
+        assert store.bulk is {"public": None, "bulk": bulk, "local": local}[how]
         assert not [outcome for outcome in store.write(rows) if isinstance(outcome, Exception)]
     return store
 
@@ -79,7 +78,7 @@ def table_rows(uri: str, table: str) -> list[dict[str, Any]]:
 
 def answers(store: RunStore) -> dict[str, Any]:
     """What the public API says about every run, by its name."""
-    client: MlflowClient = store.client
+    client = MlflowClient(tracking_uri=with_driver(store.settings.tracking_uri))
     said: dict[str, Any] = {}
     for run in client.search_runs([store.experiment_id], run_view_type=ViewType.ALL):
         run_id = run.info.run_id
@@ -110,29 +109,31 @@ def strip(run: Any, run_id: str) -> str:
     return repr(parts).replace(run_id, "RUN")
 
 
-def compare(public: str, bulk_uri: str) -> None:
+def compare(public: str, other: str, how: str) -> None:
     fabricated = rows()
     expected = written(public, "public", fabricated)
-    got = written(bulk_uri, "bulk", fabricated)
+    got = written(other, how, fabricated)
     for table in TABLES:
-        assert table_rows(bulk_uri, table) == table_rows(public, table), table
+        assert table_rows(other, table) == table_rows(public, table), table
     assert answers(got) == answers(expected)
 
 
-def test_sqlite_rows_and_answers_are_those_of_the_public_api(empty_database: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["bulk", "local"])
+def test_sqlite_rows_and_answers_are_those_of_the_public_api(empty_database: Path, tmp_path: Path, how: str) -> None:
     uris = []
-    for name in ("public", "bulk"):
+    for name in ("public", how):
         (tmp_path / f"{name}.db").write_bytes(empty_database.read_bytes())
         uris.append(f"sqlite:///{tmp_path}/{name}.db")
-    compare(*uris)
+    compare(*uris, how)
 
 
-def test_sqlite_keeps_the_same_storage_classes(empty_database: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["bulk", "local"])
+def test_sqlite_keeps_the_same_storage_classes(empty_database: Path, tmp_path: Path, how: str) -> None:
     """SQLite stores what it is given: a numpy integer would become a BLOB."""
     import sqlite3
 
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
-    written(f"sqlite:///{tmp_path}/mlflow.db", "bulk", rows())
+    written(f"sqlite:///{tmp_path}/mlflow.db", how, rows())
     connection = sqlite3.connect(tmp_path / "mlflow.db")
     try:
         kinds = connection.execute(
@@ -145,7 +146,7 @@ def test_sqlite_keeps_the_same_storage_classes(empty_database: Path, tmp_path: P
 
 @pytest.mark.real("postgresql")
 def test_postgresql_rows_and_answers_are_those_of_the_public_api(postgres: str) -> None:
-    compare(*(servers.create_database(postgres, f"conformance_{how}", "mlflow") for how in ("public", "bulk")))
+    compare(*(servers.create_database(postgres, f"conformance_{how}", "mlflow") for how in ("public", "bulk")), "bulk")
 
 
 def test_over_http_the_answers_are_those_of_the_public_api(server: str) -> None:
@@ -202,7 +203,7 @@ def test_a_special_login_or_setting_uses_the_public_client(
 
 
 def test_untested_versions_use_the_public_client(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow, "__version__", "3.99.0")
+    monkeypatch.setattr(template, "version", lambda: "3.99.0")
     assert mlflow_private.writer(MlflowClient(tracking_uri="http://127.0.0.1:1"), "http") is None
     store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
     assert store.bulk is None
@@ -213,14 +214,15 @@ def test_untested_versions_use_the_public_client(database: Path, monkeypatch: py
 def test_many_deleted_at_once_are_deleted_as_the_public_api_does_it(database: Path) -> None:
     store = RunStore(MLflowSettings(f"sqlite:///{database}", "conformance"))
     ids = [str(run_id) for run_id in store.write(rows()[:4])]
-    store.client.delete_run(ids[0])
+    client = MlflowClient(tracking_uri=f"sqlite:///{database}")
+    client.delete_run(ids[0])
     store.delete(ids[1:3])
-    by_hand, *at_once = (store.client.get_run(run_id).info for run_id in ids[:3])
+    by_hand, *at_once = (client.get_run(run_id).info for run_id in ids[:3])
     with sqlalchemy.create_engine(f"sqlite:///{database}").connect() as connection:
         found = dict(connection.execute(sqlalchemy.text("SELECT run_uuid, deleted_time FROM runs")).all())
     assert {info.lifecycle_stage for info in at_once} == {by_hand.lifecycle_stage} == {"deleted"}
     assert all(0 <= found[run_id] - found[ids[0]] < 600_000 for run_id in ids[1:3])  # ms
     assert [run.info.run_id for run in store.find({})] == [ids[3]]
     for run_id in ids[:3]:
-        store.client.restore_run(run_id)
+        client.restore_run(run_id)
     assert len(store.find({})) == 4

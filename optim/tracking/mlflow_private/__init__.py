@@ -7,10 +7,14 @@ same, later. `bulk` and `rest` write many runs at once; `writer` says which of t
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from optim.spec.uris import with_driver
+from optim.tracking.mlflow_private import local, template
+from optim.tracking.mlflow_private.local import LocalClient
+from optim.tracking.settings import MLflowSettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,10 +27,13 @@ KNOWN = ("3.17.",)  # the versions of MLflow whose insides are those used here
 
 
 def known() -> bool:
-    """Whether this is a version of MLflow whose insides are known."""
-    import mlflow
+    """Whether this is a version of MLflow whose insides are known; imports nothing of it."""
+    return template.version().startswith(KNOWN)
 
-    return mlflow.__version__.startswith(KNOWN)
+
+def without_mlflow(settings: MLflowSettings) -> bool:
+    """Whether MLflow need not be imported: a SQLite file is written as MLflow writes it."""
+    return known() and local.fits(settings)
 
 
 def load(kind: str) -> None:
@@ -37,13 +44,36 @@ def load(kind: str) -> None:
             import_module(name)
 
 
-def store_of(client: MlflowClient) -> Any:
-    """What the client writes to: a SqlAlchemyStore, a RestStore ...; only where the version is known."""
-    return client._tracking_client.store
+def open_client(settings: MLflowSettings) -> Any:
+    """A client of what the settings name: MLflow's, or one that answers as it does."""
+    if settings.sqlite_path and without_mlflow(settings):
+        return LocalClient(settings.sqlite_path)
+    return open_mlflow(settings)
 
 
-def writer(client: MlflowClient, kind: str) -> ModuleType | None:
+def open_mlflow(settings: MLflowSettings) -> MlflowClient:
+    """MLflow's own client; a database has its tables afterwards."""
+    from mlflow import MlflowClient
+
+    if settings.kind == "sql":
+        create_tables(settings.tracking_uri)
+    return MlflowClient(tracking_uri=with_driver(settings.tracking_uri))
+
+
+def store_of(client: Any) -> Any:
+    """What the client writes to: a SqlAlchemyStore, a RestStore, itself ...; only where the version is known."""
+    return client if isinstance(client, LocalClient) else client._tracking_client.store
+
+
+def entities_of(client: Any) -> Any:
+    """Where the client's Metric, Param, RunTag, Dataset, DatasetInput and InputTag are."""
+    return local if isinstance(client, LocalClient) else import_module("mlflow.entities")
+
+
+def writer(client: Any, kind: str) -> ModuleType | None:
     """The module that writes many runs at once to a store of this kind (`sql`, `http`), if it can be used."""
+    if isinstance(client, LocalClient):
+        return local
     if kind not in ("sql", "http") or not known():
         return None
     store = store_of(client)
@@ -56,11 +86,14 @@ def writer(client: MlflowClient, kind: str) -> ModuleType | None:
     return rest if rest.usable(store) else None
 
 
-def end_run(client: MlflowClient, run_id: str, status: str, end: int | None) -> None:
+def end_run(client: Any, run_id: str, status: str, end: int | None) -> None:
     """Terminate a run at its true time (ms since the epoch; None: now).
 
     `set_terminated`, the public way, also prints an advertisement to standard output, and fetches the run for it.
     """
+    if isinstance(client, LocalClient):
+        client.update_run(run_id, status, end=end)
+        return
     from mlflow.entities import RunStatus
 
     if known():
@@ -79,11 +112,11 @@ def create_tables(uri: str) -> None:
         return
     from mlflow.store.db.utils import _all_tables_exist, _safe_initialize_tables, create_sqlalchemy_engine
 
-    from optim.tracking.mlflow_private.template import copy_to
-
     engine = create_sqlalchemy_engine(with_driver(uri))
     try:
-        copy_to(engine.url)
+        place, query = engine.url.database or "", engine.url.query
+        if uri.startswith("sqlite") and place and not query and not place.startswith((":", "file:")):
+            template.copy_to(Path(place).absolute())
         if not _all_tables_exist(engine):
             _safe_initialize_tables(engine)
     finally:

@@ -6,26 +6,32 @@ against the public API row by row (tests/tracking/test_conformance.py) and so us
 
 from __future__ import annotations
 
-import hashlib
-import math
-import sys
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from mlflow.exceptions import MlflowException
+from mlflow.store.db.base_sql_model import Base
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import aliased
 
-from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricPoint, RunRow
+from optim.tracking.mlflow_private.tables import PARTS, rows_of, run_id_of
+from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, RunRow
+
+_TABLES: dict[str, Any] = Base.metadata.tables
 
 
 def usable(store: Any) -> bool:
     """Whether `store` is a database."""
     return type(store) is SqlAlchemyStore
+
+
+def unavailable(error: Exception) -> bool:
+    """Whether it is the database's failure and no row's: locked, full, gone."""
+    return not isinstance(error, MlflowException) or error.error_code == "TEMPORARILY_UNAVAILABLE"
 
 
 def insert_runs(store: SqlAlchemyStore, experiment: Any, rows: Sequence[RunRow]) -> list[str]:
@@ -40,25 +46,14 @@ def insert_runs(store: SqlAlchemyStore, experiment: Any, rows: Sequence[RunRow])
         )
         deleted = [run_id for run_id, life in known.items() if life != "active"]
         if deleted:
-            for model in (*_PARTS, models.SqlRun):
-                session.execute(delete(model.__table__).where(model.__table__.c.run_uuid.in_(deleted)))
+            for name in (*PARTS, "runs"):
+                table = _TABLES[name]
+                session.execute(delete(table).where(table.c.run_uuid.in_(deleted)))
         new = [(run_id, row) for run_id, row in zip(ids, rows, strict=True) if known.get(run_id) != "active"]
-        for model, values in _tables(experiment, new):
+        for name, values in rows_of(experiment, new, append_to_uri_path).items():
             if values:
-                session.execute(insert(model.__table__), values)
+                session.execute(insert(_TABLES[name]), values)
     return ids
-
-
-def run_id_of(experiment: Any, row: RunRow) -> str:
-    """The id of a trial's or study's run: the same in one experiment always, so that it cannot be there twice.
-
-    Another in every other experiment and store: MLflow's client remembers where the files of a run id lie.
-    """
-    if STUDY_TAG not in row.tags:
-        return uuid.uuid4().hex
-    place = (str(experiment.experiment_id), str(experiment.creation_time), str(experiment.artifact_location))
-    parts = (*place, row.tags[STUDY_TAG], row.tags.get(TRIAL_TAG, "study"))
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
 
 
 def children(store: SqlAlchemyStore, experiment: Any, study_id: str) -> list[Child]:
@@ -81,69 +76,3 @@ def delete_runs(store: SqlAlchemyStore, run_ids: Sequence[str]) -> None:
     values = {"lifecycle_stage": "deleted", "deleted_time": time.time_ns() // 1_000_000}
     with store.ManagedSessionMaker(read_only=False) as session:
         session.execute(update(models.SqlRun.__table__).where(models.SqlRun.run_uuid.in_(run_ids)).values(values))
-
-
-_PARTS = (models.SqlParam, models.SqlTag, models.SqlMetric, models.SqlLatestMetric)
-
-
-def _tables(experiment: Any, runs: Sequence[tuple[str, RunRow]]) -> list[tuple[Any, list[dict[str, Any]]]]:
-    """The rows of every table, the one that the others refer to first."""
-    params, tags, metrics, latest = [], [], [], []
-    for run_id, row in runs:
-        params += [{"run_uuid": run_id, "key": k, "value": v} for k, v in row.params.items()]
-        tags += [{"run_uuid": run_id, "key": k, "value": v} for k, v in row.tags.items()]
-        points = [_metric(run_id, point) for point in dict.fromkeys(row.points)]
-        metrics += points
-        latest += _latest(points)
-    first = (models.SqlRun, [_run(run_id, experiment, row) for run_id, row in runs])
-    return [first, *zip(_PARTS, (params, tags, metrics, latest), strict=True)]
-
-
-def _run(run_id: str, experiment: Any, row: RunRow) -> dict[str, Any]:
-    return {
-        "run_uuid": run_id,
-        "name": row.name,
-        "source_type": "UNKNOWN",
-        "source_name": "",
-        "entry_point_name": "",
-        "source_version": "",
-        "user_id": row.tags.get("mlflow.user", "unknown"),
-        "status": row.status,
-        "start_time": row.start,
-        "end_time": row.end,
-        "deleted_time": None,
-        "lifecycle_stage": "active",
-        "artifact_uri": append_to_uri_path(experiment.artifact_location, run_id, "artifacts"),
-        "experiment_id": int(experiment.experiment_id),
-    }
-
-
-def _metric(run_id: str, point: MetricPoint) -> dict[str, Any]:
-    """A database keeps NaN as a flagged 0 and infinity as the largest float (SqlAlchemyStore.sanitize_metric_value)."""
-    value, is_nan = point.value, math.isnan(point.value)
-    if is_nan:
-        value = 0.0
-    elif math.isinf(value):
-        value = math.copysign(sys.float_info.max, value)
-    return {
-        "run_uuid": run_id,
-        "key": point.key,
-        "value": value,
-        "timestamp": int(point.timestamp),
-        "step": int(point.step),
-        "is_nan": is_nan,
-    }
-
-
-def _latest(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per key the value MLflow shows: the greatest by (step, timestamp, value)."""
-    best: dict[str, dict[str, Any]] = {}
-    for point in points:
-        known = best.get(point["key"])
-        if known is None or _order(point) > _order(known):
-            best[point["key"]] = point
-    return list(best.values())
-
-
-def _order(point: dict[str, Any]) -> tuple[int, int, float]:
-    return point["step"], point["timestamp"], point["value"]

@@ -45,6 +45,11 @@ def usable(store: Any) -> bool:
     return not any(special) and not get_request_workspace()
 
 
+def unavailable(error: Exception) -> bool:
+    """Whether it is the server's failure and no row's: each row tells of its own."""
+    return True
+
+
 def insert_runs(store: RestStore, experiment: Any, rows: Sequence[RunRow]) -> list[str | Exception]:
     """Write finished runs, each for itself; per row its id, or why it could not be written."""
 
