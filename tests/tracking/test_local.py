@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 from optim.errors import TrackingError
 from optim.tracking import LiveTrial, MLflowSettings, StudyResult, mlflow_private
 from optim.tracking.info import WindowRun, WindowTrial
-from optim.tracking.mlflow_private import local
+from optim.tracking.mlflow_private import local, statements
 from optim.tracking.projection import Projection
 from optim.tracking.rows import MetricPoint, RunRow
 from optim.tracking.store import RunStore
@@ -203,7 +203,7 @@ def test_what_mlflow_refuses_is_refused(database: Path) -> None:
 
 def test_a_locked_database_fails_no_row(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the database's failure: what waits is written again, whole."""
-    monkeypatch.setattr(local, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(statements, "BUSY_SECONDS", 0.0)
     store = RunStore(MLflowSettings(f"sqlite:///{database}"))
     row = RunRow("run", "RUNNING", 1, None, {}, (), {}, {})
     with closing(sqlite3.connect(database, isolation_level=None)) as other:

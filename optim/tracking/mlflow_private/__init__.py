@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from optim.spec.uris import with_driver
-from optim.tracking.mlflow_private import local, template
+from optim.tracking.mlflow_private import entities, local, template
 from optim.tracking.mlflow_private.local import LocalClient
 from optim.tracking.settings import MLflowSettings
 
@@ -67,7 +67,7 @@ def store_of(client: Any) -> Any:
 
 def entities_of(client: Any) -> Any:
     """Where the client's Metric, Param, RunTag, Dataset, DatasetInput and InputTag are."""
-    return local if isinstance(client, LocalClient) else import_module("mlflow.entities")
+    return entities if isinstance(client, LocalClient) else import_module("mlflow.entities")
 
 
 def writer(client: Any, kind: str) -> ModuleType | None:

@@ -7,51 +7,35 @@ by row and file by file (tests/tracking/test_local.py), and it is used only with
 from __future__ import annotations
 
 import json
-import math
 import os
 import posixpath
 import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from optim.errors import TrackingError
 from optim.tracking.mlflow_private import template
-from optim.tracking.mlflow_private.tables import PARTS, latest, metric, rows_of, run_id_of
+from optim.tracking.mlflow_private.statements import (
+    NAME_TAG,
+    add_params,
+    add_points,
+    insert,
+    opened,
+    row_of,
+    runs_of,
+    set_tags,
+    value_of,
+)
+from optim.tracking.mlflow_private.tables import PARTS, rows_of, run_id_of
 from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricPoint, RunRow
 from optim.tracking.settings import MLflowSettings
-
-BUSY_SECONDS = 20.0  # how long another process's write is waited for, as MLflow does
-_NAME_TAG = "mlflow.runName"  # the run's name, once more
-
-
-class RunTag(NamedTuple):
-    key: str
-    value: str
-
-
-Param = InputTag = RunTag
-Metric = MetricPoint
-
-
-class Dataset(NamedTuple):
-    name: str
-    digest: str
-    source_type: str
-    source: str
-    schema: str | None = None
-    profile: str | None = None
-
-
-class DatasetInput(NamedTuple):
-    dataset: Dataset
-    tags: list[RunTag]
 
 
 def fits(settings: MLflowSettings) -> bool:
@@ -66,7 +50,7 @@ def fits(settings: MLflowSettings) -> bool:
     places = [settings.location() or ""]
     if path.exists():
         try:
-            with _opened(path) as database:
+            with opened(path) as database:
                 if _revision(database) != made.revision:
                     return False
                 query = "SELECT workspace, name, artifact_location FROM experiments"
@@ -92,23 +76,6 @@ def _revision(database: sqlite3.Connection) -> str:
     return str(database.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 
-@contextmanager
-def _opened(path: Path, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
-    """One transaction on the file that is there; closed at the end."""
-    uri = f"{path.as_uri()}?mode={'rw' if writing else 'ro'}"
-    with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True, isolation_level=None)) as database:
-        database.row_factory = sqlite3.Row
-        database.execute("PRAGMA foreign_keys = ON")
-        database.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
-        try:
-            yield database
-        except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
-        database.execute("COMMIT")
-
-
 class LocalClient:
     """What RunStore asks of MLflow's client, on one file. Where `fits` says so.
 
@@ -120,12 +87,12 @@ class LocalClient:
     def __init__(self, path: Path) -> None:
         self._path = path
         template.copy_to(path)
-        with _opened(path, writing=True) as database:  # MLflow's pages expect it: number 0
+        with opened(path, writing=True) as database:  # MLflow's pages expect it: number 0
             self._create_experiment(database, "Default", str(Path.cwd() / "mlruns" / "0"), 0)
 
     def opened(self, *, writing: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """One transaction."""
-        return _opened(self._path, writing=writing)
+        return opened(self._path, writing=writing)
 
     @staticmethod
     def _create_experiment(database: sqlite3.Connection, name: str, location: str, number: int | None = None) -> None:
@@ -158,7 +125,7 @@ class LocalClient:
     def get_run(self, run_id: str) -> Any:
         """With `info` and `data` as MLflow's, deleted or not."""
         with self.opened() as database:
-            return _runs(database, [_row(database, run_id)])[0]
+            return runs_of(database, [row_of(database, run_id)])[0]
 
     def find(self, experiment_id: str, tags: Mapping[str, str]) -> list[Any]:
         """The active runs with all these tags."""
@@ -168,25 +135,23 @@ class LocalClient:
             query += " AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ? AND value = ?)"
             values += [key, value]
         with self.opened() as database:
-            return _runs(database, database.execute(query, values).fetchall())
+            return runs_of(database, database.execute(query, values).fetchall())
 
     def get_metric_history(self, run_id: str, key: str) -> list[MetricPoint]:
         query = "SELECT * FROM metrics WHERE run_uuid = ? AND key = ? ORDER BY timestamp, step, value"
         with self.opened() as database:
             rows = database.execute(query, (run_id, key)).fetchall()
-        return [MetricPoint(key, _value(row), row["timestamp"], row["step"]) for row in rows]
+        return [MetricPoint(key, value_of(row), row["timestamp"], row["step"]) for row in rows]
 
     def log_batch(
         self, run_id: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Sequence[Any] = ()
     ) -> None:
         """All or nothing."""
         with self.opened(writing=True) as database:
-            _row(database, run_id, active=True)
-            _add_params(database, run_id, {param.key: param.value for param in params})
-            points = [metric(run_id, MetricPoint(m.key, m.value, m.timestamp, m.step)) for m in metrics]
-            _insert(database, "metrics", points, "ON CONFLICT DO NOTHING")
-            _insert(database, "latest_metrics", latest(points), _LATER)
-            _set_tags(database, run_id, {tag.key: tag.value for tag in tags})
+            row_of(database, run_id, active=True)
+            add_params(database, run_id, {param.key: param.value for param in params})
+            add_points(database, run_id, metrics)
+            set_tags(database, run_id, {tag.key: tag.value for tag in tags})
 
     def delete_tag(self, run_id: str, key: str) -> None:
         with self.opened(writing=True) as database:
@@ -197,11 +162,11 @@ class LocalClient:
     ) -> None:
         """end: ms since the epoch, None to keep what it is."""
         with self.opened(writing=True) as database:
-            _row(database, run_id, active=True)
+            row_of(database, run_id, active=True)
             query = "UPDATE runs SET status = coalesce(?, status), end_time = coalesce(?, end_time) WHERE run_uuid = ?"
             database.execute(query, (status, end, run_id))
             if name is not None:
-                _set_tags(database, run_id, {_NAME_TAG: name})
+                set_tags(database, run_id, {NAME_TAG: name})
 
     def delete_run(self, run_id: str) -> None:
         """It can be restored."""
@@ -210,19 +175,19 @@ class LocalClient:
     def log_inputs(self, run_id: str, datasets: Iterable[Any]) -> None:
         """Datasets, each once in an experiment and once on a run."""
         with self.opened(writing=True) as database:
-            experiment = _row(database, run_id, active=True)["experiment_id"]
+            experiment = row_of(database, run_id, active=True)["experiment_id"]
             for dataset, tags in datasets:
                 names = ("name", "digest", "dataset_source_type", "dataset_source", "dataset_schema", "dataset_profile")
                 row = {"dataset_uuid": uuid.uuid4().hex, "experiment_id": experiment}
                 row |= dict(zip(names, dataset, strict=True))
-                _insert(database, "datasets", [row], "ON CONFLICT DO NOTHING")
+                insert(database, "datasets", [row], "ON CONFLICT DO NOTHING")
                 query = "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?"
                 (source,) = database.execute(query, (experiment, dataset.name, dataset.digest)).fetchone()
                 edge = {"input_uuid": uuid.uuid4().hex, "source_type": "DATASET", "source_id": source}
                 edge |= {"destination_type": "RUN", "destination_id": run_id}
-                if _insert(database, "inputs", [edge], "ON CONFLICT DO NOTHING"):
+                if insert(database, "inputs", [edge], "ON CONFLICT DO NOTHING"):
                     rows = [{"input_uuid": edge["input_uuid"], "name": tag.key, "value": tag.value} for tag in tags]
-                    _insert(database, "input_tags", rows)
+                    insert(database, "input_tags", rows)
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         file = self._place(run_id) / artifact_file
@@ -243,7 +208,7 @@ class LocalClient:
 
     def _place(self, run_id: str) -> Path:
         with self.opened() as database:
-            location = str(_row(database, run_id)["artifact_uri"])
+            location = str(row_of(database, run_id)["artifact_uri"])
         if (folder := _folder(location)) is None:
             raise TrackingError(f"the files of run {run_id} are not in a folder, but at {location!r}")
         return folder
@@ -263,7 +228,7 @@ def insert_runs(client: LocalClient, experiment: Any, rows: Sequence[RunRow]) ->
                 database.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (run_id,))
             new.append((run_id, row))
         for table, values in rows_of(experiment, new, posixpath.join).items():
-            _insert(database, table, values)
+            insert(database, table, values)
     return ids
 
 
@@ -291,62 +256,3 @@ def delete_runs(client: LocalClient, run_ids: Sequence[str]) -> None:
 def unavailable(error: Exception) -> bool:
     """Whether it is the database's failure and no row's: locked, full, gone."""
     return isinstance(error, sqlite3.OperationalError)
-
-
-_LATER = """ON CONFLICT (key, run_uuid) DO UPDATE SET
-    value = excluded.value, timestamp = excluded.timestamp, step = excluded.step, is_nan = excluded.is_nan
-    WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)"""
-
-
-def _insert(database: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Any]], otherwise: str = "") -> int:
-    """Rows of one table, all with the same columns; how many there were not yet."""
-    if not rows:
-        return 0
-    names = list(rows[0])
-    query = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)}) {otherwise}"
-    return database.executemany(query, rows).rowcount
-
-
-def _row(database: sqlite3.Connection, run_id: str, *, active: bool = False) -> sqlite3.Row:
-    row: sqlite3.Row | None = database.execute("SELECT * FROM runs WHERE run_uuid = ?", (run_id,)).fetchone()
-    if row is None or (active and row["lifecycle_stage"] != "active"):
-        raise TrackingError(f"run {run_id} is {'not there' if row is None else 'deleted'}")
-    return row
-
-
-def _runs(database: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[Any]:
-    """Rows of `runs` with all that belongs to them, as MLflow's entities."""
-    found = []
-    for row in rows:
-        own = (row["run_uuid"],)
-        params, tags = (
-            dict(database.execute(f"SELECT key, value FROM {part} WHERE run_uuid = ?", own).fetchall())
-            for part in ("params", "tags")
-        )
-        points = database.execute("SELECT * FROM latest_metrics WHERE run_uuid = ?", own)
-        data = SimpleNamespace(params=params, tags=tags, metrics={point["key"]: _value(point) for point in points})
-        info = SimpleNamespace(
-            run_id=row["run_uuid"], status=row["status"], start_time=row["start_time"], end_time=row["end_time"]
-        )
-        found.append(SimpleNamespace(info=info, data=data))
-    return found
-
-
-def _value(row: sqlite3.Row) -> float:
-    return math.nan if row["is_nan"] else float(row["value"])
-
-
-def _add_params(database: sqlite3.Connection, run_id: str, params: Mapping[str, str]) -> None:
-    known = dict(database.execute("SELECT key, value FROM params WHERE run_uuid = ?", (run_id,)).fetchall())
-    for key, value in params.items():
-        if known.get(key, value) != value:
-            raise TrackingError(f"parameter {key!r} of run {run_id} is {known[key]!r} and cannot become {value!r}")
-    rows = [{"run_uuid": run_id, "key": key, "value": value} for key, value in params.items() if key not in known]
-    _insert(database, "params", rows)
-
-
-def _set_tags(database: sqlite3.Connection, run_id: str, tags: Mapping[str, str]) -> None:
-    rows = [{"run_uuid": run_id, "key": key, "value": value} for key, value in tags.items()]
-    _insert(database, "tags", rows, "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value")
-    if name := tags.get(_NAME_TAG):
-        database.execute("UPDATE runs SET name = ? WHERE run_uuid = ?", (name, run_id))
