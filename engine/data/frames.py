@@ -17,6 +17,7 @@ from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import kernel
 from engine.data.bars import INCOME, Bars, bars_with, features_of, is_bars
 from engine.data.income import Due, pay
+from engine.data.inspect import spoken
 from engine.data.load import load_bars
 from engine.data.times import find_zone
 from engine.errors import DataError
@@ -58,10 +59,11 @@ def resample(bars: Bars | pd.DataFrame, timeframe: str, *, timezone: str = "UTC"
     known = _as_bars(bars)
     frame = make_frame(timeframe, timezone, offset)
     times = known.timestamp
-    if len(times) > 1 and (shortest := int(np.diff(times).min())) > frame.length + _UNITS["h"]:
+    late = 0 if frame.unit in "smh" else _UNITS["h"]  # a day on which the clocks go back is an hour longer
+    if len(times) > 1 and (shortest := int(np.diff(times).min())) > frame.length + late:
+        apart = spoken(shortest / _SECOND)
         raise DataError(
-            f"timeframe = {timeframe!r} is finer than the bars, which are at least "
-            f"{shortest / _UNITS['m']:g} minutes apart; give a longer one"
+            f"timeframe = {timeframe!r} is finer than the bars, which are at least {apart} apart; give a longer one"
         )
     starts = _periods(times, *_edges(frame, times))[0]
     first = np.flatnonzero(np.r_[True, starts[1:] != starts[:-1]])

@@ -244,7 +244,7 @@ def test_a_function_of_a_frame_resamples_too() -> None:
         ("7h", {}, "'7h': below a day it must divide the day"),
         ("1x", {}, "'1x': must be a number and one of s, m"),
         ("0D", {}, "'0D': must be a number"),
-        ("15m", {}, "'15m' is finer than the bars, which are at least 120 minutes apart"),
+        ("15m", {}, "'15m' is finer than the bars, which are at least 2 hours apart"),
         ("24M", {}, "no longer than a year"),
         ("1D", {"timezone": "Mars"}, "no such time zone"),
         ("1D", {"offset": "24h"}, "offset = '24h': must be shorter than a day"),
@@ -253,6 +253,25 @@ def test_a_function_of_a_frame_resamples_too() -> None:
 def test_what_is_no_time_frame_is_refused(timeframe: str, more: dict[str, str], said: str) -> None:
     with pytest.raises(DataError, match=said):
         resample(at(pd.date_range("2024-01-01", periods=9, freq="2h")), timeframe, **more)
+
+
+@pytest.mark.parametrize(
+    ("step", "finer", "apart"),
+    [("1h", "30m", "1 hour"), ("1h", "1m", "1 hour"), ("1min", "30s", "1 minute"), ("2h", "1h", "2 hours")],
+)
+def test_a_time_frame_finer_than_short_bars_is_refused_too(step: str, finer: str, apart: str) -> None:
+    bars = at(pd.date_range("2024-01-01", periods=9, freq=step))
+    with pytest.raises(DataError, match=f"'{finer}' is finer than the bars, which are at least {apart} apart; give"):
+        resample(bars, finer)
+    same = resample(bars, step.replace("min", "m"))
+    np.testing.assert_array_equal(same.close, bars.close)
+
+
+def test_days_of_twenty_five_hours_are_days() -> None:
+    """The third of November 2024 is an hour longer in New York: two bars a day apart there are 25 hours apart."""
+    bars = at(pd.DatetimeIndex(["2024-11-03", "2024-11-04"], tz=NEW_YORK).tz_convert("UTC"))
+    assert np.diff(bars.timestamp).tolist() == [25 * HOUR]
+    np.testing.assert_array_equal(resample(bars, "1D", timezone=NEW_YORK).timestamp, bars.timestamp)
 
 
 def test_only_resampled_bars_are_aligned() -> None:

@@ -35,7 +35,7 @@ def test_the_bars_of_a_study_are_those_of_its_timeframe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"timeframe": "1h"}, "[data] timeframe = '1h': .*'1h' is finer than the bars, .* 1440 minutes apart"),
+        ({"timeframe": "1h"}, "[data] timeframe = '1h': .*'1h' is finer than the bars, .* 1 day apart"),
         ({"timeframe": "1y"}, "[data] timeframe = '1y': .*must be a number and one of s, m"),
         ({"timeframe": "1W", "timeframe_offset": "2D"}, "[data] timeframe_offset = '2D': .*shorter than a day"),
         ({"timeframe_offset": "2h"}, "[data].* timeframe_offset needs timeframe"),
