@@ -8,6 +8,7 @@ UserError
 └── optim.errors.OptimError ...
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,6 +41,19 @@ class DataError(EngineError):
 def refused(faults: Sequence[Fault]) -> DataError:
     """The error that tells the first fault and keeps them all."""
     return DataError(f"row {faults[0].row}: {faults[0].reason}", faults)
+
+
+def worst(faults: Sequence[Fault]) -> list[Fault]:
+    """MOST_FAULTS of them at the most, in order of their rows; one of each kind of reason in turn, so that none takes
+    the room of another.
+    """
+    so_far: dict[str, int] = {}
+    turns = []
+    for fault in sorted(faults):
+        kind = re.sub(r"'[^']*'|, got .*", "", fault.reason)
+        so_far[kind] = so_far.get(kind, 0) + 1
+        turns.append((so_far[kind], fault))
+    return sorted(fault for _, fault in sorted(turns)[:MOST_FAULTS])
 
 
 class StrategyError(EngineError):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.errors import MOST_FAULTS, DataError, Fault, refused
+from engine.errors import MOST_FAULTS, DataError, Fault, refused, worst
 
 
 class Bars(NamedTuple):
@@ -170,15 +170,15 @@ def check_bars(bars: Bars, rows: NDArray[np.int64] | None = None) -> None:
     n_bars = check_lengths(bars)
     if n_bars < 2:
         raise DataError(f"a backtest needs at least 2 bars, but got {n_bars}")
+    number = np.arange(1, n_bars + 1) if rows is None else rows
     found: dict[int, str] = {}  # the first reason of each bar
-    for bad, reason, values in _rules(bars):
+    for bad, reason, values in _rules(bars, "after" if number[0] > number[-1] else "before"):
         if bad.any():
             for i in np.flatnonzero(bad)[:MOST_FAULTS]:
                 found.setdefault(int(i), f"{reason}, got {values[i]}")
     if found:
-        number = np.arange(1, n_bars + 1) if rows is None else rows
         faults = [Fault(int(number[i]), reason) for i, reason in found.items()]
-        raise DataError(refused(faults).args[0], sorted(faults)[:MOST_FAULTS])
+        raise DataError(refused(faults).args[0], worst(faults))
 
 
 def check_lengths(bars: Bars) -> int:
@@ -189,8 +189,11 @@ def check_lengths(bars: Bars) -> int:
     return n_bars
 
 
-def _rules(bars: Bars) -> Iterator[tuple[NDArray[np.bool_], str, NDArray[Any]]]:
-    """Which bars break a rule, shape (n_bars,), what is wrong with them, and the values that show it."""
+def _rules(bars: Bars, beside: str) -> Iterator[tuple[NDArray[np.bool_], str, NDArray[Any]]]:
+    """Which bars break a rule, shape (n_bars,), what is wrong with them, and the values that show it.
+
+    beside: where in the source the row of the bar before stands, "before" or "after".
+    """
     for name in ("open", "high", "low", "close"):
         price = getattr(bars, name)
         yield np.isnan(price), f"{name} is missing (NaN)", price
@@ -204,8 +207,8 @@ def _rules(bars: Bars) -> Iterator[tuple[NDArray[np.bool_], str, NDArray[Any]]]:
         yield (price < bars.low) | (price > bars.high), f"{name} is outside [low, high]", price
     step = np.diff(bars.timestamp, prepend=bars.timestamp[0] - 1)
     times = bars.timestamp.astype("datetime64[ns]")
-    yield step == 0, "its timestamp is that of the row before (duplicate)", times
-    yield step < 0, "its timestamp is before that of the row before (not sorted)", times
+    yield step == 0, f"its timestamp is that of the row {beside} (duplicate)", times
+    yield step < 0, f"its timestamp is before that of the row {beside} (not sorted)", times
 
 
 def _frozen(column: ArrayLike, dtype: Any) -> NDArray[Any]:

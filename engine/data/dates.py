@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import MOST_FAULTS, DataError, Fault, refused
+from engine.errors import DataError, Fault, refused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,8 @@ def _parsed(text: pd.Series[str], form: str, aware: bool, fault: str) -> pd.Date
 
 
 def _faulty(text: pd.Series[str], bad: NDArray[np.bool_], fault: str) -> DataError:
-    return refused([Fault(int(i) + 1, f"{text.iloc[i]!r} {fault}") for i in np.flatnonzero(bad)[:MOST_FAULTS]])
+    values = text.to_numpy()
+    return refused([Fault(int(i) + 1, f"{values[i]!r} {fault}") for i in np.flatnonzero(bad)])
 
 
 def _pattern(form: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.formats import Format
-from engine.errors import MOST_FAULTS, DataError, Fault
+from engine.errors import DataError, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ class Style(NamedTuple):
 def numbers_of(
     columns: Mapping[str, pd.Series[str]], told: Format
 ) -> tuple[dict[str, NDArray[np.float64]], Style, list[Fault]]:
-    """Each column as floats, shape (n_rows,), how they were written, and the first MOST_FAULTS values that are none.
+    """Each column as floats, shape (n_rows,), how they were written, and the values that are none.
 
     NaN where nothing or no number stands. The style is told, or settled by all columns together; DataError with both
     readings where they do not settle it.
@@ -41,10 +41,11 @@ def numbers_of(
     style = _style(tidied, told)
     values: dict[str, NDArray[np.float64]] = {}
     faults: list[Fault] = []
+    how = "" if told.decimal is None else f" with decimal = {told.decimal!r}"
     for name, text in tidied.items():
         values[name], bad = _floats(text, style)
-        first = np.flatnonzero(bad)[:MOST_FAULTS]
-        faults += [Fault(int(i) + 1, f"{name} is no number, got {columns[name].iloc[i]!r}") for i in first]
+        given = columns[name].to_numpy()
+        faults += [Fault(int(i) + 1, f"{name} is no number{how}, got {given[i]!r}") for i in np.flatnonzero(bad)]
     return values, style, faults
 
 

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from engine.data.bars import Bars, detail_of, features_of, make_bars, refuse_taken, slice_bars, without_detail
-from engine.data.decimals import numbers_of
-from engine.data.formats import ADJUSTED, PRICES, Format, Reading, make_format
-from engine.data.further import features
+from engine.data.bars import Bars, detail_of, features_of, slice_bars, without_detail
+from engine.data.formats import Format, Reading, make_format
 from engine.data.kept import keep, place_of, recall
-from engine.data.table import Table, read_table
-from engine.data.times import Times, boundary, find_zone, read_times
-from engine.errors import MOST_FAULTS, DataError, Fault, refused
+from engine.data.rows import bars_of
+from engine.data.table import read_table
+from engine.data.times import boundary, find_zone
+from engine.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,51 +83,6 @@ def _read(source: Any, told: Format, date_format: str | None, timezone: str | No
     return bars, reading
 
 
-def bars_of(table: Table, told: Format, date_format: str | None, timezone: str | None) -> tuple[Bars, Reading]:
-    """The bars of a table, oldest first. DataError tells the first bad row, its faults are all of them."""
-    frame, reading = table.frame, table.reading
-    if reading.columns.get("timestamp", "").strip().lower() == "gmt time" and timezone not in (None, "UTC", "GMT"):
-        raise DataError(f"timezone = {timezone!r}, but the column 'Gmt time' is in UTC; remove timezone")
-    values, reading, faults = _numbers(table, told)
-    empty = _empty_rows(values, every=told.drop_empty)
-    rows = None
-    if len(empty):
-        kept = np.setdiff1d(np.arange(len(frame)), empty)
-        frame, values = frame.iloc[kept], {name: column[kept] for name, column in values.items()}
-        reading, rows = reading._replace(dropped=tuple(int(i) + 1 for i in empty)), kept + 1
-    n_rows = len(frame)
-    times = np.arange(n_rows, dtype=np.int64)
-    try:
-        times = read_times(frame, Times(date_format, timezone, told.epoch_unit, told.repeated_hour))
-    except DataError as error:
-        if not faults and not error.faults:
-            raise
-        faults.append(_numbered(error, rows))
-    backwards = n_rows > 1 and times[0] > times[-1] and bool((np.diff(times) < 0).all())
-    step = -1 if backwards else 1
-    if backwards:
-        rows = np.arange(1, n_rows + 1) if rows is None else rows
-    if told.adjusted:
-        values, reading = _adjusted(values, reading)
-    elif ADJUSTED in reading.columns:
-        reading = reading._replace(notes=(*reading.notes, _unused(reading)))
-    volume = values["volume"] if "volume" in values else np.zeros(n_rows)
-    columns = [column[::step] for column in (*(values[price] for price in PRICES), volume)]
-    try:
-        further, theirs = features(table, frame, reading)
-        refuse_taken(further)
-        reading = reading._replace(features=theirs)
-        numbers = None if rows is None else rows[::step]
-        turned = {name: column[::step] for name, column in further.items()}
-        bars = make_bars(times[::step], *columns, rows=numbers, features=turned)
-    except DataError as error:
-        faults.append(error)
-    if faults:
-        raise _all_of(faults)
-    order = "newest first" if backwards else "oldest first"
-    return bars, reading._replace(order=order, zone=timezone or "UTC")
-
-
 def content_hash(bars: Bars) -> str:
     """SHA-256 (hex) of the times, prices, volumes, features and detail: the identity of the data in a record."""
     digest = hashlib.sha256()
@@ -153,81 +106,6 @@ def to_frame(bars: Bars, timezone: str = "UTC") -> pd.DataFrame:
     if timezone != "UTC":
         index = index.tz_convert(find_zone(timezone))
     return pd.DataFrame({name: getattr(bars, name) for name in without_detail(bars)._fields[1:]}, index=index)
-
-
-def _numbers(table: Table, told: Format) -> tuple[dict[str, NDArray[np.float64]], Reading, list[DataError]]:
-    """The columns of numbers, shape (n_rows,): as pandas has them, or from their text where that is not enough."""
-    import pandas as pd
-
-    wanted = [name for name in (*PRICES, "volume", ADJUSTED) if name in table.frame]
-    if not told.adjusted:
-        wanted = [name for name in wanted if name != ADJUSTED]
-    values = {}
-    if told.decimal is None and told.thousands is None:
-        for name in wanted:
-            numbers = pd.to_numeric(table.frame[name], errors="coerce")
-            if (numbers.isna() & table.frame[name].notna()).any():
-                break
-            values[name] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            return values, table.reading, []
-    text = table.as_text()
-    written = [name for name in wanted if not pd.api.types.is_numeric_dtype(text[name])]
-    values = {name: text[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in wanted if name not in written}
-    read, style, faults = numbers_of({name: text[name] for name in written}, told)
-    reading = table.reading._replace(decimal=style.decimal, thousands=style.thousands)
-    return values | read, reading, [refused(faults)] if faults else []
-
-
-def _empty_rows(values: Mapping[str, NDArray[np.float64]], *, every: bool) -> NDArray[np.int64]:
-    """Rows without any price, counted from 0: those at the end, or all of them. DataError when no row has one."""
-    if not every and not np.isnan(values["close"][-1]):
-        return np.zeros(0, dtype=np.int64)
-    empty: NDArray[np.bool_] = np.all([np.isnan(values[price]) for price in PRICES], axis=0)
-    if empty.all():
-        raise DataError("no row has a price")
-    if not every:
-        empty[: len(empty) - int((~empty[::-1]).argmax())] = False
-    return np.flatnonzero(empty)
-
-
-def _numbered(error: DataError, rows: NDArray[np.int64] | None) -> DataError:
-    """The same error with the rows of the source, where some were left out."""
-    if rows is None or not error.faults:
-        return error
-    return refused([Fault(int(rows[fault.row - 1]), fault.reason) for fault in error.faults])
-
-
-def _adjusted(
-    values: dict[str, NDArray[np.float64]], reading: Reading
-) -> tuple[dict[str, NDArray[np.float64]], Reading]:
-    """All prices times the adjusted close / close."""
-    if ADJUSTED not in values:
-        raise DataError("format adjusted: there is no column Adj Close; remove adjusted, or name the column adj_close")
-    with np.errstate(all="ignore"):
-        factor = values[ADJUSTED] / values["close"]
-    moved = {price: values[price] * factor for price in PRICES} | {"close": values[ADJUSTED]}
-    for price in ("open", "close"):  # a product may pass the bar's end by its last digit
-        near = np.isclose(moved[price], moved["high"], rtol=1e-12), np.isclose(moved[price], moved["low"], rtol=1e-12)
-        moved["high"] = np.where(near[0], np.maximum(moved["high"], moved[price]), moved["high"])
-        moved["low"] = np.where(near[1], np.minimum(moved["low"], moved[price]), moved["low"])
-    return values | moved, reading._replace(adjusted=True)
-
-
-def _unused(reading: Reading) -> str:
-    return (
-        f"{reading.columns[ADJUSTED]} is there and not used: prices fall at each dividend; "
-        "[data.format] adjusted = true adjusts all of them"
-    )
-
-
-def _all_of(errors: list[DataError]) -> DataError:
-    """One error: the first one's words, the faults of all; of each row the first."""
-    found: dict[int, str] = {}
-    for error in errors:
-        for fault in error.faults:
-            found.setdefault(fault.row, fault.reason)
-    return DataError(str(errors[0]), [Fault(*pair) for pair in sorted(found.items())][:MOST_FAULTS])
 
 
 class TooFewBarsError(DataError):

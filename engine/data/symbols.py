@@ -12,12 +12,17 @@ import numpy as np
 
 from engine.data.bars import Bars
 from engine.data.formats import Format, Reading, make_format
-from engine.data.load import bars_of, between
+from engine.data.load import between
+from engine.data.rows import bars_of
 from engine.data.table import Table, read_table
 from engine.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class SymbolColumnError(DataError):
+    """There is no such column of symbols, or a row has none."""
 
 
 def read_symbols(
@@ -42,7 +47,7 @@ def read_symbols(
         place = _place_of(table, column)
         symbols = _texts(table, place)
     except DataError as error:
-        raise DataError(f"{name}: {error}") from None
+        raise type(error)(f"{name}: {error}") from None
     for symbol, part in _parts(table, place, symbols):
         try:
             bars, reading = bars_of(part, told, date_format, timezone)
@@ -58,7 +63,7 @@ def _place_of(table: Table, column: str) -> str:
             return place
     near = get_close_matches(column, table.others.values(), n=1)
     there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table.others.values()) or 'no others'}"
-    raise DataError(f"has no column {column!r}; {there}")
+    raise SymbolColumnError(f"has no column {column!r}; {there}")
 
 
 def _parts(table: Table, place: str, symbols: np.ndarray) -> Iterator[tuple[str, Table]]:
@@ -83,5 +88,5 @@ def _texts(table: Table, place: str) -> np.ndarray:
     if column.dtype.kind in "biuf":
         column = table.as_text()[place]
     if (missing := column.isna().to_numpy()).any():
-        raise DataError(f"row {int(missing.argmax()) + 1} has no symbol; remove the row, or give it one")
+        raise SymbolColumnError(f"row {int(missing.argmax()) + 1} has no symbol; remove the row, or give it one")
     return column.astype(str).str.strip().to_numpy(dtype=object).astype(str)

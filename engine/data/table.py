@@ -48,6 +48,12 @@ class Table(NamedTuple):
     others: Mapping[str, str] = {}  # columns that are none of ours: their name in the frame -> the file's
     lines: Callable[[], list[int]] = list  # the line of each row in its text, from 1; none where it is no text
 
+    @property
+    def present(self) -> list[str]:
+        """What the file calls its columns, in its order."""
+        theirs = {**self.others, **self.reading.columns}
+        return [theirs[str(name)] for name in self.frame]
+
 
 def read_table(source: Any, told: Format, *, prices: bool = True) -> Table:
     """A file by its ending, or a frame of pandas, polars or Arrow. DataError where it cannot be read.
@@ -56,8 +62,7 @@ def read_table(source: Any, told: Format, *, prices: bool = True) -> Table:
     """
     table = _read(source, told)
     if prices:
-        columns = table.reading.columns
-        check_columns(columns, [{**table.others, **columns}[str(name)] for name in table.frame])
+        check_columns(table.reading.columns, table.present)
     return table
 
 

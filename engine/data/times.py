@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.dates import REMEDY, check_date_format, is_iso, parse, read_dates, tidy
-from engine.errors import DataError
+from engine.errors import DataError, Fault, refused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,17 +40,18 @@ class Times(NamedTuple):
 _UNTOLD = Times()
 
 
-def read_times(frame: pd.DataFrame, told: Times = _UNTOLD) -> NDArray[np.int64]:
+def read_times(frame: pd.DataFrame, told: Times = _UNTOLD, present: Sequence[str] = ()) -> NDArray[np.int64]:
     """Nanoseconds since 1970 (UTC) of every row of a frame with lower-case columns, shape (n_rows,).
 
     The column is the first of TIME_COLUMNS there is, date joined with time if both are there, or the index.
+    present: what the file calls its columns, for what is said where none of them is the time.
     Raises DataError with row (from 1) and value when a time is missing, is no time, or could be two.
     """
     import pandas as pd
 
     zone = find_zone(told.timezone)
     check_date_format(told.date_format)
-    values = _time_values(frame)
+    values = _time_values(frame, present)
     if isinstance(values.dtype, pd.DatetimeTZDtype) or np.issubdtype(
         getattr(values.dtype, "type", object), np.datetime64
     ):
@@ -103,18 +105,25 @@ def boundary(text: str, zone: zoneinfo.ZoneInfo, *, end: bool) -> int:
         raise DataError(f"{shown} is no date: {error}") from None
 
 
-def _time_values(frame: pd.DataFrame) -> Any:
+def _time_values(frame: pd.DataFrame, present: Sequence[str]) -> Any:
     """The times as they stand, shape (n_rows,), none missing."""
     import pandas as pd
 
     column = next((name for name in TIME_COLUMNS if name in frame), None)
     if column is None and not isinstance(frame.index, pd.DatetimeIndex):
-        raise DataError(f"missing column timestamp; name it one of {', '.join(TIME_COLUMNS)} or make it the index")
+        named = f"missing column timestamp; name it one of {', '.join(TIME_COLUMNS)}"
+        if not present:
+            raise DataError(f"{named} or make it the index")
+        likely = next((name for name in present if re.search("date|time|dat[ue]m|day|zeit|tag", name.lower())), "...")
+        raise DataError(
+            f'{named}, or say which it is with [data.format] columns = {{ date = "{likely}" }}; '
+            f"present are {', '.join(present)}"
+        )
     names = ["date", "time"] if column == "date" and "time" in frame else [column]
     parts = [pd.Series(frame.index) if name is None else frame[name].reset_index(drop=True) for name in names]
     for part in parts:
         if (empty := part.isna().to_numpy()).any():
-            raise DataError(f"row {int(empty.argmax()) + 1}: the timestamp is missing")
+            raise refused([Fault(int(i) + 1, "the timestamp is missing") for i in np.flatnonzero(empty)])
     if len(parts) == 1:
         return parts[0]
     date, clock = parts
