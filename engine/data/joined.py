@@ -16,7 +16,7 @@ from engine.data.formats import Format, make_format, plain_name
 from engine.data.frames import DAY, as_of, closes, duration
 from engine.data.table import Table, read_table
 from engine.data.times import TIME_COLUMNS, Times, read_times
-from engine.errors import DataError, refused
+from engine.errors import DataError, refused, worst
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,7 @@ class Series(NamedTuple):
     values: Mapping[str, tuple[Integers, Array]]
     lag: int  # ns
     max_age: int | None = None  # ns; None: for ever
+    rows: Mapping[str, Integers] = {}  # of each value in its file, from 1, where that is known
 
 
 def join(bars: Bars, name: str, source: str | Path | Any, **told: Any) -> Bars:
@@ -60,20 +61,23 @@ def read_series(
     try:
         told = make_format(format)
         table = read_table(source, told, prices=False)
-        times = read_times(table.frame, Times(date_format, timezone, told.epoch_unit, told.repeated_hour))
+        written = Times(date_format, timezone, told.epoch_unit, told.repeated_hour)
+        times = read_times(table.frame, written, table.present)
+        rows = np.arange(1, len(times) + 1)
         step = -1 if len(times) > 1 and times[0] > times[-1] else 1
         found = {column: values[::step] for column, values in _columns(table, told).items()}
-        times = times[::step]
+        times, rows = times[::step], rows[::step]
         _check_order(times, backwards=step < 0)
         late = usual_step(times) if lag is None else duration(lag, "lag")
         oldest = None if max_age is None else duration(max_age, "max_age")
     except DataError as error:
         where = str(source) if isinstance(source, str | Path) else type(source).__name__
         said = "".join(c if c.isprintable() else " " for c in str(error))  # a file's words are repeated in it
-        raise DataError(f"{where}: {said}", error.faults) from None
+        raise DataError(f"{where}: {said}", worst(error.faults)) from None
     named = {name if len(found) == 1 else f"{name}_{column}": values for column, values in found.items()}
-    held = {one: ~np.isnan(values) for one, values in named.items()}
-    return Series({one: (times[held[one]], values[held[one]]) for one, values in named.items()}, late, oldest)
+    held = {one: ~np.isnan(column) for one, column in named.items()}
+    values = {one: (times[held[one]], column[held[one]]) for one, column in named.items()}
+    return Series(values, late, oldest, {one: rows[there] for one, there in held.items()})
 
 
 def join_series(bars: Bars, series: Series) -> Bars:
@@ -118,7 +122,7 @@ def _columns(table: Table, told: Format) -> dict[str, Array]:
     """The columns that hold numbers, shape (n_rows,), by plain names; NaN where nothing stands."""
     import pandas as pd
 
-    names = _names(table)
+    names = _names(table, told)
     frame = table.frame
     numeric = [place for place in names if pd.api.types.is_numeric_dtype(frame[place])]
     written = [place for place in names if place not in numeric and _share_of_numbers(frame[place]) >= 0.5]
@@ -137,7 +141,7 @@ def _columns(table: Table, told: Format) -> dict[str, Array]:
     }
     found = {column: values for column, values in found.items() if not np.isnan(values).all()}
     if not found:
-        raise DataError(f"no column holds numbers; present are {', '.join(_present(table))}")
+        raise DataError(f"no column holds numbers; present are {', '.join(table.present)}")
     return found
 
 
@@ -147,10 +151,12 @@ def _share_of_numbers(column: pd.Series[Any]) -> float:
     return float(text.str.fullmatch(_NUMBER).mean()) if len(text) else 0.0
 
 
-def _names(table: Table) -> dict[str, str]:
-    """Plain names of the columns that are no times, by their place in the frame."""
+def _names(table: Table, told: Format) -> dict[str, str]:
+    """Plain names of the columns that are no times, by their place in the frame: as told, else as the file has them."""
     found: dict[str, str] = {}
-    for place, theirs in {**table.reading.columns, **table.others}.items():
+    ours = told.columns if isinstance(told.columns, Mapping) else {}
+    for place, named in {**table.reading.columns, **table.others}.items():
+        theirs = place if place in ours else named
         name = re.sub(r"\W+", "_", plain_name(theirs)).strip("_")
         if place in TIME_COLUMNS or not name or name.startswith("unnamed"):
             continue
@@ -158,7 +164,3 @@ def _names(table: Table) -> dict[str, str]:
             raise DataError(f"two columns would both be {name}; rename one of them")
         found[place] = name
     return found
-
-
-def _present(table: Table) -> list[str]:
-    return [*table.reading.columns.values(), *table.others.values()]

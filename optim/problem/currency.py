@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from engine.data.bars import Bars
-from engine.data.currency import in_currency
+from engine.data.currency import in_currency, rates_of
 from engine.data.joined import Series
+from engine.errors import EngineError
 from optim.errors import SpecError, cut, shown
-from optim.problem.features import read_tables
+from optim.problem.features import place_of, read_tables, said_of
 from optim.problem.sources import Source
 from optim.spec.expressions import suggestion
 from optim.spec.study import StudySpec
 
-KEY = "currency"
+KEY, TABLE = "currency", "data.currencies"
 
 
 class Currencies:
@@ -19,7 +20,12 @@ class Currencies:
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
-        self._rates: dict[str, Series] = read_tables(spec, spec.data.currencies, "data.currencies")
+        self._rates: dict[str, Series] = read_tables(spec, spec.data.currencies, TABLE)
+        for name, rates in self._rates.items():
+            try:
+                rates_of(rates, name)
+            except EngineError as error:
+                raise SpecError(f"{self._place(name)}: {said_of(error, TABLE, name)}") from None
         for name, rules in spec.instruments.items():
             if (told := rules.get(KEY)) is not None and told not in self._rates:
                 where = f"{spec.path}: [instruments.{name[:60]}] currency = {shown(told)}"
@@ -37,6 +43,14 @@ class Currencies:
                 )
 
     def given(self, source: Source, bars: Bars) -> Bars:
-        """The bars of an instrument in the account's money. Raises DataError."""
+        """The bars of an instrument in the account's money. Raises SpecError."""
         told = self._spec.instruments.get(source.name, {}).get(KEY)
-        return bars if told is None else in_currency(bars, self._rates[str(told)], str(told))
+        if told is None:
+            return bars
+        try:
+            return in_currency(bars, self._rates[str(told)], str(told))
+        except EngineError as error:
+            raise SpecError(f"{self._place(str(told))}: {shown(source.given)}: {cut(str(error), 400)}") from None
+
+    def _place(self, name: str) -> str:
+        return place_of(self._spec, self._spec.data.currencies, TABLE, name)

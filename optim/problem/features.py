@@ -23,10 +23,10 @@ def read_tables(spec: StudySpec, tables: Mapping[str, FeatureSection], key: str)
     """The values of the files of these tables, each by its name. Raises SpecError."""
     found: dict[str, Series] = {}
     for name, given in tables.items():
-        where = f"{spec.path}: [{key}.{cut(name, 60)}]"
+        where = place_of(spec, tables, key, name)
         file = (spec.folder / given.path).resolve()
         if not os.path.isfile(file):
-            raise SpecError(f"{where} path = {shown(given.path)}: no such file: {shown(str(file))}")
+            raise SpecError(f"{where}: no such file: {shown(str(file))}")
         try:
             found[name] = read_series(
                 name,
@@ -38,8 +38,18 @@ def read_tables(spec: StudySpec, tables: Mapping[str, FeatureSection], key: str)
                 format=given.format.model_dump(),
             )
         except EngineError as error:
-            raise SpecError(f"{where} path = {shown(given.path)}: {cut(str(error), 400)}") from None
+            raise SpecError(f"{where}: {said_of(error, key, name)}") from None
     return found
+
+
+def place_of(spec: StudySpec, tables: Mapping[str, FeatureSection], key: str, name: str) -> str:
+    """What a sentence about the file of a table begins with."""
+    return f"{spec.path}: [{key}.{cut(name, 60)}] path = {shown(tables[name].path)}"
+
+
+def said_of(error: EngineError, key: str, name: str) -> str:
+    """What the engine says of the file of a table, with its own key of the format."""
+    return cut(str(error).replace("[data.format]", f"[{key}.{cut(name, 60)}.format]"), 400)
 
 
 def join_features(spec: StudySpec, bars: Bars, features: dict[str, Series]) -> Bars:

@@ -103,7 +103,11 @@ def test_a_search_through_all_values_finds_the_same(
         ("date,close\n2024-01-01,11\n2024-01-01,12\n", {}, "row 2: its time .* is there twice or out of order"),
         ("date,close\n2024-01-01,11\n2024-01-02,x1\n2024-01-03,2\n", {}, "row 2: close is no number, got 'x1'"),
         ("date,word\n2024-01-01,a\n2024-01-02,b\n", {}, "no column holds numbers; present are date, word"),
-        ("day,close\n2024-01-01,1\n2024-01-02,2\n", {}, "missing column timestamp"),
+        (
+            "day,close\n2024-01-01,1\n2024-01-02,2\n",
+            {},
+            'missing column timestamp; .* date = "day" }; present are day, close',
+        ),
         ("date,a b,a_b\n2024-01-01,1,1\n2024-01-02,2,2\n", {}, "two columns would both be a_b"),
         ("date,close\n2024-01-01,11\n2024-01-02,12\n", {"lag": "-1D"}, "lag = '-1D': must be a number and one of"),
         ("date,close\n2024-01-01,11\n2024-01-02,12\n", {"max_age": "1M"}, "max_age = '1M': months differ in length"),

@@ -42,12 +42,14 @@ def test_the_last_rate_known_at_the_open_counts_for_the_whole_bar() -> None:
 def test_a_bar_without_a_rate_is_refused() -> None:
     with pytest.raises(DataError, match="row 1: 1970-01-02T00:00:00: no rate is known yet for EUR"):
         in_currency(BARS, rates([2], [1.0]), "EUR")
-    with pytest.raises(DataError, match=r"row 4: .*: no rate is known yet for EUR"):
+    with pytest.raises(
+        DataError, match=r"row 4: 1970-01-05T00:00:00: the last rate known for EUR is of 1970-01-02.*max_age \(2 days\)"
+    ):
         in_currency(BARS, rates([1], [1.0], max_age=2 * DAY), "EUR")
-    with pytest.raises(DataError, match=r"row 2: .*: the rate is -1 for EUR"):
+    with pytest.raises(DataError, match=r"row 2: the rate is -1, must be above 0"):
         in_currency(BARS, rates([1, 2], [1.0, -1.0]), "EUR")
     two = Series({"eur_bid": (np.array([DAY]), P[:1]), "eur_ask": (np.array([DAY]), P[:1])}, lag=0)
-    with pytest.raises(DataError, match="EUR: several columns and not one called close: eur_bid, eur_ask"):
+    with pytest.raises(DataError, match="has several columns and not one called close: eur_bid, eur_ask"):
         in_currency(BARS, two, "EUR")
 
 
@@ -92,3 +94,50 @@ def test_refusals(folder: Path) -> None:
         with pytest.raises(SpecError) as error:
             plan_of(folder, strategy={"name": "ma_crossover"}, **change)
         assert said in str(error.value)
+
+
+NAMED = "[data.currencies.EUR] path = 'eur.csv': "
+
+
+@pytest.mark.parametrize(
+    ("write", "told", "said"),
+    [
+        (lambda rate: {"rate": np.where(np.arange(N) == 6, 0.0, rate)}, {}, "row 7: the rate is 0, must be above 0"),
+        (lambda rate: {"rate": np.where(np.arange(N) == 6, -2.0, rate)}, {}, "row 7: the rate is -2, must be above 0"),
+        (
+            lambda rate: {"bid": rate, "ask": rate},
+            {},
+            "several columns and not one called close: bid, ask; say which it is with "
+            '[data.currencies.EUR.format] columns = { close = "bid" }',
+        ),
+        (
+            lambda rate: {"rate": rate},
+            {"lag": "1D"},
+            "'sap.csv': row 1: 2015-01-01T00:00:00: no rate is known yet for EUR: the first is of 2015-01-01T00:00:00 "
+            "and known 1 day later (lag); give rates from before the first bar on, or another lag",
+        ),
+        (
+            lambda rate: {"rate": np.where(np.isin(np.arange(N), [3, 4, 5]), np.nan, rate)},
+            {"max_age": "12h"},
+            "'sap.csv': row 4: 2015-01-06T00:00:00: the last rate known for EUR is of 2015-01-05T00:00:00, older than "
+            "max_age (12 hours)",
+        ),
+    ],
+)
+def test_a_rate_that_cannot_be_names_its_table(folder: Path, write: Any, told: dict[str, str], said: str) -> None:
+    columns = write(np.linspace(1.0, 1.5, N))
+    pd.DataFrame({"date": DAYS.strftime("%Y-%m-%d"), **columns}).to_csv(folder / "eur.csv", index=False)
+    data = {"path": None, "paths": ["spot.csv", "sap.csv"], "currencies": {"EUR": {**EURO, **told}}}
+    with pytest.raises(SpecError) as error:
+        plan_of(folder, data=data, strategy={"name": "ma_crossover"})
+    assert NAMED in str(error.value)
+    assert said in str(error.value)
+
+
+def test_the_column_of_rates_is_the_one_that_is_told(folder: Path) -> None:
+    columns = {"bid": np.linspace(1.0, 1.5, N), "ask": 2.0}
+    pd.DataFrame({"date": DAYS.strftime("%Y-%m-%d"), **columns}).to_csv(folder / "eur.csv", index=False)
+    told = {**EURO, "format": {"columns": {"close": "bid"}}}
+    data = {"path": None, "paths": ["spot.csv", "sap.csv"], "currencies": {"EUR": told}}
+    _, sap = plan_of(folder, data=data, strategy={"name": "ma_crossover"}).job.instruments
+    np.testing.assert_allclose(sap.close, 2 * CLOSE * np.linspace(1.0, 1.5, N))
