@@ -38,10 +38,10 @@ def with_income(
     Raises DataError for a feature that is not there, a split that cannot be, or one that the prices know already.
     """
     names = {name: column for name, column in (("funding", funding), ("dividends", dividends)) if column is not None}
-    if splits is not None:
-        bars = unsplit(bars, splits, () if dividends is None else (dividends,))
     due = {name: due_of(bars, column) for name, column in names.items()}
-    return pay(bars, due.get("funding"), due.get("dividends")) if due else bars
+    if due:  # before the splits: a share of what it was worth then
+        bars = pay(bars, due.get("funding"), due.get("dividends"))
+    return bars if splits is None else unsplit(bars, splits, () if dividends is None else (dividends,))
 
 
 def due_of(bars: Bars, name: str) -> Due:
@@ -57,23 +57,33 @@ def pay(bars: Bars, funding: Due | None, dividends: Due | None) -> Bars:
     return add_features(bars, {**features_of(bars), INCOME: rates})
 
 
-def _on_bars(due: Due, bars: Bars) -> Array:
-    """The sum of what is due from after the open of the bar before to that of each bar, shape (n_bars,)."""
+def _on_bars(due: Due, bars: Bars, together: np.ufunc = np.add) -> Array:
+    """The sum of what is due from after the open of the bar before to that of each bar, shape (n_bars,).
+
+    together: how several are put together, np.multiply for their product.
+    """
     opens = bars.timestamp
     bar = np.searchsorted(opens, due.times, side="left")
     counts = (due.times >= opens[0]) & (bar < len(opens)) & ~np.isnan(due.values)
-    found = np.zeros(len(opens))
-    np.add.at(found, bar[counts], due.values[counts])
+    found = np.full(len(opens), float(together.identity))
+    together.at(found, bar[counts], due.values[counts])
     return found
 
 
-def unsplit(bars: Bars, name: str, money: Sequence[str] = ()) -> Bars:
-    """The bars on the scale of the first: from a split on prices and the features `money` grow, volumes shrink."""
-    ratio = _feature(bars, name)
+def unsplit(bars: Bars, name: str, money: Sequence[str] = (), splits: Due | None = None) -> Bars:
+    """The bars on the scale of the first: from a split on prices and the features `money` grow, volumes shrink.
+
+    name: the feature that has the ratios, or what `splits` is called, where they have times of their own.
+    """
+    ratio = _feature(bars, name) if splits is None else splits.values
     ratio = np.where(np.isnan(ratio) | (ratio == 0.0), 1.0, ratio)
     wrong = ~(np.isfinite(ratio) & (ratio > 0.0))
     if wrong.any():
-        raise DataError(f"row {int(wrong.argmax()) + 1}: {name} is no ratio of a split: {ratio[wrong.argmax()]}")
+        at = int(wrong.argmax())
+        where = f"row {at + 1}" if splits is None else _day(int(splits.times[at]))
+        raise DataError(f"{where}: {name} is no ratio of a split: {ratio[at]}")
+    if splits is not None:
+        ratio = _on_bars(Due(splits.times, ratio), bars, np.multiply)
     _check_raw(bars, ratio, name)
     units = np.cumprod(np.append(1.0, ratio[1:]))  # that one unit of the first bar has become
     columns: list[Any] = [bars.timestamp, *(price * units for price in bars[1:5]), bars.volume / units]
@@ -87,11 +97,15 @@ def _check_raw(bars: Bars, ratio: Array, name: str) -> None:
     """Refuse prices that do not fall at a split: they are adjusted already."""
     for t in np.flatnonzero(np.abs(np.log(ratio)) > _TOLD):
         if t > 0 and abs(math.log(bars.open[t] / bars.close[t - 1])) < abs(math.log(ratio[t])) / 2:
-            day = str(bars.timestamp[t].astype("datetime64[ns]").astype("datetime64[D]"))
+            day = _day(int(bars.timestamp[t]))
             raise DataError(
                 f"row {t + 1}: {name} has {ratio[t]:g} on {day}, but the price goes from {bars.close[t - 1]:g} to "
                 f"{bars.open[t]:g}: it is adjusted for splits already; leave splits away"
             )
+
+
+def _day(time: int) -> str:
+    return str(np.datetime64(time, "ns").astype("datetime64[D]"))
 
 
 def income_of(bars: Bars, first: int = 0) -> Array | None:

@@ -18,7 +18,7 @@ from engine.errors import DataError, EngineError
 from engine.simulator.account import Account
 from optim.errors import SpecError, cut, shown
 from optim.problem.currency import Currencies
-from optim.problem.data_notes import data_notes
+from optim.problem.data_notes import data_notes, splits_column
 from optim.problem.features import join_features, lag_notes, read_features
 from optim.problem.income import Income
 from optim.problem.sources import Source, read_sources
@@ -51,7 +51,7 @@ def load_data(spec: StudySpec) -> Loaded:
             if isinstance(read, EngineError):
                 raise read
             assert reading is not None
-            valued = currencies.given(source, income.given(read, reading))
+            valued = currencies.given(source, income.given(source, read, reading))
             bars = _in_timeframe(spec, join_features(spec, valued, features))
         except EngineError as error:
             raise _refused(spec, source, error) from None
@@ -133,7 +133,8 @@ def _notes_of_each(
     for source, bars, reading, stop in zip(loaded.sources, instruments, loaded.readings, stops, strict=True):
         own = own_bars(slice_bars(bars, 0, stop))
         if len(own.close) > 1:
-            yield from data_notes(source.given, own, reading, account, rules)
+            splits = None if spec.data.splits is not None else splits_column(reading)
+            yield from data_notes(source.given, own, reading, account, rules, splits)
 
 
 def _dataset(source: Source, bars: Bars, searched: int) -> Dataset:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.data.bars import Bars, features_of
-from engine.data.formats import Reading
+from engine.data.formats import Reading, feature_names
 from engine.data.income import Due, due_of, pay, unsplit
 from engine.data.joined import Series
 from optim.errors import SpecError, cut, shown
+from optim.problem.sources import Source
 from optim.spec.study import StudySpec
 
 _FLOWS = ("funding", "dividends")
@@ -25,35 +26,42 @@ class Income:
         self._beside = {name: Due(*values) for one in series.values() for name, values in one.values.items()}
         self._missed = set(self._names)  # keys whose column no instrument has had so far
 
-    def given(self, bars: Bars, reading: Reading) -> Bars:
-        """The bars on one scale, with what holding them brings: nothing without such a column. Raises DataError."""
+    def given(self, source: Source, bars: Bars, reading: Reading) -> Bars:
+        """The bars on one scale, with what holding them brings: nothing without such a column.
+
+        Raises DataError, and SpecError for a column with a text in it.
+        """
         if not self._names:
             return bars
-        columns = {key: self._column(key, name, bars, reading) for key, name in self._names.items()}
-        if (splits := columns.get("splits")) is not None:
-            money = columns.get("dividends")
-            bars = unsplit(bars, splits, () if money is None else (money,))
-        dues = {key: self._due(bars, columns.get(key)) for key in _FLOWS}
-        flows = any(key in self._names for key in _FLOWS)
-        return pay(bars, dues["funding"], dues["dividends"]) if flows else bars
+        columns = {key: self._column(key, source, bars, reading) for key in self._names}
+        if any(key in self._names for key in _FLOWS):  # before the splits: a share of what it was worth then
+            bars = pay(bars, *(self._due(bars, columns.get(key)) for key in _FLOWS))
+        if (splits := columns.get("splits")) is None:
+            return bars
+        money = [name for name in (columns.get("dividends"),) if name is not None]
+        return unsplit(bars, splits, money, None if splits in features_of(bars) else self._beside[splits])
 
     def check(self) -> None:
         """SpecError for a key whose column no instrument has."""
         for key in sorted(self._missed):
             there = ", ".join(sorted(self._found[key])) or "no further column of numbers"
-            where = f"{self._spec.path}: [data] {key} = {shown(self._names[key])}"
-            raise SpecError(f"{where}: no such column; there is {cut(there, 300)}")
+            raise SpecError(f"{self._place(key)}: no such column; there is {cut(there, 300)}")
 
-    def _column(self, key: str, name: str, bars: Bars, reading: Reading) -> str | None:
+    def _column(self, key: str, source: Source, bars: Bars, reading: Reading) -> str | None:
         """The feature that the user means, by its own name or the file's; None where this instrument has none."""
-        own = features_of(bars)
-        beside = {} if key == "splits" else self._beside
-        self._found[key].update(own, beside)
-        ours = {theirs: here for here, theirs in reading.features.items()}.get(name, name)
-        found = next((one for one in (name, ours) if one in own or one in beside), None)
+        name, there = self._names[key], {**self._beside, **features_of(bars)}
+        self._found[key].update(there)
+        ours = feature_names({"": name}).get("", name)
+        found = next((one for one in (name, ours) if one in there), None)
+        if found is None and ours in reading.texts:
+            said = f"{shown(source.given)}: {reading.texts[ours]}; correct it, or leave it empty"
+            raise SpecError(f"{self._place(key)}: {cut(said, 400)}")
         if found is not None:
             self._missed.discard(key)
         return found
+
+    def _place(self, key: str) -> str:
+        return f"{self._spec.path}: [data] {key} = {shown(self._names[key])}"
 
     def _due(self, bars: Bars, column: str | None) -> Due | None:
         if column is None:

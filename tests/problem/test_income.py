@@ -94,3 +94,34 @@ def test_the_searched_bars_do_not_know_a_split_to_come(tmp_path: Path) -> None:
         path = write(tmp_path, "stock", close, splits=np.where(np.arange(N) == 55, ratio, 0.0))
         hashes.append(plan_of(tmp_path, path=path, splits="splits").datasets[0])
     assert hashes[0] == hashes[1]
+
+
+def test_splits_and_dividends_of_a_file_beside_the_bars_are_those_of_columns(tmp_path: Path) -> None:
+    """Two for one on bar 30, three for one on the Saturday before bar 42: both are on the bars that open then or later.
+
+    A dividend of 0.25 for each of the six new units on bar 50 is 1.5 for one old.
+    """
+    units = np.where(np.arange(N) >= 42, 6.0, np.where(np.arange(N) >= 30, 2.0, 1.0))
+    path = write(tmp_path, "stock", CLOSE / units)
+    saturday = DAYS[42] - pd.Timedelta(days=2)
+    assert (saturday.day_name(), DAYS[41] < saturday < DAYS[42]) == ("Saturday", True)
+    days = [DAYS[30], saturday, DAYS[50]]
+    split = pd.DataFrame({"date": days, "ratio": [2.0, 3.0, np.nan], "paid": [np.nan, np.nan, 0.25]})
+    split.to_csv(tmp_path / "corp.csv", index=False)
+    data = {"features": {"corp": {"path": "corp.csv", "lag": "0m"}}, "splits": "corp_ratio", "dividends": "corp_paid"}
+    (bars,) = plan_of(tmp_path, path=path, **data).job.instruments
+    np.testing.assert_allclose(bars.close, CLOSE)
+    np.testing.assert_allclose(bars.volume, 9.0 / units)
+    np.testing.assert_allclose(bars.holding_income, np.where(np.arange(N) == 50, 1.5 / CLOSE, 0.0))
+    split.assign(ratio=[2.0, -3.0, np.nan]).to_csv(tmp_path / "corp.csv", index=False)
+    assert f"{saturday:%Y-%m-%d}: corp_ratio is no ratio of a split: -3.0" in refusal(tmp_path, path=path, **data)
+
+
+@pytest.mark.parametrize("key", ["funding", "dividends", "splits"])
+def test_a_text_in_a_column_that_is_asked_for_is_named(tmp_path: Path, key: str) -> None:
+    column = pd.Series(np.zeros(N), dtype=object)
+    column[1] = "abc"
+    path = write(tmp_path, "stock", **{"Cash Flow": column})
+    for name in ("Cash Flow", "cash_flow"):
+        said = refusal(tmp_path, path=path, **{key: name})
+        assert f"[data] {key} = '{name}': 'stock.csv': row 2: Cash Flow is no number, got 'abc'; correct it" in said
