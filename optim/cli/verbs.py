@@ -195,7 +195,10 @@ VERBS = (
         "optim data bars.csv --timezone America/New_York",
         lambda commands, spec, options: commands.data(options),
         (
-            _flag("file", metavar="FILE", help=".csv, .tsv, .txt, .zip, .json, .parquet or .feather"),
+            _flag(
+                "file", metavar="FILE", help=".csv, .tsv, .txt, .zip, .json, .parquet, .feather, or a folder of them"
+            ),
+            _flag("--symbol-column", metavar="NAME", help="of a long table of many instruments: whose bar a row is"),
             _flag("--date-format", metavar="FORM", help="how times are written, as strptime takes it: %%d/%%m/%%Y"),
             _flag("--timezone", metavar="ZONE", help="of times without an offset, e.g. America/New_York"),
             _flag(

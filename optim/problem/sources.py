@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from engine.data.bars import Bars
 from engine.data.formats import Reading
 from engine.data.load import read_bars
-from engine.data.symbols import read_symbols
+from engine.data.symbols import SymbolColumnError, read_symbols
 from engine.data.table import is_readable
 from engine.errors import DataError
 from optim.errors import SpecError, cut, shown
@@ -51,7 +51,9 @@ def read_sources(spec: StudySpec) -> Iterator[tuple[Source, Bars | DataError, Re
             for symbol, bars, reading in read_symbols((spec.folder / files[0]).resolve(), data.symbol_column, **told):
                 yield Source(symbol, files[0], symbol), bars, reading
         except DataError as error:
-            raise SpecError(f"{spec.path}: [data] path = {shown(files[0])}: {cut(str(error), 400)}") from None
+            column = isinstance(error, SymbolColumnError)
+            key = f"symbol_column = {shown(data.symbol_column)}" if column else f"path = {shown(files[0])}"
+            raise SpecError(f"{spec.path}: [data] {key}: {cut(str(error), 400)}") from None
         return
     for file in files:
         source = Source(Path(file).stem, file, file)

@@ -137,3 +137,75 @@ def test_the_page_shows_what_the_command_prints(capsys: pytest.CaptureFixture[st
     assert main(["data", str(ROOT / "studies" / "data" / "ibm_1d.csv")]) == 0
     printed = capsys.readouterr().out.rstrip()
     assert f"```\n{printed}\n```" in (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+
+
+def test_a_bad_row_does_not_change_what_is_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    days = pd.date_range("2024-01-01", periods=40)[::-1].strftime("%Y-%m-%d")
+    lines = ["Datum;Eröffnung;Hoch;Tief;Schlusskurs", *(f"{day};2,5;3,5;1,5;2,25" for day in days)]
+    said = []
+    for bad in (False, True):
+        if bad:
+            lines[9] = lines[8]
+        (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+        assert main(["data", str(tmp_path / "a.csv")]) == int(bad)
+        said.append(capsys.readouterr().out.splitlines())
+    assert said[0][0] == "file      a.csv: CSV, separated by semicolons, decimal comma, newest first, turned round"
+    assert said[1][:2] == said[0][:2]
+    assert said[1][2].startswith("wrong     1 row cannot be used")
+    assert "line 9: its timestamp is that of the row after (duplicate)" in said[1][3]
+
+
+def test_a_folder_and_a_long_table_are_told_line_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = prices(tmp_path)
+    (tmp_path / "worse.csv").write_text(file.read_text().replace("101.0,101.0,101.0,101.0", "101.0,1.0,101.0,101.0", 1))
+    assert main(["data", str(tmp_path)]) == 1
+    good, bad = capsys.readouterr().out.splitlines()
+    assert good == "bars.csv   500 bars of 1 day, 2020-01-01 to 2021-11-30 UTC"
+    assert bad == "worse.csv  wrong: row 3: high is below low, got 1.0"
+    assert main(["data", str(tmp_path), "--json"]) == 1
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["bars.csv", "worse.csv"]
+    frame = pd.read_csv(file)
+    table = pd.concat([frame.assign(symbol="B"), frame[:100].assign(symbol="A")])
+    table.to_parquet(tmp_path / "all.parquet")
+    long = ["data", str(tmp_path / "all.parquet")]
+    assert main([*long, "--symbol-column", "symbol"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "A  100 bars of 1 day, 2020-01-01 to 2020-05-19 UTC",
+        "B  500 bars of 1 day, 2020-01-01 to 2021-11-30 UTC",
+    ]
+    assert main(long) == 1
+    assert (
+        'note      column symbol has 2 symbols, and all rows are read as one; symbol_column = "symbol" reads each'
+        in (capsys.readouterr().out)
+    )
+    assert main([*long, "--symbol-column", "sym"]) == 2
+    assert "has no column 'sym'; did you mean 'symbol'?" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    assert main(["data", str(tmp_path / "none")]) == 2
+    assert "no file of bars is in this folder" in capsys.readouterr().err
+
+
+def test_a_column_of_splits_is_offered_where_one_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    close = (100 + np.resize([0.0, 0.5, 1.0, 0.5], 500)) * np.where(np.arange(500) < 100, 2.0, 1.0)
+    splits = {"Stock Splits": np.where(np.arange(500) == 100, 2.0, 0.0)}
+    file = prices(tmp_path, Open=close, High=close, Low=close, Close=close, **splits)
+    offer = 'use adjusted prices, or give [data] splits = "Stock Splits"'
+    assert main(["data", str(file)]) == 1
+    assert offer in capsys.readouterr().out
+    (note,) = notes_of(tmp_path, data={"path": str(file)})
+    assert offer in note
+    assert notes_of(tmp_path, data={"path": str(file), "splits": "Stock Splits"}) == ()
+
+
+def test_a_feature_without_a_value_on_the_searched_bars_is_said(tmp_path: Path) -> None:
+    """Its first value is known on the 401st of 500 bars: the last fifth, which is the hold-out."""
+    data: dict[str, Any] = {"path": str(prices(tmp_path)), "features": {"late": {"path": "late.csv", "lag": "0m"}}}
+    days = pd.bdate_range("2020-01-01", periods=500)
+
+    def said(first: int) -> tuple[str, ...]:
+        pd.DataFrame({"date": days[first:], "score": 1.0}).to_csv(tmp_path / "late.csv", index=False)
+        return notes_of(tmp_path, data=data, evaluation={"holdout": 0.2})
+
+    (note,) = said(401)
+    assert "feature late has no value on any searched bar, 2020-01-01 to 2021-07-13" in note
+    assert said(300) == ()
