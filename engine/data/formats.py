@@ -63,9 +63,7 @@ class Reading(NamedTuple):
     dropped: tuple[int, ...] = ()  # rows without any price that were left out, counted from 1
     adjusted: bool = False
     features: Mapping[str, str] = {}  # further columns of numbers: their names for a strategy -> the file's
-    texts: Mapping[
-        str, str
-    ] = {}  # further columns that are none of numbers: their names -> the first value that says so
+    texts: Mapping[str, str] = {}  # further columns that are not: their names -> the first value that says so
     notes: tuple[str, ...] = ()  # what a reader should know
 
 
