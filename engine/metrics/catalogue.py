@@ -11,6 +11,8 @@ import math
 from typing import Literal, NamedTuple
 
 RATIO_LIMIT = 1000.0
+SHORT_DAYS = 90  # of fewer, what stands for a year means little
+IN_BRACKETS = f"In brackets: fewer than {SHORT_DAYS} days made into a year; says nothing about a year."
 # What a metric is over several cells. mean: aggregated as [evaluation] aggregate says, the mean by default. sum: a
 # count or an amount. lowest, highest: an extreme stays one. pooled: from all cells' trades together.
 OverCells = Literal["mean", "sum", "lowest", "highest", "pooled"]
@@ -71,6 +73,11 @@ METRICS: dict[str, Metric] = {
     name: Metric(name, "maximize" if direction == "max" else "minimize", over_cells, name in _ANNUALISED, description)
     for name, direction, over_cells, description in _ROWS
 }
+
+
+def bracketed(name: str, text: str, days: float) -> str:
+    """A metric's text for a reader of a window of so many days: in brackets where too few were made into a year."""
+    return f"({text})" if days < SHORT_DAYS and name in METRICS and METRICS[name].annualised else text
 
 
 def bounded(gain: float, risk: float) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.metrics.catalogue import bracketed
 from engine.report.course import Course, course, times_of
 from engine.report.drawn import date_axis, grown, plain_log
 from engine.report.shown import Backtest
@@ -159,7 +160,8 @@ def _draw_equity(axes: Axes, found: Course) -> None:
 def _note(axes: Axes, result: Backtest) -> None:
     axes.axhline(result.account.initial_cash, color=INK, linewidth=0.6, linestyle=":")
     shown = [("Sharpe", "sharpe_ratio", "{:.2f}"), ("CAGR", "cagr", "{:.1%}"), ("drawdown", "max_drawdown", "{:.1%}")]
-    note = "   ".join(f"{label} {form.format(result.metrics[name])}" for label, name, form in shown)
+    texts = [(label, bracketed(name, form.format(result.metrics[name]), result.days)) for label, name, form in shown]
+    note = "   ".join(f"{label} {text}" for label, text in texts)
     axes.set_title("   ".join(filter(None, (result.sample, note))), loc="right", fontsize=9, color=INK)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.metrics.catalogue import IN_BRACKETS, SHORT_DAYS, bracketed
 from engine.report.figures import drawdown_figure, equity_figure, monthly_figure, trades_figure
 from engine.report.shown import Backtest
 
@@ -79,9 +80,10 @@ def text_report(result: Backtest) -> str:
     ]
     for title, names in SECTIONS.items():
         lines += ["", title, "-" * len(title)]
-        lines += [f"{name:<30}{_shown(name, result.metrics[name]):>14}" for name in names]
+        lines += [f"{name:<30}{_shown(name, result.metrics[name], result.days):>14}" for name in names]
     reasons = result.trades["exit_reason"].value_counts()
     lines += ["", "Exits", "-----", *(f"{reason:<30}{count:>14}" for reason, count in reasons.items())]
+    lines += ["", IN_BRACKETS] if result.days < SHORT_DAYS else []
     return "\n".join(lines) + "\n"
 
 
@@ -106,10 +108,11 @@ def trades_summary(result: Backtest) -> dict[str, Any]:
     }
 
 
-def _shown(name: str, value: float) -> str:
+def _shown(name: str, value: float, days: float) -> str:
     if math.isnan(value):
         return "undefined"
-    return f"{value:.2%}" if name in _SHARES else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    text = f"{value:.2%}" if name in _SHARES else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return bracketed(name, text, days)
 
 
 def _json(content: Any) -> str:

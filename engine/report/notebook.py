@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from engine.metrics.catalogue import METRICS
+from engine.metrics.catalogue import METRICS, bracketed
 from engine.report.course import course
 from engine.report.drawn import Floats, thinned
 from engine.report.shown import Backtest
@@ -22,17 +22,18 @@ def backtest_html(result: Backtest) -> str:
     """The title, a table of the main metrics and the equity beside its market as an inline SVG."""
     names = [name for name in _SHOWN if name in METRICS and name in result.metrics]
     head = "".join(f"<th>{escape(in_words(name))}</th>" for name in names)
-    row = "".join(f"<td>{_text(name, result.metrics[name])}</td>" for name in names)
+    row = "".join(f"<td>{_text(name, result.metrics[name], result.days)}</td>" for name in names)
     return (
         f"<div><b>{escape(subject(result))}</b><br>{escape(settings(result))}"
         f"<table><tr>{head}</tr><tr>{row}</tr></table>{_curve(result)}</div>"
     )
 
 
-def _text(name: str, value: float) -> str:
+def _text(name: str, value: float, days: float) -> str:
     if math.isnan(value):
         return "–"
-    return f"{value:.1%}" if name in _SHARES else f"{value:,.0f}" if name == "n_trades" else f"{value:,.2f}"
+    text = f"{value:.1%}" if name in _SHARES else f"{value:,.0f}" if name == "n_trades" else f"{value:,.2f}"
+    return bracketed(name, text, days)
 
 
 def _curve(result: Backtest) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from engine.metrics.catalogue import bracketed
 from engine.report.tables import Ledger, fills_table, times_table, trades_table
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class BacktestResult(_Parts):
 
     def __getstate__(self) -> None:
         """What was made of the parts does not travel."""
+
+    @property
+    def days(self) -> float:
+        """From its first bar to its last."""
+        return float(self.ledger.timestamp[-1] - self.ledger.timestamp[0]) / 86_400e9
 
     @cached_property
     def equity(self) -> pd.Series[float]:
@@ -85,7 +91,8 @@ class BacktestResult(_Parts):
     def __repr__(self) -> str:
         """In one line: a result holds whole tables."""
         sharpe = self.metrics.get("sharpe_ratio", float("nan"))
-        return f"BacktestResult({self.strategy!r}, {self.params}, {len(self.trades)} trades, sharpe_ratio {sharpe:.4g})"
+        shown = bracketed("sharpe_ratio", f"{sharpe:.4g}", self.days)
+        return f"BacktestResult({self.strategy!r}, {self.params}, {len(self.trades)} trades, sharpe_ratio {shown})"
 
     def _repr_html_(self) -> str:
         from engine.report.notebook import backtest_html

@@ -6,7 +6,7 @@ Everything that can be wrong is found here, before anything is written.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +75,11 @@ class Plan(NamedTuple):
             Cell(i, 0, max(cell.stop for cell in self.cells if cell.instrument == i))
             for i in dict.fromkeys(cell.instrument for cell in self.cells)
         )
+
+    def days(self, cells: Sequence[Cell]) -> float:
+        """From the first bar of a cell to its last, of the shortest one."""
+        times = [self.job.instruments[max(cell.instrument, 0)].timestamp[cell.start : cell.stop] for cell in cells]
+        return min(float(own[-1] - own[0]) / 86_400e9 for own in times)
 
     def task(self, point: Mapping[str, Scalar], cells: tuple[Cell, ...]) -> Task:
         """One point on some cells; parameters named like an account rule replace the rule."""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engine.metrics.catalogue import IN_BRACKETS, SHORT_DAYS, bracketed
 from optim.report.console import SHOWN, metric_text
 from optim.report.summary import Summary
 from optim.verdict.finite import finite
@@ -30,6 +31,7 @@ def side(summary: Summary, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
             "values": {} if best is None else dict(zip(summary.objectives, best.values, strict=True)),
             "params": {} if best is None else best.params,
             "metrics": {"in_sample": summary.in_sample(), "searched": searched.metrics if searched else {}},
+            "days": {"in_sample": summary.cell_days, "searched": searched.days if searched else None},
             "verdict": summary.verdict and summary.verdict["level"],
         })
     )  # fmt: skip
@@ -55,6 +57,8 @@ def print_compared(console: Console, told: Mapping[str, Any]) -> None:
     else:
         console.print("The settings are the same.")
     console.print(_table("Results", headings, _results(*studies)))
+    if any(days is not None and days < SHORT_DAYS for part in studies for days in part["days"].values()):
+        console.print(f"({IN_BRACKETS})", highlight=False, markup=False)
     if any(name.startswith(_JUDGED_BY) for name in told["settings"]):
         console.print("Bars, costs or rules differ: the numbers are not of the same question.", soft_wrap=True)
 
@@ -67,14 +71,22 @@ def _results(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple
         yield row(name, lambda part, name=name: str(part["counts"][name]))
     yield row("winner", lambda part: "none" if part["best"] is None else f"trial {part['best']}")
     for name in dict.fromkeys((*one["values"], *other["values"])):
-        yield row(name, lambda part, name=name: _said(part["values"].get(name)))
+        yield row(name, lambda part, name=name: _score(part, name))
     for name in dict.fromkeys((*one["params"], *other["params"])):
         yield row(f"  {name}", lambda part, name=name: _said(part["params"].get(name)))
     shown = {*one["metrics"]["searched"], *other["metrics"]["searched"]}
     for name in (name for name in SHOWN if name in shown):
-        text = lambda part, name=name: metric_text(name, part["metrics"]["searched"].get(name))  # noqa: E731
-        yield row(f"{name}, in one run", text)
+        yield row(f"{name}, in one run", lambda part, name=name: _in_one_run(part, name))
     yield row("verdict", lambda part: part["verdict"] or "none spoken")
+
+
+def _score(part: Mapping[str, Any], name: str) -> str:
+    value = part["values"].get(name)
+    return _said(value) if value is None else bracketed(name, _said(value), part["days"]["in_sample"])
+
+
+def _in_one_run(part: Mapping[str, Any], name: str) -> str:
+    return metric_text(name, part["metrics"]["searched"].get(name), part["days"]["searched"] or 0.0)
 
 
 def _table(title: str, headings: list[str], rows: Any) -> Table:

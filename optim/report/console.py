@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.metrics.catalogue import METRICS
+from engine.metrics.catalogue import IN_BRACKETS, bracketed
 from optim.errors import counted
 from optim.report.judged import print_verdict, validate_command
-from optim.report.showcase import SHORT_DAYS
 from optim.report.summary import Summary
 from optim.tracking.info import MirrorReport
 from optim.verdict.finite import finite
@@ -148,23 +147,24 @@ def _top_table(summary: Summary) -> Table:
     for name in names:
         table.add_column(escape(name), justify="right")
     for trial in summary.top:
-        values = [f"{value:.4f}" for value in trial.values]
+        named = zip(summary.objectives, trial.values, strict=True)
+        values = [score_text(name, value, summary.cell_days) for name, value in named]
         table.add_row(str(trial.number), *values, *(escape(_value(trial.params.get(name, ""))) for name in names))
     return table
 
 
 def metric_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """The winner's metrics as text: the headings of what they are over, and a row a metric, its name first."""
-    columns: list[tuple[str, Mapping[str, float], bool]] = [
-        (f"in-sample\n{summary.cells}", summary.in_sample(), summary.short_cells)
+    columns: list[tuple[str, Mapping[str, float], float]] = [
+        (f"in-sample\n{summary.cells}", summary.in_sample(), summary.cell_days)
     ]
     headings = ("in-sample\nin one run", "buy and hold\nin one run", "hold-out")
     for heading, window in zip(headings, summary.winner, strict=True):
         if window is not None:
-            columns.append((heading, window.metrics, window.short))
+            columns.append((heading, window.metrics, window.days))
     names = dict.fromkeys((*(o for o in summary.objectives if o in summary.metrics), *SHOWN))
     rows = [
-        [name, *(metric_text(name, found.get(name), short=short) for _, found, short in columns)]
+        [name, *(metric_text(name, found.get(name), days) for _, found, days in columns)]
         for name in names
         if name in summary.metrics
     ]
@@ -185,23 +185,24 @@ def _metrics_table(summary: Summary) -> Table:
 def _print_notes(console: Console, summary: Summary) -> None:
     """What a reader of the table must know."""
     console.print(f"Annualised with {summary.clock}.", highlight=False, markup=False)
-    if summary.short_cells or any(window and window.short for window in summary.winner):
-        text = f"(In brackets: fewer than {SHORT_DAYS} days made into a year; says nothing about a year.)"
-        console.print(text, highlight=False, markup=False)
+    if summary.short:
+        console.print(f"({IN_BRACKETS})", highlight=False, markup=False)
 
 
-def metric_text(name: str, value: float | None, *, short: bool = False) -> str:
+def metric_text(name: str, value: float | None, days: float) -> str:
     """A metric for a person: percentages where the field has them, a dash where it is undefined.
 
-    short: of too few days for a whole year.
+    days: of the window it is of, the shortest of several; in brackets where they are too few for what is annualised.
     """
     if value is None or math.isnan(value):
         return "–"
-    if short and METRICS[name].annualised:
-        return f"({metric_text(name, value)})"
-    if name in _PERCENT:
-        return f"{value:.2%}"
-    return f"{value:,.0f}" if name == "n_trades" else f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.2f}"
+    number = f"{value:,.0f}" if name == "n_trades" else f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.2f}"
+    return bracketed(name, f"{value:.2%}" if name in _PERCENT else number, days)
+
+
+def score_text(name: str, value: float, days: float) -> str:
+    """An objective as tables of trials have it, a metric or the user's own."""
+    return "–" if math.isnan(value) else bracketed(name, f"{value:.4f}", days)
 
 
 def _value(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from engine.metrics.catalogue import bracketed
 from optim.verdict.subsets import subsets_in_words
 
 _COLOURS = {"strong": "bold green", "weak": "bold yellow", "no evidence": "bold red", "untested": "bold"}
@@ -145,8 +147,9 @@ def print_opening(console: Console, opening: Mapping[str, Any]) -> None:
         _say(console, f"The hold-out is open, for trial {opening['trial']}. It was blind until now; it is no longer.")
     else:
         _say(console, f"The hold-out was no longer blind: opened before by {opening['first']}.")
-    value = "undefined" if opened["value"] is None else f"{opened['value']:.4g}"
-    _say(console, f"  {opened['metric']} = {value}")
+    name, days = opened["metric"], opened["days"] or math.inf
+    value = "undefined" if opened["value"] is None else bracketed(name, f"{opened['value']:.4g}", days)
+    _say(console, f"  {name} = {value}")
     if opened["rank"] is not None:
         told = f"{opened['rank']:.0%} of {len(opening['windows'])} equally long windows of the searched bars"
         _say(console, f"  better than in {told}")

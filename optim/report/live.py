@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from engine.metrics.catalogue import bracketed
 from optim.errors import cut
 from optim.problem.plan import Plan
 from optim.search.scoring import is_feasible
@@ -71,6 +72,7 @@ class Tally:
         self._sign = -1.0 if goal.direction == "minimize" else 1.0
         self._waiting = "the very first trial compiles the engine" if plan.strategy.compiled else "the first trial runs"
         self._cells = len(plan.cells)
+        self._goal, self._days = goal.name, plan.days(plan.cells)
         self._counts: Counter[TrialState] = Counter()
         self._infeasible = 0
         self._best: FrozenTrial | None = None
@@ -112,7 +114,8 @@ class Tally:
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self._best.params.items()
         )
-        return f"best {self._best.values[0]:.4f} (#{self._best.number}) {cut(params, limit)}"
+        value = bracketed(self._goal, f"{self._best.values[0]:.4f}", self._days)
+        return f"best {value} (#{self._best.number}) {cut(params, limit)}"
 
     def counts(self) -> str:
         """`900 complete, 300 pruned, 0 failed, 34 infeasible`."""

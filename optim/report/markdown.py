@@ -17,7 +17,8 @@ def as_markdown(summary: Summary) -> str:
     total = sum(summary.counts[kind] for kind in ("complete", "pruned", "failed"))
     paragraphs.append(f"{counted(total, 'trial')}, {summary.reason}.")
     if summary.best is not None:
-        paragraphs += [winner_in_markdown(summary.objectives, summary.best), _metrics(summary)]
+        paragraphs += [winner_in_markdown(summary.objectives, summary.best, summary.cell_days)]
+        paragraphs.append(_metrics(summary))
     if verdict is not None:
         paragraphs.append("\n".join(["Why this verdict:", "", *(f"* {reason}" for reason in verdict["reasons"])]))
     return "\n\n".join(paragraphs)

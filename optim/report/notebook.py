@@ -9,6 +9,7 @@ from engine.errors import UserError
 from optim.errors import counted, cut
 from optim.problem.plan import Plan
 from optim.record.record import Record
+from optim.report.console import score_text
 from optim.report.html.values import spoken_value
 from optim.report.showcase import subject_of
 from optim.report.summary import TOP, count
@@ -32,8 +33,10 @@ def study_html(plan: Plan, record: Record) -> str:
         return f"<div>{'<br>'.join(lines)}</div>"
     names = list(dict.fromkeys(name for trial in top for name in trial.params))
     rows = [_row("th", ["trial", *(goal.name for goal in plan.objective.goals), *names])]
+    days = plan.days(plan.cells)
     for trial in top:
-        values = [f"{value:.4f}" for value in trial.values]
+        named = zip((goal.name for goal in plan.objective.goals), trial.values, strict=True)
+        values = [score_text(name, value, days) for name, value in named]
         rows.append(_row("td", [str(trial.number), *values, *(spoken_value(trial.params.get(n, "")) for n in names)]))
     return f"<div>{'<br>'.join(lines)}<table>{''.join(rows)}</table></div>"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.data.cells import Cell
+from engine.metrics.catalogue import SHORT_DAYS
 from engine.simulator.account import bare
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from engine.report.result import BacktestResult
 
 SEARCHED, HELD_OUT = "in-sample", "hold-out"  # what bars are to a search
-SHORT_DAYS = 90  # of fewer, a figure for a whole year means little
 
 
 class Window(NamedTuple):
@@ -67,14 +66,8 @@ def show_point(plan: Plan, params: Mapping[str, Value], pool: Pool) -> Window:
     return _window(plan, task, pool.run([task])[0])
 
 
-def cell_days(plan: Plan, cell: Cell) -> float:
-    """The days from a cell's first bar to its last."""
-    times = plan.job.instruments[max(cell.instrument, 0)].timestamp
-    return float(times[cell.stop - 1] - times[cell.start]) / 86_400e9
-
-
 def _window(plan: Plan, task: Task, result: Result) -> Window:
-    days = min(cell_days(plan, cell) for cell in task.cells)
+    days = plan.days(task.cells)
     if error := next((outcome.error for outcome in result.outcomes if outcome.error), ""):
         return Window({}, (), error, days)
     sample = HELD_OUT if task.cells == plan.holdouts else SEARCHED

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
+from engine.metrics.catalogue import SHORT_DAYS
 from engine.simulator.account import SEARCHABLE
 from optim.problem.plan import Plan
-from optim.report.showcase import SHORT_DAYS, Showcase, cell_days, show_winner
+from optim.report.showcase import Showcase, show_winner
 from optim.search.ranking import ranked
 from optim.spec.secrets import mask_uri
 from optim.spec.uris import is_url
@@ -44,7 +45,7 @@ class Summary(NamedTuple):
     top: tuple[FrozenTrial, ...]  # best first; the Pareto front when there are several objectives
     metrics: tuple[str, ...]
     cells: str  # how the in-sample metrics came about, e.g. "over 5 cells"
-    short_cells: bool  # one of them is too short for annualised figures
+    cell_days: float  # of the shortest of them
     clock: str  # bars in a year, and whether that was given
     winner: Showcase  # the best on whole stretches of bars
     verdict: Mapping[str, Any] | None  # is it skill or luck: optim.verdict.plain
@@ -57,6 +58,11 @@ class Summary(NamedTuple):
     def best(self) -> FrozenTrial | None:
         """The winner: the best feasible trial, or None."""
         return self.top[0] if self.top else None
+
+    @property
+    def short(self) -> bool:
+        """Whether some annualised figures of it mean little."""
+        return self.cell_days < SHORT_DAYS or any(window is not None and window.short for window in self.winner)
 
     def in_sample(self) -> dict[str, float]:
         """The winner's metrics over the cells of the search."""
@@ -103,7 +109,7 @@ def summarise(
         top,
         tuple(METRICS),
         _cells_text(plan),
-        min(cell_days(plan, cell) for cell in plan.cells) < SHORT_DAYS,
+        plan.days(plan.cells),
         plan.clock,
         show_winner(plan, top[0].params, pool, opened=top[0].number == opened_for) if top else Showcase(),
         verdict,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.metrics.catalogue import METRICS
+from engine.metrics.catalogue import IN_BRACKETS, METRICS, SHORT_DAYS, bracketed
 from optim.errors import SpecError, counted, shown
 from optim.problem.plan import Plan
 from optim.report.chart import line_of
-from optim.report.console import metric_text
+from optim.report.console import metric_text, score_text
 from optim.report.showcase import Window
 from optim.search.ranking import rank, ranked
 from optim.spec.expressions import Expression, parse, suggestion
@@ -123,10 +122,12 @@ def print_trials(console: Console, plan: Plan, found: Sequence[FrozenTrial], que
     table = Table(title=counted(len(found), "trial").capitalize(), title_justify="left")
     for name in columns:
         table.add_column(escape(name), justify="right")
+    days = plan.days(plan.cells)
     for trial in found:
         values = values_of(plan, trial)
-        table.add_row(*(escape(_text(name, values.get(name), goals)) for name in columns))
+        table.add_row(*(escape(_text(name, values.get(name), goals, days)) for name in columns))
     console.print(table)
+    _print_brackets(console, days)
 
 
 def print_trial(console: Console, plan: Plan, trial: FrozenTrial, window: Window | None) -> None:
@@ -134,7 +135,8 @@ def print_trial(console: Console, plan: Plan, trial: FrozenTrial, window: Window
     told = as_object(plan, trial, window)
     lines = [f"{plan.spec.study.name}, trial {trial.number}: {told['state']}"]
     lines += [f"  {told['reason']}"] if told["reason"] else []
-    lines += [f"  {name} {value:.6g}" for name, value in told["values"].items()]
+    days = plan.days(plan.cells)
+    lines += [f"  {name} {bracketed(name, f'{value:.6g}', days)}" for name, value in told["values"].items()]
     lines += [f"  {told['started']}, {told['seconds']:.3g} s"] if told["seconds"] is not None else []
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     table = Table(title="Parameters", title_justify="left", show_header=False)
@@ -142,7 +144,7 @@ def print_trial(console: Console, plan: Plan, trial: FrozenTrial, window: Window
         table.add_row(escape(name), escape(f"{value:.6g}" if isinstance(value, float) else str(value)))
     console.print(table)
     if trial.state == TrialState.COMPLETE or told["metrics"]:
-        _print_metrics(console, trial, window)
+        _print_metrics(console, trial, days, window)
     for one in window.backtests if window else ():
         title = f"Equity of {one.instrument}, {one.equity.min():,.0f} to {one.equity.max():,.0f}"
         console.print(f"{title}\n{line_of(one.equity.to_numpy())}", highlight=False, markup=False)
@@ -150,7 +152,7 @@ def print_trial(console: Console, plan: Plan, trial: FrozenTrial, window: Window
         console.print(f"searched bars in one run: {window.error}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_metrics(console: Console, trial: FrozenTrial, window: Window | None) -> None:
+def _print_metrics(console: Console, trial: FrozenTrial, days: float, window: Window | None) -> None:
     partial = "" if trial.state == TrialState.COMPLETE else f"\nfirst {len(trial.user_attrs.get('cell_values', ()))}"
     table = Table(title="Metrics", title_justify="left")
     table.add_column("metric")
@@ -158,8 +160,15 @@ def _print_metrics(console: Console, trial: FrozenTrial, window: Window | None) 
     table.add_column("in one run", justify="right")
     for name in METRICS:
         whole = window.metrics.get(name) if window else None
-        table.add_row(name, metric_text(name, trial.user_attrs.get(name)), metric_text(name, whole))
+        in_one_run = metric_text(name, whole, window.days if window else days)
+        table.add_row(name, metric_text(name, trial.user_attrs.get(name), days), in_one_run)
     console.print(table)
+    _print_brackets(console, min(days, window.days if window else days))
+
+
+def _print_brackets(console: Console, days: float) -> None:
+    if days < SHORT_DAYS:
+        console.print(f"({IN_BRACKETS})", highlight=False, markup=False)
 
 
 def as_object(plan: Plan, trial: FrozenTrial, window: Window | None = None) -> dict[str, Any]:
@@ -180,9 +189,9 @@ def as_object(plan: Plan, trial: FrozenTrial, window: Window | None = None) -> d
     return dict(finite(told if window is None else {**told, "searched": dict(window.metrics)}))
 
 
-def _text(name: str, value: Any, goals: Sequence[str]) -> str:
+def _text(name: str, value: Any, goals: Sequence[str], days: float) -> str:
     if value is None or isinstance(value, str | bool):
         return "–" if value is None else str(value)
     if name in goals:
-        return "–" if math.isnan(value) else f"{value:.4f}"
-    return metric_text(name, value) if name in METRICS else f"{value:.6g}"
+        return score_text(name, value, days)
+    return metric_text(name, value, days) if name in METRICS else f"{value:.6g}"

@@ -53,7 +53,9 @@ def open_holdout(plan: Plan, record: Record, number: int, point: Point, pool: Po
     if error := next((outcome.error for outcome in results[0].outcomes if outcome.error), ""):
         raise SpecError(f"{plan.spec.path}: trial {number} fails on the hold-out: {error}")
     usable = [window for window in windows if window == window]
-    opened = Opened(plan.objective.goals[0].name, value, _rank(plan, value, usable), not earlier)
+    opened = Opened(
+        plan.objective.goals[0].name, value, _rank(plan, value, usable), not earlier, plan.days(plan.holdouts)
+    )
     opening = Opening(number, opened, _metrics(plan, results[0]), tuple(usable), first, line.time)
     record.note(OPENED, finite(opening))
     return opening
@@ -65,11 +67,11 @@ def last_opening(record: Record) -> Opening | None:
     if kept is None:
         return None
     trial, opened, metrics, windows, first, time = kept
-    metric, value, rank, blind = opened
+    metric, value, rank, blind, *days = opened
     nan = math.nan
     return Opening(
         trial,
-        Opened(metric, nan if value is None else value, nan if rank is None else rank, blind),
+        Opened(metric, nan if value is None else value, nan if rank is None else rank, blind, *days),
         {name: nan if v is None else v for name, v in metrics.items()},
         tuple(windows),
         first,

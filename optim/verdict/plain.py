@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from engine.metrics.catalogue import bracketed
 from optim.problem.plan import Plan
 from optim.record.record import Record
 from optim.search.ranking import winner_of
@@ -45,9 +46,13 @@ def as_plain(verdict: Verdict) -> dict[str, Any]:
     return dict(finite(found))
 
 
-def winner_in_markdown(objectives: Sequence[str], best: FrozenTrial) -> str:
-    """`Winner: trial 193, sharpe_ratio = 0.5095, with fast_window = 7.`: a line for the pages of others."""
-    found = ", ".join(f"`{name}` = {value:.6g}" for name, value in zip(objectives, best.values, strict=True))
+def winner_in_markdown(objectives: Sequence[str], best: FrozenTrial, days: float) -> str:
+    """`Winner: trial 193, sharpe_ratio = 0.5095, with fast_window = 7.`: a line for the pages of others.
+
+    days: of the shortest cell.
+    """
+    named = zip(objectives, best.values, strict=True)
+    found = ", ".join(f"`{name}` = {bracketed(name, f'{value:.6g}', days)}" for name, value in named)
     params = ", ".join(f"`{name} = {value}`" for name, value in best.params.items())
     return f"Winner: trial {best.number}, {found}, with {params}."
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from engine.metrics.catalogue import bracketed
 from optim.errors import counted
 from optim.verdict.evidence import CASH, Evidence
 from optim.verdict.markets import kind_in_words
@@ -35,6 +36,7 @@ class Opened(NamedTuple):
     value: float
     rank: float  # share of equally long in-sample windows in which the winner did worse
     blind: bool  # nobody had opened these bars before
+    days: float = math.nan  # of these bars; unknown where an older version opened them
 
 
 class Verdict(NamedTuple):
@@ -133,8 +135,9 @@ def _about_opened(opened: Opened | None) -> list[str]:
     if opened is None:
         return []
     how = "" if opened.blind else ", which was no longer blind"
+    value = bracketed(opened.metric, f"{opened.value:.3g}", opened.days)
     return [
-        f"the hold-out{how}: {opened.metric} = {opened.value:.3g}, better than {opened.rank:.0%} of equally long "
+        f"the hold-out{how}: {opened.metric} = {value}, better than {opened.rank:.0%} of equally long "
         "windows of the searched bars"
     ]
 

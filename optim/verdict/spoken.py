@@ -33,7 +33,7 @@ def spoken(plan: Plan, record: Record, trials: Sequence[FrozenTrial], verdict: V
 
 def _as_note(plan: Plan, best: FrozenTrial, verdict: Plain) -> str:
     """The winner, the verdict and a command in three lines of Markdown."""
-    winner = winner_in_markdown([goal.name for goal in plan.objective.goals], best)
+    winner = winner_in_markdown([goal.name for goal in plan.objective.goals], best, plan.days(plan.cells))
     command = f"python -m optim show {plan.spec.argument} --trial {best.number}"
     return f"{winner}\n\n{verdict_in_markdown(verdict)}\n\n`{command}`"
 

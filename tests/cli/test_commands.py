@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
 
+from engine.metrics.catalogue import METRICS
 from optim.record.table import trials_frame
 from tests.studies import IBM, command, load, run_here, write_study
 
@@ -219,6 +221,42 @@ def test_a_figure_of_a_year_made_of_a_few_days_stands_in_brackets(tmp_path: Path
     assert re.fullmatch(r"\(-?\d+\.\d\d%\)|–", row["cagr"][-1].strip())
     assert "(" not in row["total_return"][-1]
     assert "fewer than 90 days" in shown
+
+
+def test_no_command_shows_a_year_made_of_a_few_days_without_brackets(tmp_path: Path) -> None:
+    """Every number beside the name of an annualised metric, in whatever is printed of three months of bars."""
+    (tmp_path / "bars.csv").write_text("\n".join(IBM.read_text().splitlines()[:62]) + "\n")
+    study = {"n_trials": 4, "pruner": {"name": "NopPruner"}}
+    space = {"parameters": {"fast_window": {"type": "int", "low": 2, "high": 4}}}
+    strategy = {"search_space": space, "fixed": {"slow_window": 6}}
+    how = {"folds": 1, "holdout": 0.3}
+    path = write_study(tmp_path, study=study, data={"path": "bars.csv"}, strategy=strategy, evaluation=how)
+    calls = [
+        ("run",), ("holdout",), ("show",), ("show", "--trial", "0"), ("show", "--sort", "cagr"),
+        ("backtest", "--trial", "0"), ("backtest", "--set", "fast_window=3"), ("compare", "study.toml"),
+    ]  # fmt: skip
+    for verb, *rest in calls:
+        done = command(verb, path, *rest, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found = list(_annualised(done.stdout))
+        assert len(found) > 3
+        assert {text for text in found if not re.fullmatch(r"\(-?[\d.,]+%?\)|–|undefined", text)} == set(), verb
+        assert "fewer than 90 days" in done.stdout
+
+
+def _annualised(printed: str) -> Iterator[str]:
+    """The texts of annualised metrics: of the rows that begin with one, and below a heading that is one."""
+    names = {name for name, metric in METRICS.items() if metric.annualised}
+    columns: list[int] = []
+    for line in printed.splitlines():
+        cells = [cell.strip() for cell in re.split("[│┃|]", line.replace("=", "|"))]
+        words = [word for word in re.sub("[│┃=,]", " ", line).split() if word not in ("in", "one", "run")]
+        if line.startswith("┃"):
+            columns = [i for i, cell in enumerate(cells) if cell in names]
+        elif words and words[0] in names:
+            yield from words[1:] if line.startswith("│") else words[1:2]
+        elif line.startswith("│"):
+            yield from (cells[i] for i in columns)
 
 
 def test_a_clock_that_is_not_the_bars_own_is_refused(tmp_path: Path) -> None:

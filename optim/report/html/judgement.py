@@ -136,7 +136,8 @@ def holdout_section(plan: Plan, summary: Summary, opening: Opening | None) -> Se
         return Section("holdout", title, (Missing(text, "" if best is None else command(plan, "holdout")),))
     opened = opening.opened
     said = "It was blind until it was opened." if opened.blind else "It was no longer blind: opened before."
-    value = metric_value(opened.metric, opened.value) if opened.metric in summary.metrics else figure(opened.value)
+    named = opened.metric in summary.metrics
+    value = metric_value(opened.metric, opened.value, window.days) if named else figure(opened.value)
     told = f"Opened {opening.time[:10]} for trial {opening.trial}. {said} {opened.metric} there: {value.text}"
     if opened.rank == opened.rank:
         told += (

@@ -90,8 +90,8 @@ def _facts(summary: Summary) -> tuple[tuple[str, Value, str], ...]:
     return tuple(
         (
             title,
-            metric_value(name, own.metrics.get(name), own.short),
-            f"buying and holding {metric_value(name, held.metrics.get(name), held.short).text}",
+            metric_value(name, own.metrics.get(name), own.days),
+            f"buying and holding {metric_value(name, held.metrics.get(name), held.days).text}",
         )
         for title, name in _FACTS
     )

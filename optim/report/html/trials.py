@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from engine.report.drawn import thinned
 from optim.errors import counted
 from optim.problem.plan import Plan
+from optim.report.console import score_text
 from optim.report.html.values import (
     Axis,
     Block,
@@ -140,7 +141,10 @@ def _top(summary: Summary) -> Table:
     rows = [
         row(
             str(trial.number),
-            *(Value(f"{value:.4f}".replace("-", "−"), value) for value in trial.values),
+            *(
+                Value(score_text(name, value, summary.cell_days).replace("-", "−"), value)
+                for name, value in zip(summary.objectives, trial.values, strict=True)
+            ),
             *(spoken_value(trial.params.get(name, "–")) for name in names),
         )
         for trial in shown

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.metrics.catalogue import METRICS
+from engine.metrics.catalogue import IN_BRACKETS, METRICS, bracketed
 from engine.report.course import course, times_of
 from engine.report.drawn import grown, thinned
 from optim.errors import counted
@@ -56,20 +56,20 @@ def winner_section(plan: Plan, summary: Summary, changed: Sequence[str]) -> Sect
         if window is not None and window.error:
             blocks.append(Missing(mask(f"{name}: {window.error}", plan.storage, plan.tracking_uri)))
     blocks += [_parameters(plan, summary), metrics_table(summary), f"Annualised with {summary.clock}."]
-    if summary.short_cells or any(window and window.short for window in summary.winner):
-        blocks.append("In brackets: less than a quarter of a year made into a whole one, which says little.")
+    if summary.short:
+        blocks.append(IN_BRACKETS)
     return Section("winner", "The winner", tuple(blocks))
 
 
 def metrics_table(summary: Summary) -> Table:
     """Every shown metric: over the search's cells, in one run, of buying and holding, on an opened hold-out."""
-    columns = [(f"in the search, {summary.cells}", summary.in_sample(), summary.short_cells)]
+    columns = [(f"in the search, {summary.cells}", summary.in_sample(), summary.cell_days)]
     for heading, window in zip(("in one run", "buying and holding", "hold-out"), summary.winner, strict=True):
         if window is not None:
-            columns.append((heading, dict(window.metrics), window.short))
+            columns.append((heading, dict(window.metrics), window.days))
     columns = [*columns[1:3], columns[0], *columns[3:]]
     rows = [
-        row(spelled(name), *(metric_value(name, found.get(name), short) for _, found, short in columns))
+        row(spelled(name), *(metric_value(name, found.get(name), days) for _, found, days in columns))
         for name in dict.fromkeys((*(o for o in summary.objectives if o in summary.metrics), *SHOWN))
         if name in summary.metrics
     ]
@@ -80,10 +80,10 @@ def metrics_table(summary: Summary) -> Table:
     return Table(("metric", *(heading for heading, _, _ in columns)), tuple(rows))
 
 
-def metric_value(name: str, value: float | None, short: bool = False) -> Value:
+def metric_value(name: str, value: float | None, days: float) -> Value:
     """A metric as the terminal prints it."""
     exact = None if value is None or np.isnan(value) else float(value)
-    return Value(metric_text(name, value, short=short).replace("-", "−"), exact)
+    return Value(metric_text(name, value, days).replace("-", "−"), exact)
 
 
 def spelled(metric: str) -> str:
@@ -194,12 +194,13 @@ def _in_words(summary: Summary) -> str:
     best, (own, held, _) = summary.best, summary.winner
     assert best is not None
     values = ", ".join(
-        f"{name} {value:.4g}".replace(" -", " −") for name, value in zip(summary.objectives, best.values, strict=True)
+        f"{name} {bracketed(name, f'{value:.4g}'.replace('-', '−'), summary.cell_days)}"
+        for name, value in zip(summary.objectives, best.values, strict=True)
     )
     said = f"Trial {best.number} won the search with {values}."
     if own is None or held is None or not own.metrics or not held.metrics:
         return said
-    mine, theirs = ({name: metric_text(name, w.metrics.get(name)) for name in SHOWN} for w in (own, held))
+    mine, theirs = ({name: metric_text(name, w.metrics.get(name), w.days) for name in SHOWN} for w in (own, held))
     trades = counted(int(own.metrics.get("n_trades", 0)), "closed trade")
     text = (
         f"{said} In one run over the {own.days / 365.25:.1f} searched years it made {mine['total_return']}; buying and "
