@@ -9,9 +9,9 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from engine.data.bars import Bars, plain_bars, without_detail
 from engine.data.calendar import BAR, is_marked, mark_of, on_calendar, own_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
-from engine.strategies.levels import Answer, as_answer, refuse_entries, side_by_side, without_levels
+from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
 from engine.strategies.source import forget_edited
 
@@ -117,17 +117,17 @@ class Strategy:
         """Target and levels, of the right shape and type; the target's values are not looked at yet."""
         if self.joint:
             raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
-        n_bars = len(bars.close)
+        shape = (len(bars.close),)
         if self.compiled:
-            return as_answer(self.name, self.signal(self._seen(bars), params), lambda one: self._shaped(one, (n_bars,)))
+            return as_answer(self.name, self.signal(self._seen(bars), params), partial(of_shape, self.name, shape))
         frame = self.frame_of(bars)
         index = frame.index  # before the function may change it
 
-        def shaped(one: Any) -> Array:
+        def shaped(field: str, one: Any) -> Array:
             returned = getattr(one, "index", None)
             if isinstance(returned, type(index)) and not returned.equals(index):
-                raise StrategyError(f"{self.name}: the returned Series is not indexed like the bars")
-            return self._shaped(one, (n_bars,))
+                raise StrategyError(f"{self.name} returned {field} as a Series that is not indexed like the bars")
+            return of_shape(self.name, shape, field, one)
 
         return as_answer(
             self.name, self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params), shaped
@@ -151,7 +151,7 @@ class Strategy:
             raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
         if self.joint:
             given = self.signal(tuple(map(self._seen, instruments)), params)
-            weights, moving = as_answer(self.name, given, lambda one: self._shaped(one, shape))
+            weights, moving = as_answer(self.name, given, partial(of_shape, self.name, shape))
             if any(map(is_marked, instruments)) and np.isnan(weights).any():
                 absent = np.stack([mark_of(bars) != BAR for bars in instruments], axis=1)
                 weights = np.where(absent & np.isnan(weights), 0.0, weights)
@@ -179,16 +179,6 @@ class Strategy:
     def _seen(self, bars: Bars) -> Bars:
         """The bars as a compiled strategy sees them: a built-in one knows of no features, and is compiled once."""
         return plain_bars(bars) if self._built_in else without_detail(bars)
-
-    def _shaped(self, target: Any, shape: tuple[int, ...]) -> Array:
-        try:
-            array = np.ascontiguousarray(target, dtype=np.float64)
-            array = array if array.flags.writeable else array.copy()  # kernels are compiled for one of the two
-        except (TypeError, ValueError):
-            raise StrategyError(f"{self.name} returned {type(target).__name__}, not an array of numbers") from None
-        if array.shape != shape:
-            raise StrategyError(f"{self.name} returned the shape {array.shape}, expected {shape}, one target a bar")
-        return array
 
     def refuse_unusable(self, target: Array) -> None:
         """StrategyError naming the first bar whose target is NaN or outside [-1, 1]."""
@@ -264,8 +254,16 @@ def _from_file(path: str, function: str, content: str) -> Strategy:
     if isinstance(found, Strategy):
         return found
     if not callable(found):
-        raise StrategyError(f"{path} has no function {function}")
+        there = [name for name, one in vars(module).items() if name[0] != "_" and _is_own(one, module)]
+        near = get_close_matches(function, there, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise StrategyError(f"{path} has no function {function}{hint}; it has {', '.join(there) or 'none'}")
     return Strategy(found, compiled=False)
+
+
+def _is_own(one: Any, module: ModuleType) -> bool:
+    """Whether it is a strategy, or a function that is written in this module."""
+    return isinstance(one, (Strategy, FunctionType)) and getattr(one, "signal", one).__module__ == module.__name__
 
 
 @lru_cache(maxsize=256)

@@ -38,14 +38,15 @@ class Answer(NamedTuple):
     moving: Array  # (rows, n_bars), rows as in engine.simulator.moving, (0, 0) for none; (k, rows, n_bars), (k, 0, 0)
 
 
-def as_answer(name: str, given: Any, shaped: Callable[[Any], Array]) -> Answer:
-    """What a strategy returned; shaped: makes an array of shape (n_bars,), or (n_bars, k), of one of its parts.
+def as_answer(name: str, given: Any, shaped: Callable[[str, Any], Array]) -> Answer:
+    """What a strategy returned; shaped: makes an array of shape (n_bars,), or (n_bars, k), of one of its parts, given
+    with its name.
 
     Raises StrategyError naming the bar and the level that is no price.
     """
     if not isinstance(given, Signal):
-        return without_levels(shaped(given))
-    target, rungs = shaped(given.target), _rungs(name, given.take_profit)
+        return without_levels(shaped("target", given))
+    target, rungs = shaped("target", given.target), _rungs(name, given.take_profit)
     levels = (given._replace(take_profit=None) if rungs else given)[1:]
     named = list(zip(Signal._fields[1:], levels, strict=True))
     if not rungs and all(level is None for level in levels):
@@ -53,15 +54,31 @@ def as_answer(name: str, given: Any, shaped: Callable[[Any], Array]) -> Answer:
     moving = np.full((N_MOVING + 2 * len(rungs), *target.shape), np.nan)
     for row, (field, level) in enumerate(named):
         if level is not None:
-            moving[row] = _prices(name, field, shaped(level))
+            moving[row] = _prices(name, field, shaped(field, level))
     for k, (level, share) in enumerate(rungs):
-        moving[N_MOVING + 2 * k] = _prices(name, f"rung {k + 1} of take_profit", shaped(level))
+        field = f"rung {k + 1} of take_profit"
+        moving[N_MOVING + 2 * k] = _prices(name, field, shaped(field, level))
         moving[N_MOVING + 2 * k + 1] = share
     both = ~np.isnan(moving[LIMIT_AT]) & ~np.isnan(moving[BREAK_AT])
     if both.any():
         bar = int(both.argmax()) * len(target) // target.size
         raise StrategyError(f"{name}: bar {bar} has entry_limit and entry_stop; give one of them")
     return Answer(target, moving if target.ndim == 1 else np.ascontiguousarray(moving.transpose(2, 0, 1)))
+
+
+def of_shape(name: str, shape: tuple[int, ...], field: str, given: Any) -> Array:
+    """A part of what a strategy returned as an array of its own. Raises StrategyError naming the part."""
+    try:
+        array = np.asarray(given, dtype=np.float64, order="C")
+        array = array if array.flags.writeable else array.copy()  # kernels are compiled for one of the two
+    except (TypeError, ValueError):
+        said = f"{name} returned {field} as {type(given).__name__}, not as an array of numbers"
+        raise StrategyError(said) from None
+    if array.ndim == 0:
+        raise StrategyError(f"{name} returned {field} as one number; give an array of shape {shape}")
+    if array.shape != shape:
+        raise StrategyError(f"{name} returned {field} of shape {array.shape}, expected {shape}, one for each bar")
+    return array
 
 
 def without_levels(target: Array) -> Answer:

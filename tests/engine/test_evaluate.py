@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,26 @@ def broken(df, params):
 """
 
 
+TWO = """
+from typing import NamedTuple
+import numpy as np
+from engine import Bars, sma, strategy
+
+class Params(NamedTuple):
+    n: int
+
+def _helper(x):
+    return x
+
+@strategy
+def enter(bars: Bars, p: Params):
+    return np.ones(len(bars.close))
+
+def plain(df, params):
+    return _helper(df.close > 0)
+"""
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
@@ -79,9 +100,9 @@ def file(tmp_path: Path) -> Path:
     [
         ("hold", {"weight": 1.5}, "hold: target at bar 0 is 1.5, must be in [-1, 1]"),
         ("late", {}, "late: target at bar 0 is nan, must be in [-1, 1]"),
-        ("short", {}, "short returned the shape (399,), expected (400,), one target a bar"),
-        ("words", {}, "words returned str, not an array of numbers"),
-        ("shifted", {}, "shifted: the returned Series is not indexed like the bars"),
+        ("short", {}, "short returned target of shape (399,), expected (400,), one for each bar"),
+        ("words", {}, "words returned target as str, not as an array of numbers"),
+        ("shifted", {}, "shifted returned target as a Series that is not indexed like the bars"),
         ("broken", {}, "broken raised RuntimeError: no luck"),
     ],
 )
@@ -143,6 +164,10 @@ def test_unknown_strategies_are_named(tmp_path):
     (tmp_path / "good.py").write_text("x = 1")
     with pytest.raises(StrategyError, match="has no function f"):
         load_strategy("good.py:f", tmp_path)
+    (tmp_path / "two.py").write_text(TWO)
+    said = re.escape("two.py has no function enetr (did you mean enter?); it has enter, plain")
+    with pytest.raises(StrategyError, match=said + "$"):
+        load_strategy("two.py:enetr", tmp_path)
     assert {"ma_crossover", "rsi_reversion", "donchian_breakout"} <= set(builtin_names())
 
 

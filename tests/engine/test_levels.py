@@ -282,6 +282,27 @@ def test_what_is_no_level_is_refused(levels: dict[str, float], rules: dict[str, 
         trades_of(ROWS, 1.0, rules, **levels)
 
 
+@pytest.mark.parametrize("field", Signal._fields)
+def test_a_part_of_the_wrong_shape_is_called_by_its_name(field: str) -> None:
+    n = len((bars := many_bars(50)).close)
+    right = {"target": np.ones(n), "stop": bars.close}
+    for wrong, said in ((np.ones(3), r"of shape \(3,\), expected \(50,\)"), (90.0, "as one number"), ("x", "as str")):
+        signal = Signal(**{**right, field: wrong})
+        with pytest.raises(EngineError, match=f"mine returned {field} {said}"):
+            strategy(as_function("mine", signal)).answer(bars, {})
+    ladder = strategy(as_function("mine", Signal(np.ones(n), take_profit=[(bars.close, 0.5), (90.0, 0.5)])))
+    with pytest.raises(EngineError, match=r"mine returned rung 2 of take_profit as one number"):
+        ladder.answer(bars, {})
+
+
+def as_function(name: str, answer: Any) -> Any:
+    def own(bars: Bars, p: Any) -> Any:
+        return answer
+
+    own.__name__ = name
+    return own
+
+
 def test_no_levels_is_the_target_alone() -> None:
     def plain(df: Any, params: Any) -> Any:
         return Signal((df["close"] > df["open"]).astype(float))
