@@ -99,6 +99,7 @@ def suggestion(name: str, known: Collection[str], aliases: Mapping[str, str] | N
     """`; did you mean 'x'?` for a near miss or another word for it, else the known names when they are few."""
     meant = (aliases or {}).get(name.lower())
     near = [meant] if meant in known else difflib.get_close_matches(name[:200], list(known), n=1)
+    near = near or [one for one in known if one.lower() == name.lower()]
     near = near or [one for one in sorted(known) if len(name) > 2 and one.startswith(name)]
     if near:
         return f"; did you mean {near[0]!r}?"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from optim.errors import cut, shown
-from optim.spec.expressions import suggestion
+from optim.spec.keys import is_known, unknown, unnamed, wrong_value
 from optim.spec.sections import StudySection
 
 
-def sentence(error: ErrorDetails, study: type[BaseModel]) -> str:
-    """One pydantic error as `[section] key = value: rule`."""
+def sentence(errors: Sequence[ErrorDetails], study: type[BaseModel]) -> str:
+    """One of pydantic's errors as `[section] key = value: rule`: an unknown key rather than the one missed for it."""
+    error = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = [str(part)[:60] for part in error["loc"] if not _is_union_branch(part)]
     head = f"[{place[0]}]" if place else ""
     key = ".".join(place[1:])
@@ -23,16 +26,31 @@ def sentence(error: ErrorDetails, study: type[BaseModel]) -> str:
     if error["type"] == "missing":
         return f"{head} {key}: missing; add it" if key else f"{head}: the table is missing; add it"
     if error["type"] == "extra_forbidden":
-        known = _known_keys(place[:-1], study)
-        return f"{head} {key}: unknown key{suggestion(place[-1], known)}" if key else (
-            f"unknown table or key {place[0]!r}{suggestion(place[0], known)}"
-        )  # fmt: skip
+        hint = unknown(place[:-1], place[-1], study)
+        return f"{head} {key}: unknown key{hint}" if key else f"unknown table or key {place[0]!r}{hint}"
+    if error["type"] in ("model_type", "dict_type") and (inside := unnamed(place, study)):
+        return f"[{'.'.join(place[:-1])}] {place[-1]}: stands in no table with a name; write it below {inside}"
+    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
+    if place[0] in ("backtest", "instruments") and (rule := wrong_value(place, error["input"])):
+        return f"{_of_rules(place)}{value}: {rule}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     message = cut(re.sub("valid dictionary.*", "table", message).replace("valid string", "text"))
     if isinstance(error["input"], datetime.date | datetime.time):
         message += ", not a date or time: put it into quotes"
-    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
     return f"{head} {key}{value}: {message}" if key else f"{head}: {message}"
+
+
+def broken_rule(place: Sequence[str], value: Any, study: type[BaseModel]) -> str:
+    """What is wrong with a key of [backtest] or an instrument's table, as a sentence; empty where nothing is."""
+    shown_place = [part[:60] for part in place]
+    if not is_known(place, place[-1]):
+        return f"{_of_rules(shown_place)}: unknown key{unknown(place[:-1], place[-1], study)}"
+    rule = wrong_value(place, value)
+    return f"{_of_rules(shown_place)} = {shown(value)}: {rule}" if rule else ""
+
+
+def _of_rules(place: Sequence[str]) -> str:
+    return f"[{'.'.join(place[:-1])}] {place[-1]}"
 
 
 def misplaced(key: str) -> str:
@@ -46,14 +64,3 @@ def misplaced(key: str) -> str:
 def _is_union_branch(part: int | str) -> bool:
     """Pydantic puts the tried type of a union into the place, `list[str]` or `literal[...]`: no key looks like that."""
     return isinstance(part, str) and re.fullmatch(r"(str|int|float|bool|(list|literal|dict)\[.*)", part) is not None
-
-
-def _known_keys(place: list[str], study: type[BaseModel]) -> list[str]:
-    model = study
-    for name in place:
-        annotation = model.model_fields[name].annotation if name in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    own = {"path", "text", "overrides", "start", "start_file"} if model is study else set()
-    return [name for name in model.model_fields if name not in own]

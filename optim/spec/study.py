@@ -10,9 +10,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from engine.simulator.account import ALIASES, Account
+from engine.errors import EngineError
+from engine.simulator.account import Account
 from optim.errors import SpecError, cut, shown
 from optim.spec.expressions import suggestion
+from optim.spec.keys import OWN_KEYS, unknown
 from optim.spec.sections import (
     BLIND,
     DataSection,
@@ -25,7 +27,7 @@ from optim.spec.sections import (
     TrackingSection,
     ValidationSection,
 )
-from optim.spec.sentences import misplaced, sentence
+from optim.spec.sentences import broken_rule, misplaced, sentence
 from optim.spec.space import SearchSpace, Value
 from optim.spec.space_table import parse_space
 from optim.spec.toml_file import read_toml
@@ -130,6 +132,8 @@ class StudySpec(Section):
         elif ".py" in self.strategy.name:
             source, _, function = self.strategy.name.rpartition(":")
             file = (self.folder / source).parent / f"{function}.toml"
+            if not file.is_file():
+                self._check_function()
         else:
             file = space_folder() / f"{self.strategy.name}.toml"
             known = [path.stem for path in space_folder().glob("*.toml")]
@@ -138,9 +142,15 @@ class StudySpec(Section):
                 raise SpecError(f"{named}: no such strategy{suggestion(self.strategy.name, known)}")
         return read_toml(file, f"{self.path}: [strategy] search_space"), str(file)
 
+    def _check_function(self) -> None:
+        """SpecError where there is no strategy of this name, of which a space that is not there says nothing."""
+        from engine.strategies.base import load_strategy  # heavy, and for a study that is refused anyway
 
-_OWN_KEYS = {"text", "overrides", "start", "start_file"}  # of a StudySpec, not of a file
-_TABLES = StudySpec.model_fields.keys() - _OWN_KEYS - {"path"}
+        try:
+            load_strategy(self.strategy.name, self.folder)
+        except EngineError as error:
+            named = f"{self.path}: [strategy] name = {shown(self.strategy.name)}"
+            raise SpecError(f"{named}: {cut(str(error), 400)}") from None
 
 
 def space_folder() -> Path:
@@ -177,15 +187,13 @@ def spec_from(table: Mapping[str, Any], folder: Path) -> StudySpec:
 
 
 def _checked(table: dict[str, Any], file: Path, text: str, overrides: dict[str, dict[str, Any]]) -> StudySpec:
-    if "path" in table:
-        raise SpecError(f"{file}: unknown key 'path'; the data file goes into [data] path")
-    for key in _OWN_KEYS & table.keys():
-        raise SpecError(f"{file}: unknown table or key {key!r}{suggestion(key, _TABLES)}")
+    for key in table.keys() & {*OWN_KEYS}:
+        raise SpecError(f"{file}: unknown table or key {key!r}{unknown((), key, StudySpec)}")
     try:
         spec = StudySpec(path=file, text=text, overrides=overrides, **table)
     except ValidationError as error:
-        raise SpecError(f"{file}: {sentence(error.errors()[0], StudySpec)}") from None
-    _check_backtest(spec)
+        raise SpecError(f"{file}: {sentence(error.errors(), StudySpec)}") from None
+    _check_rules(spec)
     rows = [_admit(row, spec, f"{file}: [[study.enqueue]]") for row in spec.study.enqueue]
     return _with_enqueued(spec, rows) if rows else spec
 
@@ -234,16 +242,9 @@ def _table(table: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return table
 
 
-def _check_backtest(spec: StudySpec) -> None:
-    defaults = {**Account()._asdict(), "portfolio": False}
-    for key, value in spec.backtest.items():
-        named = f"{spec.path}: [backtest] {key[:60]}"
-        if key not in defaults:
-            raise SpecError(f"{named}: unknown key{suggestion(key, defaults, ALIASES)}")
-        default = defaults[key]
-        numeric = not isinstance(default, bool | str)
-        if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise SpecError(f"{named} = {shown(value)}: must be a number")
-        if not numeric and not isinstance(value, type(default)):
-            wanted = "true or false" if isinstance(default, bool) else f"a text such as {default!r}"
-            raise SpecError(f"{named} = {shown(value)}: must be {wanted}")
+def _check_rules(spec: StudySpec) -> None:
+    own = [(("instruments", name), rules) for name, rules in spec.instruments.items()]
+    for place, rules in ((("backtest",), spec.backtest), *own):
+        for key, value in rules.items():
+            if said := broken_rule((*place, key), value, StudySpec):
+                raise SpecError(f"{spec.path}: {said}")

@@ -82,7 +82,7 @@ def test_a_portfolio_has_contracts_and_a_fingerprint_of_them(tmp_path: Path) -> 
         ),
         ({"ibm_1d": {"initial_cash": 5.0}}, {}, "initial_cash = 5.0: is the same for all instruments"),
         ({"ibm_1d": {"multiplier": 0.0}}, {}, r"\[instruments.ibm_1d\] account rule multiplier = 0.0 must be above 0"),
-        ({"ibm_1d": {"fee": 5.0}}, {}, "unknown account rule fee; did you mean fee_bps"),
+        ({"ibm_1d": {"fee": 5.0}}, {}, r"\[instruments.ibm_1d\] fee: unknown key; did you mean 'fee_bps'"),
         ({"ibm_1d": {"fee_bps": 5.0}}, {"portfolio": True}, "fee_bps is the same for all instruments of a portfolio"),
         ({"msft_1d": {"tick_size": 90.0}}, {}, "tick_size = 90: must be below every price, but .*msft_1d.csv has"),
     ],
