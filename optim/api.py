@@ -105,7 +105,7 @@ class Study:
             plan, said, good = ready(spec)
             if not good:
                 view.say(f"Look-ahead {said}.")
-            for note in plan.notes:
+            for note in (*(("; ".join(plan.effects),) if plan.effects else ()), *plan.notes):
                 view.say(f"Data: {note}.")
             with sole_writer(plan.storage, spec.study.name) as guard:
                 plan, record = continued(plan) or (plan, begun(plan))

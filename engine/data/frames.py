@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000  # nanoseconds
 DAY = 86_400 * _SECOND
 _UNITS = {"s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND, "D": DAY, "W": 7 * DAY, "M": 31 * DAY}
-_SAME = {"min": "m", "d": "D", "w": "W"}
+_SAME = {"min": "m", "H": "h", "d": "D", "w": "W"}
 _MONDAY = 4  # 1970-01-05, in days since 1970
 _KIND = "Bars of "  # begins the name of every type of resampled bars
 _LONGEST = 12 * 31 * DAY
@@ -136,7 +136,7 @@ def duration(text: str, key: str) -> int:
 
 
 def _length(text: str, key: str, *, least: int = 1) -> tuple[int, str]:
-    match = re.fullmatch(r"(\d{1,5})\s*(s|m|min|h|D|d|W|w|M)", str(text).strip(), re.ASCII)
+    match = re.fullmatch(r"(\d{1,5})\s*(s|m|min|h|H|D|d|W|w|M)", str(text).strip(), re.ASCII)
     if match is None or int(match[1]) < least:
         raise DataError(f"{key} = {text!r}: must be a number and one of s, m (minutes), h, D, W, M (months), as '4h'")
     return int(match[1]), _SAME.get(match[2], match[2])

@@ -112,6 +112,11 @@ class TooFewBarsError(DataError):
     """There are fewer than two bars between start and end."""
 
 
+def spoken_span(start: str | None, end: str | None) -> str:
+    """`from start 2020 to end 2021`, without what is not given."""
+    return " ".join([*([f"from start {start}"] if start else []), *([f"to end {end}"] if end else [])]) or "in all"
+
+
 def between(bars: Bars, start: str | None, end: str | None, timezone: str | None) -> Bars:
     """The bars from start to end, both inclusive, in `timezone`, as views; TooFewBarsError for fewer than two."""
     zone, last = find_zone(timezone), len(bars.timestamp)
@@ -119,5 +124,5 @@ def between(bars: Bars, start: str | None, end: str | None, timezone: str | None
     if end is not None:
         last = int(np.searchsorted(bars.timestamp, boundary(end, zone, end=True), side="left"))
     if last - first < 2:
-        raise TooFewBarsError(f"fewer than 2 bars between start {start} and end {end}")
+        raise TooFewBarsError(f"fewer than 2 bars {spoken_span(start, end)}")
     return slice_bars(bars, first, last)

@@ -181,6 +181,7 @@ def check(spec: StudySpec, *, as_object: bool = False) -> int:
     lines = [
         *_environment(spec),
         *(("data", f"{d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}") for d in plan.datasets),
+        *((("note", "; ".join(plan.effects)),) if plan.effects else ()),
         *(("warning", note) for note in plan.notes),
         ("clock", plan.clock),
         ("cells", f"{len(plan.cells)} for the search, {len(plan.holdouts)} locked"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from engine.data.bars import Bars
 from engine.data.currency import in_currency, rates_of
+from engine.data.inspect import spoken
 from engine.data.joined import Series
 from engine.errors import EngineError
 from optim.errors import SpecError, cut, shown
@@ -29,11 +32,8 @@ class Currencies:
         for name, rules in spec.instruments.items():
             if (told := rules.get(KEY)) is not None and told not in self._rates:
                 where = f"{spec.path}: [instruments.{name[:60]}] currency = {shown(told)}"
-                there = cut(", ".join(self._rates)) or "none"
-                raise SpecError(
-                    f"{where}: there is no table [data.currencies.{told}]; there is {there}"
-                    f"{suggestion(str(told), list(self._rates))}"
-                )
+                there = suggestion(str(told), list(self._rates)) or "; give it the file of its rates"
+                raise SpecError(f"{where}: there is no table [data.currencies.{told}]{there}")
         told_of = {rules[KEY] for rules in spec.instruments.values() if KEY in rules}
         for name in self._rates:
             if name not in told_of:
@@ -41,6 +41,12 @@ class Currencies:
                     f"{spec.path}: [data.currencies.{name[:60]}]: no instrument is quoted in it; "
                     f'give [instruments.NAME] currency = "{name}", or remove it'
                 )
+
+    def told(self, names: Collection[str]) -> list[str]:
+        """What has become of which of these instruments, in words."""
+        of = {name: str(rules[KEY]) for name, rules in self._spec.instruments.items() if KEY in rules and name in names}
+        lags = {told: spoken(rates.lag / 1e9) for told, rates in self._rates.items()}
+        return [f"{name} in {told}, rates with a lag of {lags[told]}" for name, told in of.items()]
 
     def given(self, source: Source, bars: Bars) -> Bars:
         """The bars of an instrument in the account's money. Raises SpecError."""

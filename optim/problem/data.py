@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,13 +13,13 @@ from engine.data.clock import check_periods_per_year, infer_periods_per_year
 from engine.data.formats import Reading
 from engine.data.frames import resample, unframed
 from engine.data.further import common_features
-from engine.data.load import TooFewBarsError, content_hash
+from engine.data.load import TooFewBarsError, content_hash, spoken_span
 from engine.errors import DataError, EngineError
 from engine.simulator.account import Account
 from optim.errors import SpecError, cut, shown
 from optim.problem.currency import Currencies
 from optim.problem.data_notes import data_notes, splits_column
-from optim.problem.features import join_features, lag_notes, read_features
+from optim.problem.features import blamed, join_features, lag_notes, read_features
 from optim.problem.income import Income
 from optim.problem.sources import Source, read_sources
 from optim.spec.study import StudySpec
@@ -35,6 +35,8 @@ class Loaded(NamedTuple):
     bars: tuple[Bars, ...]
     readings: tuple[Reading, ...]
     notes: tuple[str, ...]
+    effects: tuple[str, ...]  # what keys of [data] did to the bars
+    used: Mapping[str, str]  # features that are income or splits, with the key of each
 
 
 def load_data(spec: StudySpec) -> Loaded:
@@ -57,23 +59,24 @@ def load_data(spec: StudySpec) -> Loaded:
             raise _refused(spec, source, error) from None
         found.append((source, bars, reading))
     if not found:
-        span = f"start {spec.data.start} and end {spec.data.end}"
-        raise SpecError(f"{spec.path}: [data] path: no instrument has 2 bars between {span}")
+        span = spoken_span(spec.data.start, spec.data.end)
+        raise SpecError(f"{spec.path}: [data] path: no instrument has 2 bars {span}")
     income.check()
     sources, bars_of_all, readings = zip(*found, strict=True)
     notes = lag_notes(spec, features)
     if absent:
         notes += (f"left out for want of bars between start and end: {cut(', '.join(absent), 300)}",)
-    return Loaded(sources, bars_of_all, readings, notes)
+    effects = (*income.told(), *currencies.told([source.name for source in sources]))
+    return Loaded(sources, bars_of_all, readings, notes, effects, income.used)
 
 
 def _refused(spec: StudySpec, source: Source, error: EngineError) -> SpecError:
     """One sentence that names the key of [data] that the error is about."""
-    keys = ("start", "end", "timeframe", "timeframe_offset")
+    keys = ("start", "end", "timeframe", "timeframe_offset", "timezone", "date_format")
     bounds = {key: text for key in keys if (text := getattr(spec.data, key)) is not None}
-    key = next((key for key, text in bounds.items() if repr(text)[:40] in str(error)), "path")
-    value = shown(bounds.get(key) or source.file)
-    return SpecError(f"{spec.path}: [data] {key} = {value}: {cut(str(error), 400)}")
+    key, said = blamed(str(error), bounds)
+    value = shown(bounds.get(key, source.file))
+    return SpecError(f"{spec.path}: [data] {key or 'path'} = {value}: {cut(said, 400)}")
 
 
 def _in_timeframe(spec: StudySpec, bars: Bars) -> Bars:
@@ -87,13 +90,17 @@ def _in_timeframe(spec: StudySpec, bars: Bars) -> Bars:
     return unframed(made)
 
 
-def same_features(spec: StudySpec, instruments: tuple[Bars, ...]) -> tuple[tuple[Bars, ...], list[str]]:
-    """The instruments with the features that all of them have, and a sentence on those that some lack."""
+def same_features(instruments: tuple[Bars, ...], used: Mapping[str, str]) -> tuple[tuple[Bars, ...], list[str]]:
+    """The instruments with the features that all of them have, and a sentence on those that some lack.
+
+    used: features that are income or splits, with the key of each.
+    """
     shared, missing = common_features([features_of(bars) for bars in instruments])
     if not missing:
         return instruments, []
     alike = tuple(add_features(bars, {name: features_of(bars)[name] for name in shared}) for bars in instruments)
-    return alike, [f"not every file has {', '.join(missing)}: no strategy sees that"]
+    still = "".join(f"; {one} counts as [data] {used[one]} all the same, where it is" for one in missing if one in used)
+    return alike, [f"not every file has {', '.join(missing)}: no strategy sees that{still}"]
 
 
 def datasets_of(
@@ -144,7 +151,7 @@ def _dataset(source: Source, bars: Bars, searched: int) -> Dataset:
     return Dataset(source.name, source.file, digest, len(times), first, last)
 
 
-def periods_per_year(spec: StudySpec, instruments: tuple[Bars, ...]) -> float:
+def periods_per_year(spec: StudySpec, sources: Sequence[Source], instruments: tuple[Bars, ...]) -> float:
     """The study's one clock: as given, if the bars agree, else inferred from them."""
     rates = [infer_periods_per_year(bars.timestamp) for bars in instruments]
     given = spec.data.periods_per_year
@@ -152,12 +159,17 @@ def periods_per_year(spec: StudySpec, instruments: tuple[Bars, ...]) -> float:
         if given is None:
             raise SpecError(f"{spec.path}: [data] clock = 'as given' needs periods_per_year; give it, or remove clock")
         return given
-    try:
-        for rate in rates:
+    for source, rate in zip(sources, rates, strict=True):
+        try:
             check_periods_per_year(rates[0] if given is None else given, rate)
-    except EngineError as error:
-        several = "the instruments tick differently: " if given is None else ""
-        raise SpecError(f"{spec.path}: [data] {several}{error}") from None
+        except EngineError as error:
+            if given is not None:
+                raise SpecError(f"{spec.path}: [data] {error}") from None
+            raise SpecError(
+                f"{spec.path}: [data] a study has one clock, but {shown(sources[0].given)} has about {rates[0]:g} bars "
+                f"a year and {shown(source.given)} {rate:g}; make them alike with timeframe, as '1D', leave one "
+                "out, or give periods_per_year with clock = 'as given'"
+            ) from None
     return rates[0] if given is None else given
 
 

@@ -18,22 +18,24 @@ from optim.spec.study import StudySpec
 
 def with_details(
     spec: StudySpec, sources: Sequence[Source], instruments: tuple[Bars, ...], holdouts: tuple[Cell, ...]
-) -> tuple[tuple[Bars, ...], list[str]]:
-    """The instruments with their finer bars, and a sentence on each: how many of the searched bars have some.
+) -> tuple[tuple[Bars, ...], list[str], list[str]]:
+    """The instruments with their finer bars, warnings, and notes: how many of the searched bars of each have some.
 
     Raises SpecError; the hold-out's bars have no say.
     """
     files = spec.data.details
     if not files:
-        return instruments, []
+        return instruments, [], []
     where = f"{spec.path}: [data] detail"
     if spec.portfolio:
-        raise SpecError(f"{where}: {NOT_TOGETHER}")
+        raise SpecError(f"{where}: {NOT_TOGETHER.removeprefix('detail ')}")
     if len(files) != len(instruments):
         raise SpecError(
             f"{where}: names {len(files)} files, but [data] has {len(instruments)} instruments; name one for each"
         )
-    found, notes = [], []
+    found: list[Bars] = []
+    warnings: list[str] = []
+    notes: list[str] = []
     for file, source, bars, stop in zip(files, sources, instruments, stops_of(instruments, holdouts), strict=True):
         path = (spec.folder / file).resolve()
         if not os.path.isfile(path):
@@ -45,8 +47,9 @@ def with_details(
         except EngineError as error:
             raise SpecError(f"{where} = {shown(file)}: {cut(str(error), 400)}") from None
         found.append(one)
-        notes.append(f"{source.given}: {_told(searched)}")
-    return tuple(found), notes
+        fine = searched.share == 1.0 and not searched.differing.any()
+        (notes if fine else warnings).append(f"{source.given}: {_told(searched)}")
+    return tuple(found), warnings, notes
 
 
 def _read(spec: StudySpec, path: os.PathLike[str]) -> Bars:

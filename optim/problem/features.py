@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from engine.data.bars import Bars
@@ -16,7 +17,11 @@ from optim.spec.study import StudySpec
 
 def read_features(spec: StudySpec) -> dict[str, Series]:
     """The values of each file by the name of its table."""
-    return read_tables(spec, spec.data.features, "data.features")
+    found = read_tables(spec, spec.data.features, "data.features")
+    for name, series in found.items():
+        if name in Bars._fields and name in series.values:
+            raise SpecError(f"{spec.path}: [data.features.{name}]: every bar has a column {name}; give it another name")
+    return found
 
 
 def read_tables(spec: StudySpec, tables: Mapping[str, FeatureSection], key: str) -> dict[str, Series]:
@@ -38,18 +43,28 @@ def read_tables(spec: StudySpec, tables: Mapping[str, FeatureSection], key: str)
                 format=given.format.model_dump(),
             )
         except EngineError as error:
-            raise SpecError(f"{where}: {said_of(error, key, name)}") from None
+            told = given.model_dump(include={"lag", "max_age", "timezone", "date_format"}, exclude_none=True)
+            which, said = blamed(said_of(error, key, name), told)
+            raise SpecError(f"{place_of(spec, tables, key, name, which or 'path')}: {said}") from None
     return found
 
 
-def place_of(spec: StudySpec, tables: Mapping[str, FeatureSection], key: str, name: str) -> str:
-    """What a sentence about the file of a table begins with."""
-    return f"{spec.path}: [{key}.{cut(name, 60)}] path = {shown(tables[name].path)}"
+def place_of(spec: StudySpec, tables: Mapping[str, FeatureSection], key: str, name: str, which: str = "path") -> str:
+    """What a sentence about one key of a table begins with."""
+    return f"{spec.path}: [{key}.{cut(name, 60)}] {which} = {shown(getattr(tables[name], which))}"
 
 
 def said_of(error: EngineError, key: str, name: str) -> str:
     """What the engine says of the file of a table, with its own key of the format."""
     return cut(str(error).replace("[data.format]", f"[{key}.{cut(name, 60)}.format]"), 400)
+
+
+def blamed(said: str, told: Mapping[str, str]) -> tuple[str, str]:
+    """The key that an error of the engine is about, "" for the file itself, and its words without that key's name."""
+    for key, value in told.items():
+        if found := re.search(rf"(^|: )({key.removeprefix('timeframe_')} = )?{re.escape(repr(value))}:? ", said):
+            return key, said[found.end() :]
+    return next((key for key, value in told.items() if repr(value)[:40] in said), ""), said
 
 
 def join_features(spec: StudySpec, bars: Bars, features: dict[str, Series]) -> Bars:
@@ -65,8 +80,11 @@ def join_features(spec: StudySpec, bars: Bars, features: dict[str, Series]) -> B
 def lag_notes(spec: StudySpec, features: dict[str, Series]) -> tuple[str, ...]:
     """What is taken for granted where no lag is given."""
     guessed = {name: series.lag for name, series in features.items() if spec.data.features[name].lag is None}
+    flows = {"funding": spec.data.funding, "dividends": spec.data.dividends}
+    paid = {name: [key for key, told in flows.items() if told in series.values] for name, series in features.items()}
     return tuple(
         f"feature {name}: a value is taken to be known {spoken(lag / 1e9)} after its timestamp, "
         f"the usual step of its file; [data.features.{name}] lag settles it"
+        + "".join(f"; the cash of [data] {key} comes at the timestamps, whatever the lag" for key in paid[name])
         for name, lag in guessed.items()
     )

@@ -61,6 +61,7 @@ class Plan(NamedTuple):
     code: Mapping[str, str]  # what the results depend on, by file (engine.strategies.source)
     notes: tuple[str, ...] = ()  # what is strange about the searched bars
     each: tuple[Account, ...] = ()  # the account as every instrument has it; empty where all are alike
+    effects: tuple[str, ...] = ()  # what keys of [data] did to the bars
 
     @property
     def clock(self) -> str:
@@ -141,15 +142,15 @@ def make_plan(spec: StudySpec) -> Plan:
     except EngineError as error:
         raise SpecError(f"{spec.path}: [backtest] {cut(str(error), 300)}") from None
     loaded = load_data(spec)
-    alike, said = same_features(spec, loaded.bars)
+    alike, said = same_features(loaded.bars, loaded.used)
     instruments = aligned(spec, strategy, loaded.sources, alike)
     cells, holdouts = make_cells(spec, instruments)
-    instruments, inside = with_details(spec, loaded.sources, instruments, holdouts)
+    instruments, inside, detailed = with_details(spec, loaded.sources, instruments, holdouts)
     each = accounts_of(spec, loaded.sources, account)
     check_ticks(spec, loaded.sources, each or (account,) * len(instruments), instruments, holdouts)
     datasets = tuple(datasets_of(loaded.sources, instruments, holdouts))
     code = code_hashes(_code_files(spec, strategy))
-    rate = periods_per_year(spec, instruments)
+    rate = periods_per_year(spec, loaded.sources, instruments)
     job = Job(strategy.reference, str(spec.folder), instruments, rate, tuple(code.items()), strategy.zone)
     plan = Plan(
         spec,
@@ -166,6 +167,7 @@ def make_plan(spec: StudySpec) -> Plan:
         code,
         (*said, *inside, *notes_of(spec, loaded, instruments, holdouts, account)),
         each,
+        (*loaded.effects, *detailed),
     )
     check_storage(spec, plan.storage)
     check_tracking(spec, plan.tracking_uri, plan.storage)

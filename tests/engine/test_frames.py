@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from engine import BacktestEngine, Bars, above, align, check_strategy, resample, sma, strategy
 from engine.check import random_bars
 from engine.data.bars import add_features, features_of, slice_bars, take
-from engine.data.frames import closes, unframed
+from engine.data.frames import closes, make_frame, unframed
 from engine.data.load import content_hash, to_frame
 from engine.errors import DataError, StrategyError
 
@@ -272,6 +272,12 @@ def test_days_of_twenty_five_hours_are_days() -> None:
     bars = at(pd.DatetimeIndex(["2024-11-03", "2024-11-04"], tz=NEW_YORK).tz_convert("UTC"))
     assert np.diff(bars.timestamp).tolist() == [25 * HOUR]
     np.testing.assert_array_equal(resample(bars, "1D", timezone=NEW_YORK).timestamp, bars.timestamp)
+
+
+def test_letters_that_mean_one_thing_are_read_in_either_case() -> None:
+    for lower, upper in (("4h", "4H"), ("2d", "2D"), ("1w", "1W")):
+        assert make_frame(lower) == make_frame(upper)
+    assert make_frame("1m").length * 60 * 24 * 31 == make_frame("1M").length  # minutes, months
 
 
 def test_only_resampled_bars_are_aligned() -> None:

@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 
 from optim.cli.parser import main
+from optim.errors import SpecError
+from optim.problem.plan import make_plan
+from optim.spec.study import load_spec
 from tests.studies import IBM, SPACE, load, run_here, write_study
 
 INT = {"type": "int", "low": 1, "high": 9}
@@ -152,6 +155,32 @@ def test_a_date_where_a_text_belongs_is_told_to_be_quoted(tmp_path: Path, capsys
     path = write_study(tmp_path)
     path.write_text(path.read_text().replace('name = "s"', "name = 2020-01-01"))
     assert "[study] name = 2020-01-01: must be a text, not a date or time: put it into quotes" in refused(path, capsys)
+
+
+def test_instruments_that_tick_differently_are_named_with_their_bars(tmp_path: Path) -> None:
+    times = {"hours": ("2020-01-01", "1h"), "days": ("2010-01-01", "B")}
+    for name, (start, step) in times.items():
+        when = pd.date_range(start, periods=600, freq=step)
+        pd.DataFrame({"date": when, **dict.fromkeys(("open", "high", "low", "close"), 5.0)}).to_csv(
+            tmp_path / f"{name}.csv", index=False
+        )
+    path = write_study(tmp_path, data={"path": None, "paths": ["hours.csv", "days.csv"]})
+    with pytest.raises(SpecError) as error:
+        make_plan(load_spec(path))
+    assert "'hours.csv' has about 8760 bars a year and 'days.csv' 252; make them alike" in str(error.value)
+    assert "periods_per_year = " not in str(error.value)
+
+
+def test_a_function_that_is_not_in_the_file_is_called_that(tmp_path: Path) -> None:
+    """Not the search space that would be beside it, whose name is the function's."""
+    (tmp_path / "mine.py").write_text("def fixed(df, params):\n    return df.close * 0\n")
+    for study in ({}, {"enqueue": [{"x": 3}]}):
+        path = write_study(
+            tmp_path, study=study, strategy={"name": "mine.py:fixxed", "search_space": None, "fixed": {}}
+        )
+        said = r"\[strategy\] name = 'mine.py:fixxed': .*mine.py has no function fixxed \(did you mean fixed\?\)"
+        with pytest.raises(SpecError, match=said):
+            make_plan(load_spec(path))
 
 
 def test_from_is_held_against_the_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

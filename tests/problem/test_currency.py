@@ -85,9 +85,16 @@ def test_a_study_has_the_money_of_its_account(folder: Path) -> None:
     np.testing.assert_allclose(sap.close, 2 * CLOSE * np.linspace(1.0, 1.5, N))
 
 
+def test_what_a_study_says_of_it(folder: Path) -> None:
+    (said,) = make_plan(load_spec(plan_of(folder, strategy={"name": "ma_crossover"}).spec.path)).effects
+    assert said.startswith("sap in EUR, rates with a lag of ")
+
+
 def test_refusals(folder: Path) -> None:
     for change, said in (
-        ({"instruments": {"sap": {"currency": "EUX"}}}, "there is no table [data.currencies.EUX]; there is EUR"),
+        ({"instruments": {"sap": {"currency": "EUX"}}}, "there is no table [data.currencies.EUX]; did you mean 'EUR'?"),
+        ({"instruments": {"sap": {"currency": "eur"}}}, "there is no table [data.currencies.eur]; did you mean 'EUR'?"),
+        ({"instruments": {"sap": {"currency": "CHF"}}}, "there is no table [data.currencies.CHF]; known: EUR"),
         ({"instruments": {}}, "[data.currencies.EUR]: no instrument is quoted in it; give [instruments.NAME] currency"),
         ({"instruments": {"sapp": {"currency": "EUR"}}}, "[instruments.sapp]: no such instrument"),
     ):

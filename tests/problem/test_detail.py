@@ -41,7 +41,7 @@ def test_a_search_looks_it_up_and_the_record_knows_it(tmp_path: Path) -> None:
     fine = halves(FRAME)
     path = study_of(tmp_path / "with", fine)
     plan = make_plan(load_spec(path))
-    assert "days.csv: 100.0% of the searched bars have detail" in plan.notes
+    assert "days.csv: 100.0% of the searched bars have detail" in plan.effects
     trials = run_here(path)[1]
     without = study_of(tmp_path / "without", fine, data={"detail": None})
     other = run_here(without)[1]
@@ -80,7 +80,7 @@ def test_bars_that_differ_are_told(tmp_path: Path) -> None:
             {"data": {"detail": ["halves.csv", "halves.csv"]}},
             r"\[data\] detail: names 2 files, but \[data\] has 1 inst",
         ),
-        ({"backtest": {"portfolio": True}}, r"\[data\] detail: detail is of one instrument with an account of its own"),
+        ({"backtest": {"portfolio": True}}, r"\[data\] detail: is of one instrument with an account of its own"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, tables: dict[str, Any], said: str) -> None:

@@ -74,12 +74,34 @@ def test_what_one_instrument_lacks_brings_it_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(spot.holding_income, 0.0)
 
 
+def test_what_came_of_it_is_said_and_what_is_paid_although_no_strategy_sees_it(tmp_path: Path) -> None:
+    paid, ratio = (np.where(np.isin(np.arange(N), rows), 2.0, 0.0) for rows in ((3, 20, 40), (30,)))
+    raw = np.where(np.arange(N) >= 30, CLOSE / 2, CLOSE)
+    paths = [write(tmp_path, "a", raw, div=paid, ratio=ratio), write(tmp_path, "b")]
+    plan = plan_of(tmp_path, paths=paths, dividends="div", splits="ratio")
+    assert plan.effects == ("dividends: 3 payments", "splits: 1 split")
+    said = (
+        "not every file has div, ratio: no strategy sees that; div counts as [data] dividends all the same, where it "
+        "is; ratio counts as [data] splits all the same, where it is"
+    )
+    assert said in plan.notes
+    pd.DataFrame({"time": DAYS, "cash": paid}).to_csv(tmp_path / "f.csv", index=False)
+    (alone,) = [
+        one
+        for one in plan_of(tmp_path, path=paths[1], features={"div": {"path": "f.csv"}}, dividends="div").notes
+        if "feature div" in one
+    ]
+    assert alone.endswith("; the cash of [data] dividends comes at the timestamps, whatever the lag")
+
+
 def test_refusals(tmp_path: Path) -> None:
     ratio = np.where(np.arange(N) == 30, 2.0, 0.0)
     path = write(tmp_path, "stock", **{"Stock Splits": ratio})
     assert "[data] funding = 'rate': no such column; there is stock_splits" in refusal(
         tmp_path, path=path, funding="rate"
     )
+    assert "[data] funding = 'Close': is a column of every bar" in refusal(tmp_path, path=path, funding="Close")
+    assert "no such column; did you mean 'stock_splits'?" in refusal(tmp_path, path=path, dividends="Stock_Split")
     said = refusal(tmp_path, path=path, splits="Stock Splits")
     assert "stock.csv" in said
     assert "row 31: stock_splits has 2 on 2015-02-12, but the price goes from" in said

@@ -35,9 +35,15 @@ def test_the_bars_of_a_study_are_those_of_its_timeframe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"timeframe": "1h"}, "[data] timeframe = '1h': .*'1h' is finer than the bars, .* 1 day apart"),
+        ({"timeframe": "1h"}, "[data] timeframe = '1h': is finer than the bars, .* 1 day apart"),
         ({"timeframe": "1y"}, "[data] timeframe = '1y': .*must be a number and one of s, m"),
         ({"timeframe": "1W", "timeframe_offset": "2D"}, "[data] timeframe_offset = '2D': .*shorter than a day"),
+        ({"timeframe": "5h"}, "[data] timeframe = '5h': below a day it must divide the day"),
+        ({"timezone": "Mars"}, "[data] timezone = 'Mars': no such time zone"),
+        ({"start": "soon"}, "[data] start = 'soon': is no date"),
+        ({"start": "2050"}, "fewer than 2 bars from start 2050$"),
+        ({"features": {"close": {"path": "vix.csv"}}}, r"[data.features.close\]: every bar has a column close"),
+        ({"features": {"vix": {"path": "vix.csv", "timezone": "Mars"}}}, r"[data.features.vix\] timezone = 'Mars': no"),
         ({"timeframe_offset": "2h"}, "[data].* timeframe_offset needs timeframe"),
         ({"timeframe": "1M", "end": "2000-03"}, "[data] timeframe = '1M': .*all bars are in one period"),
     ],
@@ -45,7 +51,8 @@ def test_the_bars_of_a_study_are_those_of_its_timeframe(tmp_path: Path) -> None:
 def test_what_is_no_timeframe_of_the_file_is_refused_in_one_sentence(
     tmp_path: Path, keys: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(SpecError, match=said.replace("[data]", r"\[data\]")):
+    (tmp_path / "vix.csv").write_text("date,vix\n2000-01-01,20\n2000-01-02,21\n")
+    with pytest.raises(SpecError, match=said.replace("[data]", r"\[data\]").replace("[data.", r"\[data.")):
         make_plan(load_spec(write_study(tmp_path, data=keys)))
 
 

@@ -87,7 +87,7 @@ def test_a_shuffled_market_has_the_same_holes(universe: Path, tmp_path: Path) ->
         ({"path": "long.csv", "symbol_column": "tick"}, {}, "[data] symbol_column = 'tick': "),
         ({"path": "long.csv", "symbol_column": "tick"}, {}, "has no column 'tick'; did you mean 'ticker'?"),
         ({"path": "files", "symbol_column": "ticker"}, {}, "path names 4 files"),
-        ({"path": "files", "start": "2020"}, {}, "no instrument has 2 bars between start 2020"),
+        ({"path": "files", "start": "2020"}, {}, "no instrument has 2 bars from start 2020"),
         ({"path": "files"}, {"tick_size": 1000.0}, "aa.csv has"),
     ],
 )
