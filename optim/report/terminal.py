@@ -81,14 +81,21 @@ class Terminal:
 
     @contextlib.contextmanager
     def projecting(self) -> Iterator[Progress]:
-        """A line that says how far MLflow is."""
-        with self._progress.status("Writing the trials to MLflow ...") as status:
-            yield lambda done, told: status.update(f"Writing the trials to MLflow: {done} of {told} ...")
+        """A line that says how far MLflow is; KeyboardInterrupt comes out of it, and so in the middle of nothing."""
+        late: list[int] = []
+        with _noted(late, [signal.SIGINT]), self._progress.status("Writing the trials to MLflow ...") as status:
+
+            def progress(done: int, told: int) -> None:
+                if late:
+                    raise KeyboardInterrupt
+                status.update(f"Writing the trials to MLflow: {done} of {told} ...")
+
+            yield progress
 
 
 @contextlib.contextmanager
-def _noted(received: list[int]) -> Iterator[None]:
-    """The first SIGINT or SIGTERM goes into the list; a second SIGINT ends the program at once.
+def _noted(received: list[int], numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:
+    """The first of these signals goes into the list; a second SIGINT ends the program at once.
 
     Signals come to the main thread only: elsewhere nothing is changed.
     """
@@ -100,7 +107,7 @@ def _noted(received: list[int]) -> Iterator[None]:
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield
     finally:

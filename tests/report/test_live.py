@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import signal
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +16,7 @@ from rich.console import Console
 from optim.problem.plan import Plan, make_plan
 from optim.report.live import Lines, Live, Pace, Tally, duration, renews
 from optim.report.summary import count
+from optim.report.terminal import Terminal
 from optim.search.ranking import winner_of
 from optim.spec.study import load_spec
 from optim.tracking.info import LiveTrial
@@ -139,3 +143,16 @@ def test_a_log_stays_plain_where_colours_are_forced_and_quiet_is_quiet(ran: tupl
     with Live(Console(file=screen, force_terminal=True, quiet=True), plan, []) as live:
         live.finished(trials)
     assert screen.getvalue() == ""
+
+
+def test_ctrl_c_while_mlflow_is_written_comes_out_where_it_is_told_how_far_it_is() -> None:
+    """Anywhere else it could fall into a thread's lock, which makes a RuntimeError of it (Python 3.11)."""
+    view = Terminal(Console(file=io.StringIO()), progress=Console(file=io.StringIO()))
+    before = signal.getsignal(signal.SIGINT)
+    with view.projecting() as progress:
+        progress(1, 2)
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(0.01)  # here it would have been
+        with pytest.raises(KeyboardInterrupt):
+            progress(1, 2)
+    assert signal.getsignal(signal.SIGINT) is before
