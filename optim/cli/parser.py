@@ -40,9 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {mask(one_line(str(error)))}", file=sys.stderr)  # noqa: T201
         return EXIT_ERROR
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not is_interrupt(error):
+            raise
         print("interrupted; every finished trial is in the record", file=sys.stderr)  # noqa: T201
         return 130
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, or the RuntimeError that it becomes in the middle of a thread's lock (Python 3.11)."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
 
 
 @cache

@@ -8,12 +8,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from optim.cli.parser import main
+from optim.cli.parser import is_interrupt, main
 from optim.validation.statistics import expected_maximum_sharpe
 from tests.studies import IBM, ROOT, SPACE, command, essence, load, run_here, write_study
 from tests.waiting import until
@@ -243,3 +244,20 @@ def test_check_says_what_the_data_can_bear(tmp_path: Path) -> None:
     assert re.search(r"bars +1,635 for each searched parameter", done.stdout)
     quiet = command("check", write_study(tmp_path, study=study, validation={"quick": 0}))
     assert "power" not in quiet.stdout
+
+
+def left_unheld(error: BaseException | None) -> None:
+    """A lock is left that is not held any more, because of this error if there is one."""
+    lock = threading.Condition()
+    with lock:
+        lock.release()
+        if error is not None:
+            raise error
+
+
+def test_ctrl_c_in_a_threads_lock_is_still_ctrl_c() -> None:
+    for error in (KeyboardInterrupt(), ValueError(), None):
+        with pytest.raises(RuntimeError) as made:
+            left_unheld(error)
+        assert is_interrupt(made.value) == isinstance(error, KeyboardInterrupt)
+    assert is_interrupt(KeyboardInterrupt())
