@@ -15,7 +15,7 @@ from optim.record.record import Record
 from optim.report.summary import Summary, summarise
 from optim.report.tracked import study_info, study_result, tracking_settings
 from optim.spec.study import StudySpec
-from optim.tracking.info import MirrorReport
+from optim.tracking.info import MirrorReport, StudyResult
 from optim.verdict.holdout import last_opening
 from optim.verdict.plain import Plain
 from optim.workers.pool import Pool
@@ -61,8 +61,14 @@ def write_report(plan: Plan, record: Record, summarise: Callable[[], Summary], p
 
 def sync_record(plan: Plan, record: Record, summary: Summary) -> MirrorReport:
     """Bring MLflow to exactly the record, and the report's page with it. Raises OptimError."""
-    from optim.report.html.written import as_html
     from optim.tracking import sync
 
-    result = study_result(plan, record, summary)._replace(page=as_html(recorded_page(plan, record, summary)))
+    result = result_with_page(plan, record, summary)
     return sync(study_info(plan, record), tracking_settings(plan), record.trials(), result)
+
+
+def result_with_page(plan: Plan, record: Record, summary: Summary) -> StudyResult:
+    """What MLflow is told of a study's end, with the report's page, which takes a second or more to draw."""
+    from optim.report.html.written import as_html
+
+    return study_result(plan, record, summary)._replace(page=as_html(recorded_page(plan, record, summary)))

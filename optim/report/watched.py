@@ -10,20 +10,23 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from engine.errors import UserError
+from optim.errors import one_line
 from optim.problem.plan import Plan
 from optim.record.record import Record
-from optim.report.recorded import summary_of
+from optim.report.recorded import result_with_page, summary_of
 from optim.report.summary import Summary, best_params_toml
 from optim.report.tracked import study_result
 from optim.report.view import View
 from optim.search.events import Listener
 from optim.search.search import make_pool, search
-from optim.tracking.info import LiveTrial, MirrorReport
+from optim.spec.secrets import mask
+from optim.tracking.info import LiveTrial, MirrorReport, StudyResult
 from optim.tracking.study_mirror import StudyMirror
 from optim.verdict.assess import begin
 from optim.verdict.pruning import hindsight
 from optim.verdict.spoken import first_verdict
 
+PAGE_SECONDS = 60.0  # of a run beside which drawing the report's page for MLflow is nothing
 OnTrial = Callable[[FrozenTrial], object]
 
 
@@ -36,8 +39,10 @@ def watched(
     """
     with contextlib.ExitStack() as heeding:
         heeding.enter_context(view.heeding())
+        began = time.monotonic()
         summary = _searched(plan, record, mirror, view, on_trial)
-        result = study_result(plan, record, summary)
+        paged = plan.spec.tracking.enabled and time.monotonic() - began > PAGE_SECONDS and not view.should_stop()
+        result = _result(plan, record, summary, view, paged=paged)
         mirror.conclude(result)
         try:  # an end that is wished for from here on leaves MLflow incomplete, and says so
             heeding.close()
@@ -47,6 +52,16 @@ def watched(
         except KeyboardInterrupt:
             report = mirror.give_up()
     return summary, report
+
+
+def _result(plan: Plan, record: Record, summary: Summary, view: View, *, paged: bool) -> StudyResult:
+    """What MLflow is told; a page that cannot be drawn is no reason for a run to fail whose trials are all there."""
+    if paged:
+        try:
+            return result_with_page(plan, record, summary)
+        except Exception as error:  # noqa: BLE001 - as above
+            view.say(mask(one_line(f"No report for MLflow: {type(error).__name__}: {error}")))
+    return study_result(plan, record, summary)
 
 
 def _searched(plan: Plan, record: Record, mirror: StudyMirror, view: View, on_trial: OnTrial | None) -> Summary:

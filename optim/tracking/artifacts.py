@@ -29,7 +29,7 @@ def log_reports(
     client: Any, run_id: str, info: StudyInfo, trials: Sequence[FrozenTrial], result: StudyResult | None
 ) -> None:
     """`reports/trials.parquet` and, once the search has ended, `reports/best_params.toml` on the parent run; after
-    `validate`, `holdout` and `sync` also `reports/report.html`.
+    `validate`, `holdout`, `sync` and a long search also `reports/report.html`.
     """
     with TemporaryDirectory() as name:
         reports = Path(name) / "reports"

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 
 from engine.backtest import BacktestEngine
 from engine.report.drawn import thinned
@@ -22,6 +23,7 @@ from optim.cli.parser import main
 from optim.errors import OptimError, SpecError
 from optim.problem.plan import make_plan
 from optim.problem.recorded import begun
+from optim.report import watched
 from optim.report.console import as_json
 from optim.report.html.page import Origin, page_of
 from optim.report.html.values import sampled
@@ -368,3 +370,35 @@ def test_months_are_what_the_account_made_of_them() -> None:
     assert second[14].exact == pytest.approx(1.001 ** (31 + 28) - 1, rel=1e-9)  # the market's own year
     assert first[14].exact == pytest.approx(1.001**365 - 1, rel=1e-9)  # from its first close on
     assert [cell.text for cell in second[3:13]] == [""] * 10
+
+
+@pytest.fixture
+def tracked(tmp_path: Path) -> Study:
+    return Study.from_toml(write_study(tmp_path, tracking={"enabled": True}))
+
+
+def page_on_mlflow(study: Study) -> str:
+    """Run it; the page that lies at the study's run then, "" where there is none."""
+    report = study.run().mlflow
+    assert report is not None
+    assert report.complete, report.error
+    client = MlflowClient(tracking_uri=f"sqlite:///{study.spec.folder}/mlflow.db")
+    assert client.get_run(report.parent_run_id).info.status == "FINISHED"
+    if "reports/report.html" not in {file.path for file in client.list_artifacts(report.parent_run_id, "reports")}:
+        return ""
+    return Path(client.download_artifacts(report.parent_run_id, "reports/report.html")).read_text()
+
+
+def test_a_long_run_puts_its_page_on_mlflow(tracked: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert page_on_mlflow(tracked) == ""
+    monkeypatch.setattr(watched, "PAGE_SECONDS", 0.0)
+    assert page_on_mlflow(tracked) == tracked.report(tmp_path / "page.html").read_text()
+
+
+def test_a_page_that_cannot_be_drawn_fails_no_run(tracked: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError("in a drawing")
+
+    monkeypatch.setattr(watched, "PAGE_SECONDS", 0.0)
+    monkeypatch.setattr("optim.report.html.written.as_html", broken)
+    assert page_on_mlflow(tracked) == ""
