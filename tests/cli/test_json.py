@@ -60,6 +60,6 @@ def test_it_prints_the_keys_of_the_page(
         promised |= set(re.findall(r"`(\w+)`", dict(ROWS)["show --top 5"]))
     if verb == "check":  # some are there only where they apply
         assert found <= promised
-        assert promised - found <= {"secrets", "warning", "luck", "power", "bars"}
+        assert promised - found <= {"secrets", "note", "warning", "luck", "power", "bars"}
     else:
         assert found == promised
