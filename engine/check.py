@@ -14,9 +14,9 @@ from engine.compiled.arrays import Array
 from engine.data.bars import Bars, add_features, make_bars, slice_bars
 from engine.data.cells import Cell
 from engine.errors import EngineError, ParameterError, StrategyError
-from engine.evaluate import evaluate, reason
-from engine.simulator.account import Account
-from engine.strategies.base import Strategy, load_strategy
+from engine.evaluate import evaluate
+from engine.simulator.account import SEARCHABLE, Account
+from engine.strategies.base import Strategy, load_strategy, reason
 from engine.strategies.levels import columns
 from engine.strategies.lookahead import probe_lookahead
 
@@ -200,6 +200,9 @@ def draw_params(strategy: Strategy, rng: np.random.Generator, n: int = 6) -> Ite
             )
         yield dict(defaults)
         return
+    if strategy.params is not None:  # a space may search the account's rules beside them
+        rules = set(SEARCHABLE) - set(strategy.params._fields)
+        table = {name: entry for name, entry in table.items() if name not in rules}
     found = 0
     for _ in range(1000):
         drawn = {name: _draw(entry, rng) for name, entry in table.items()}

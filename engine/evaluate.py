@@ -12,7 +12,7 @@ from engine.compiled.jit import kernel
 from engine.data.bars import Bars, detail_of, plain_bars, slice_bars
 from engine.data.cells import Cell
 from engine.data.income import income_of
-from engine.errors import EngineError, ParameterError
+from engine.errors import ParameterError
 from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.simulator.account import Account
 from engine.simulator.fills import no_fills, room_for_fills
@@ -22,7 +22,7 @@ from engine.simulator.portfolio import simulate_portfolio
 from engine.simulator.rules import pack_each, pack_rules, unpack_rules
 from engine.simulator.simulate import Simulation, simulate_levels
 from engine.simulator.sizing import volatility_scale
-from engine.strategies.base import Strategy, first_unusable
+from engine.strategies.base import Strategy, first_unusable, reason
 from engine.strategies.levels import Answer
 
 
@@ -54,11 +54,6 @@ def evaluate(
         return Outcome(as_metrics(values), "")
     except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the trial fails, the study goes on
         return Outcome({}, reason(strategy, error))
-
-
-def reason(strategy: Strategy, error: Exception) -> str:
-    """One sentence on why a backtest failed."""
-    return str(error) if isinstance(error, EngineError) else f"{strategy.name} raised {type(error).__name__}: {error}"
 
 
 def measure_cell(

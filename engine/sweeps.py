@@ -24,13 +24,13 @@ from engine.data.clock import periods_per_year_of
 from engine.data.income import income_of
 from engine.data.load import load_bars
 from engine.errors import EngineError, ParameterError
-from engine.evaluate import measure_cell, reason, score_answer, score_rows
+from engine.evaluate import measure_cell, score_answer, score_rows
 from engine.metrics.catalogue import METRICS
 from engine.metrics.measure import N_METRICS, TAIL_METRICS
 from engine.simulator.account import SEARCHABLE, Account, make_account
 from engine.simulator.rules import pack_rules
 from engine.simulator.sizing import volatility_scale
-from engine.strategies.base import Strategy
+from engine.strategies.base import Strategy, reason
 from engine.strategies.given import on_given
 from engine.strategies.levels import Answer
 

@@ -126,6 +126,11 @@ class Study:
             with make_pool(plan, here=True) as pool, view.heeding(), view.judging() as progress:
                 reason = reason_of(self.spec, record, len(trials))
                 verdict = assess(plan, record, trials, reason, pool, "whole", view.should_stop, progress)
+                stopped = view.should_stop()
+            if (
+                stopped and verdict is not None and isinstance(verdict.evidence, str)
+            ):  # what was spoken before says more
+                return kept_verdict(record, plan, trials) or spoken(plan, record, trials, verdict)
             return spoken(plan, record, trials, verdict)
 
     def open_holdout(self) -> Plain:
@@ -181,6 +186,9 @@ class Study:
 
         with quiet_optuna():
             return Plots(*self.recorded())
+
+    def __repr__(self) -> str:
+        return f"Study({self.spec.study.name!r}, {str(self.spec.path)!r})"
 
     def _repr_html_(self) -> str:
         from optim.report.notebook import study_html, unread_html

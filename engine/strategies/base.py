@@ -21,7 +21,7 @@ from engine.compiled.jit import kernel
 from engine.data.bars import Bars, plain_bars, without_detail
 from engine.data.calendar import BAR, is_marked, mark_of, on_calendar, own_bars
 from engine.data.load import to_frame
-from engine.errors import ParameterError, StrategyError
+from engine.errors import EngineError, ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
 from engine.strategies.source import forget_edited
@@ -274,12 +274,19 @@ def _module(path: str, content: str) -> ModuleType:
         raise StrategyError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # get_type_hints and pickle look the module up by name
+    if (folder := str(Path(path).parent)) not in sys.path:  # files beside it can be imported, now and when it is called
+        sys.path.append(folder)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise StrategyError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def reason(strategy: Strategy, error: Exception) -> str:
+    """One sentence on why a backtest failed."""
+    return str(error) if isinstance(error, EngineError) else f"{strategy.name} raised {type(error).__name__}: {error}"
 
 
 def _reference(signal: Callable[..., Any]) -> str:

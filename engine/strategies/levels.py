@@ -68,6 +68,8 @@ def as_answer(name: str, given: Any, shaped: Callable[[str, Any], Array]) -> Ans
 
 def of_shape(name: str, shape: tuple[int, ...], field: str, given: Any) -> Array:
     """A part of what a strategy returned as an array of its own. Raises StrategyError naming the part."""
+    if given is None:
+        raise StrategyError(f"{name} returned None as {field}; is a return missing?")
     try:
         array = np.asarray(given, dtype=np.float64, order="C")
         array = array if array.flags.writeable else array.copy()  # kernels are compiled for one of the two

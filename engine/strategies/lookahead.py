@@ -13,7 +13,7 @@ from engine.compiled.arrays import Array
 from engine.data.bars import Bars, slice_bars
 from engine.data.calendar import own_bars
 from engine.errors import StrategyError
-from engine.strategies.base import Strategy
+from engine.strategies.base import Strategy, reason
 from engine.strategies.levels import columns
 
 TOLERANCE = 1e-9  # of a target: what matrix products and Fourier transforms of another length may round differently
@@ -25,6 +25,7 @@ class Probe(NamedTuple):
 
     n_compared: int
     moved: tuple[bool, ...]
+    failure: str = ""  # of the first set, where no signal changed because a strategy raises or answers with no target
 
 
 def probe_lookahead(
@@ -41,10 +42,9 @@ def probe_lookahead(
     markets = [instruments] if strategy.joint else alone
     share = seconds / max(len(params) * len(markets), 1)
     results = [[_probe(strategy, one, market, share, seed) for market in markets] for seed, one in enumerate(params)]
-    return Probe(
-        sum(compared for row in results for compared, _ in row),
-        tuple(any(moved for _, moved in row) for row in results),
-    )
+    moved = tuple(any(moved for _, moved in row) for row in results)
+    failure = "" if any(moved) or not (params and markets) else _failure(strategy, params[0], markets[0])
+    return Probe(sum(compared for row in results for compared, _ in row), moved, failure)
 
 
 def _probe(
@@ -98,6 +98,17 @@ def _answer(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Ba
         )
     except Exception:  # noqa: BLE001 - a user's strategy may raise anything; its trial will fail with the reason
         return None
+
+
+def _failure(strategy: Strategy, params: Mapping[str, Any], market: tuple[Bars, ...]) -> str:
+    """Why the strategy has no usable signal on these bars, as a trial would say it; empty where it has one."""
+    try:
+        bound = strategy.bind(params)
+        answer = strategy.answer_all(market, bound) if strategy.joint else strategy.answer(market[0], bound)
+        strategy.refuse_unusable(answer.target)
+    except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything
+        return reason(strategy, error)
+    return ""
 
 
 def _moves(signal: Array) -> NDArray[np.bool_]:

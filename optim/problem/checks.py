@@ -29,6 +29,7 @@ from optim.spec.study import StudySpec
 _DRAWS = 20_000  # before a small space is gone through for a point
 _FILE_NAME = 255  # bytes
 _DATABASES = ("postgresql", "mysql", "mariadb")
+_TRACKED = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "file")  # where MLflow's data can be
 
 
 def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) -> None:
@@ -170,6 +171,12 @@ def check_tracking(spec: StudySpec, uri: str, storage: str) -> None:
             raise SpecError(f"{where}: is [study] storage too; MLflow and Optuna cannot share a database, name another")
         if reason := foreign_database(database, MLFLOW):
             raise SpecError(f"{where}: {reason}")
+    elif "://" in uri and urlsplit(uri).scheme.split("+")[0] not in _TRACKED:
+        meant = " (postgres:// is postgresql://)" if uri.startswith("postgres:") else ""
+        raise SpecError(
+            f"{where}: is no place MLflow can write to{meant}; write sqlite:///FILE, postgresql://..., mysql://..., "
+            "http://..., https://... or a folder"
+        )
     elif uri.startswith("file:") or "://" not in uri:
         folder = Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else Path(uri)
         if uri and folder.exists() and not folder.is_dir():

@@ -11,7 +11,7 @@ import numpy as np
 from engine.data.bars import Bars, slice_bars
 from engine.errors import EngineError
 from engine.strategies.lookahead import Probe, probe_lookahead
-from optim.errors import SpecError
+from optim.errors import SpecError, cut, one_line
 from optim.problem.plan import Plan, feasible_point
 from optim.spec.space import Point
 from optim.workers.executors import Processes
@@ -44,6 +44,8 @@ def check_lookahead(plan: Plan) -> tuple[str, bool]:
             f"{spec.path}: [strategy] name = {spec.strategy.name!r}: {error} (lookahead_check = false leaves "
             "this check out)"
         ) from None
+    if probe.failure:
+        return f"nothing proven: {one_line(cut(probe.failure, 400))}; so may every trial", False
     if not any(probe.moved):
         return (
             f"nothing proven: the signal never changes on the searched bars for {len(params)} parameter sets",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from optim.errors import SpecError
+from optim.spec.expressions import suggestion
 from optim.spec.sections import ParallelSection, StudySection
 from optim.spec.study import StudySpec
 
@@ -21,7 +22,11 @@ def tables_of(overrides: Mapping[str, Any], where: str) -> dict[str, dict[str, A
             tables.setdefault(name, {}).update(value)
             continue
         if section is None:
-            known = ", ".join([*StudySection.model_fields, *ParallelSection.model_fields])
-            raise SpecError(f"{where}: no key {name!r} in [study] or [parallel] (they have {known}); give a table")
+            known = [*StudySection.model_fields, *ParallelSection.model_fields]
+            near = suggestion(name, known)
+            said = (
+                near if "did you mean" in near else f"; they have {', '.join(known)}; a key of another is in its table"
+            )
+            raise SpecError(f"{where}: no key {name!r} in [study] or [parallel]{said}")
         tables.setdefault(section, {})[name] = value
     return tables

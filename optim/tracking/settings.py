@@ -92,7 +92,7 @@ def environment(settings: MLflowSettings) -> dict[str, str]:
     wanted = {"MLFLOW_DISABLE_TELEMETRY": "true"}
     if settings.kind == "file":
         wanted["MLFLOW_ALLOW_FILE_STORE"] = "true"
-        _warn_of_file_store(settings.tracking_uri)
+        _warn_of_file_store(settings.masked)
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 

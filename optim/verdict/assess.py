@@ -27,6 +27,9 @@ UNFINISHED = ("interrupted", "timeout")
 Effort = Literal["whole", "first", "recorded", "bare"]
 
 
+NO_STATISTICS = "no statistics yet: they need a backtest of every trial; optim validate makes them"
+
+
 def as_searched(plan: Plan, trials: Sequence[FrozenTrial], reason: str) -> Plan:
     """The plan of the search as far as it came: stopped from outside, it was a search of so many trials."""
     if reason not in UNFINISHED:
@@ -45,7 +48,7 @@ def assess(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda null: None,
 ) -> Verdict | None:
-    """The verdict on the record's winner; None without one.
+    """The verdict on the record's winner; None without one. One that is stopped among its markets has no statistics.
 
     reason: why the search ended. effort: "whole" searches all markets and windows in worker processes until `stop` says
     so, and runs every backtest; "first" searches markets in this process and runs what the rule asks for; "recorded"
@@ -66,8 +69,8 @@ def assess(
         "opened": opened_for(record, best.number),
         "notes": tuple(_notes(plan, ledger)),
     }
-    if effort == "bare":
-        return judge(null, "no statistics yet: they need a backtest of every trial", None, None, **told)
+    if effort == "bare" or (effort == "whole" and stop()):
+        return judge(null, NO_STATISTICS, None, None, **told)
     found = evidence(trial_returns(plan, trials, pool, always=(best.number,)), best.number)
     pressed = (quick_stress if effort == "first" else stress)(plan, best.params, pool)
     verdict = judge(null, found, plateau(plan, best.params, pool), pressed, **told)
@@ -93,7 +96,8 @@ def begin(record: Record, plan: Plan) -> None:
 def _notes(plan: Plan, ledger: Ledger) -> list[str]:
     said = []
     if ledger.missing:
-        said.append(f"{ledger.missing} lines of the ledger are missing: studies were deleted; each counts as a search")
+        gone = "1 line of the ledger is" if ledger.missing == 1 else f"{ledger.missing} lines of the ledger are"
+        said.append(f"{gone} missing, as where a study was deleted; each counts as a search")
     if ledger.altered:
         said.append("a line of the ledger was altered: what it says of earlier searches cannot be relied on")
     if plan.spec.study.enqueue:

@@ -116,7 +116,7 @@ def _about_null(null: Null | None, p: float, earlier: int) -> list[str]:
     if earlier:
         said.append(
             f"{earlier} earlier {'search' if earlier == 1 else 'searches'} saw some of the same bars: "
-            f"p counts {(1 + earlier) ** 2} times, {p:.3g}"
+            f"p is multiplied by {(1 + earlier) ** 2}, at most to 1: {p:.3g}"
         )
     return said
 

@@ -152,3 +152,18 @@ def test_frozen_bars_cannot_be_written_to(tmp_path):
 def test_the_suite_passes_a_plain_callable(tmp_path):
     (tmp_path / "good.py").write_text(BAD)
     assert check_strategy("good.py:pandas_fine", base=tmp_path).n_params == 1
+
+
+def test_a_space_may_search_account_rules_beside_the_strategys_own_parameters(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from typing import NamedTuple\n\nfrom engine import above, sma, strategy\n\n\n"
+        "class Params(NamedTuple):\n    window: int\n\n\n"
+        "@strategy\ndef mine(bars, p: Params):\n    return above(bars.close, sma(bars.close, p.window))\n"
+    )
+    (tmp_path / "mine.toml").write_text(
+        "[parameters.window]\ntype = 'int'\nlow = 5\nhigh = 50\n\n"
+        "[parameters.stop_pct]\ntype = 'float'\nlow = 0.02\nhigh = 0.2\n"
+    )
+    mine = load_strategy("mine.py:mine", tmp_path)
+    assert all(set(params) == {"window"} for params in draw_params(mine, np.random.default_rng(0)))
+    assert not check_strategy("mine.py:mine", base=tmp_path).unproven

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,33 @@ def test_texts_and_numbers_in_one_choice_are_exported_and_dotted_names_quoted(
     target = tmp_path / "trials.parquet"
     assert main(["export", str(path), "-o", str(target)]) == 0
     assert pd.read_parquet(target)["params_stop"].tolist() == [str(t.params["stop"]) for t in load(tmp_path)]
+
+
+@pytest.mark.parametrize("uri", ["postgres://me:hunter2@host/x", "mongodb://me:hunter2@host/x", "ftp://me:hunter2@h/x"])
+def test_a_place_that_mlflow_cannot_write_to_is_refused_without_its_password(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_study(tmp_path, tracking={"enabled": True, "mlflow": {"tracking_uri": uri}})
+    errors = refused(path, capsys)
+    assert "is no place MLflow can write to" in errors
+    assert ("postgres:// is postgresql://" in errors) == uri.startswith("postgres:")
+    assert "hunter2" not in errors + caplog.text
+
+
+def test_files_beside_a_strategy_can_be_imported_from_anywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its head, and when it is called; whatever the working directory is, and whichever command began it."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "mine_helper_a.py").write_text("HALF = 0.5\n")
+    (tmp_path / "mine_helper_b.py").write_text("WHOLE = 1.0\n")
+    (tmp_path / "mine.py").write_text(
+        "from mine_helper_a import HALF\n\n"
+        "def mine(df, params):\n"
+        "    from mine_helper_b import WHOLE\n\n"
+        "    return (df['close'] > df['close'].rolling(20).mean()).astype(float) * HALF * WHOLE\n"
+    )
+    space = {"parameters": {"x": {"type": "int", "low": 1, "high": 9}}}
+    path = write_study(tmp_path, study={"n_trials": 3}, strategy={"name": "mine.py:mine", "search_space": space})
+    path.write_text(path.read_text().replace('fixed = { "ma_type": "sma" }\n', ""))
+    assert main(["run", str(path)]) == 0, capsys.readouterr()

@@ -14,7 +14,7 @@ from optim.problem.plan import make_plan
 from optim.record.record import SPEC
 from optim.spec.study import load_spec
 from tests.peeking import HONEST, PEEKING, source
-from tests.studies import IBM, load, write_study
+from tests.studies import IBM, SPACE, load, write_study
 
 MODES = """
 def switched(df, params):
@@ -91,3 +91,21 @@ def test_check_strategy_says_when_there_was_nothing_to_prove(capsys: pytest.Capt
     output = capsys.readouterr().out
     assert "nothing proven, its signal never changes" in output
     assert "obeys the rules" not in output
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise RuntimeError('no luck')", "mine raised RuntimeError: no luck"),
+        ("df['close'] > 3", "mine returned None as target; is a return missing?"),
+        ("return df['close'][:-1]", "mine returned target as a Series that is not indexed like the bars"),
+        ("return df['close'] * float('nan')", "mine: target at bar 0 is nan"),
+    ],
+)
+def test_a_strategy_that_has_no_signal_is_told_why(
+    body: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(f"def mine(df, params):\n    {body}\n")
+    path = study(tmp_path, "rolling", strategy={"name": "mine.py:mine", "search_space": SPACE, "fixed": {}})
+    assert main(["check", str(path)]) == 1
+    assert f"nothing proven: {said}" in " ".join(capsys.readouterr().out.split())

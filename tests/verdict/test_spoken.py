@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from optim.api import Study
+from optim.report.view import Quiet
 from optim.search.search import make_pool
 from optim.spec.study import load_spec
 from optim.verdict.spoken import first_verdict
@@ -29,3 +30,27 @@ def test_the_compiler_has_no_say_in_whether_a_search_was_quick(waits: float, jud
         told = first_verdict(plan, record, trials, "budget spent", pool, 16.0, lambda: False, lambda null: None)
     assert told is not None
     assert (told["statistics"] is not None) == judged
+
+
+class Impatient(Quiet):
+    """Ctrl-C has come."""
+
+    def should_stop(self) -> bool:
+        return True
+
+
+def test_validate_that_is_stopped_runs_no_more_backtests_and_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_study(tmp_path, validation={"null": {"markets": 19}})
+    study = Study.from_toml(path)
+    study.run()
+    with monkeypatch.context() as patch:
+        patch.setattr("optim.verdict.assess.trial_returns", None)  # nobody may call it
+        patch.setattr("optim.verdict.assess.stress", None)
+        stopped = study.validate(Impatient())
+    assert stopped is not None
+    assert stopped["statistics"] is None or isinstance(stopped["statistics"], str)
+    whole = study.validate()
+    assert whole is not None
+    assert study.validate(Impatient()) == whole == study.verdict
