@@ -127,11 +127,9 @@ class Study:
                 reason = reason_of(self.spec, record, len(trials))
                 verdict = assess(plan, record, trials, reason, pool, "whole", view.should_stop, progress)
                 stopped = view.should_stop()
-            if (
-                stopped and verdict is not None and isinstance(verdict.evidence, str)
-            ):  # what was spoken before says more
-                return kept_verdict(record, plan, trials) or spoken(plan, record, trials, verdict)
-            return spoken(plan, record, trials, verdict)
+            unfinished = stopped and verdict is not None and isinstance(verdict.evidence, str)
+            before = kept_verdict(record, plan, trials) if unfinished else None  # says more
+            return before or spoken(plan, record, trials, verdict)
 
     def open_holdout(self) -> Plain:
         """Open the hold-out for the winner, and write that down; what it shows, and whether it was still blind.
