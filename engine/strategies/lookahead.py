@@ -17,6 +17,7 @@ from engine.strategies.base import Strategy, reason
 from engine.strategies.levels import columns
 
 TOLERANCE = 1e-9  # of a target: what matrix products and Fourier transforms of another length may round differently
+_BUSY = 3  # times its processor time by the clock: a machine that does other things besides proves as much
 _FLOOR, _MOST = 12, 3_000  # shortened histories of one parameter set: at least, however slow it is, and at most
 
 
@@ -33,10 +34,10 @@ def probe_lookahead(
 ) -> Probe:
     """Compare the signal of all bars with that of bars 0 ... k - 1 for many k, first where the signal changes.
 
-    instruments: seen together by a joint strategy, else one after the other. seconds: shared by the sets; a strategy
-    too slow for them has a dozen k a set. A set for which it raises on all bars, and a k for which it raises, are left
-    out: too few bars are no look-ahead. A set whose signal never changes proves nothing: `moved` says so. StrategyError
-    names bar, time and both values, or says that the signal is random.
+    instruments: seen together by a joint strategy, else one after the other. seconds: of the processor, shared by the
+    sets; a strategy too slow for them has a dozen k a set. A set for which it raises on all bars, and a k for which it
+    raises, are left out: too few bars are no look-ahead. A set whose signal never changes proves nothing: `moved` says
+    so. StrategyError names bar, time and both values, or says that the signal is random.
     """
     alone = [(bars,) for bars in map(own_bars, instruments) if len(bars.close) > 2]
     markets = [instruments] if strategy.joint else alone
@@ -55,9 +56,10 @@ def _probe(
     if whole is None or not (np.abs(whole[:, :n_targets]) <= 1).all():  # its trials fail, with the reason
         return 0, False
     _same_again(strategy, params, market, whole)
-    deadline, compared, moved = time.monotonic() + seconds, 0, bool(_moves(whole).any())
+    until, deadline = time.thread_time() + seconds, time.monotonic() + _BUSY * seconds
+    compared, moved = 0, bool(_moves(whole).any())
     for i, k in enumerate(shortened(whole, seed)):
-        if i >= _FLOOR and time.monotonic() > deadline:
+        if i >= _FLOOR and (time.thread_time() > until or time.monotonic() > deadline):
             break
         known = tuple(slice_bars(bars, 0, int(k)) for bars in market)
         part = _answer(strategy, params, known)

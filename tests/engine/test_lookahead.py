@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from engine.check import check_strategy, draw_params, random_bars
-from engine.compiled.jit import config
 from engine.data.bars import Bars
 from engine.data.load import load_bars
 from engine.errors import StrategyError
@@ -37,8 +36,6 @@ def test_every_kind_of_look_ahead_is_found(name: str, folder: Path, real: tuple[
     said = rf"{name}\(\{{\}}\) looks ahead: at bar \d+ \(20\d\d-\d\d-\d\dT00:00:00Z\) its signal is \S.* but \S.* when"
     with pytest.raises(StrategyError, match=said):
         probe_lookahead(strategy, [{}], real if strategy.joint else real[:1], seconds=30)
-    if strategy.compiled and config.DISABLE_JIT:  # the fifth of a second that it has there is the compiler's
-        return
     with pytest.raises(StrategyError, match="looks ahead"):
         check_strategy(strategy)
 
