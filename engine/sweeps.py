@@ -17,6 +17,7 @@ from engine.backtest import StrategyLike, as_strategy
 from engine.compiled.arrays import Array
 from engine.compiled.memory import keep_freed_memory
 from engine.compiled.shared import Shared
+from engine.compiled.turns import Turns
 from engine.data.bars import Bars, detail_of, is_bars, plain_bars
 from engine.data.calendar import union
 from engine.data.cells import Cell
@@ -53,6 +54,7 @@ class Work(NamedTuple):
     periods_per_year: float
     tails: bool
     shared: Shared
+    turns: Turns
 
 
 def sweep(
@@ -89,7 +91,7 @@ def sweep(
     cell = Cell(-1 if several else 0, 0, len(instruments[0].close))
     tails = not TAIL_METRICS.isdisjoint(names)
     rate = periods_per_year_of(instruments[0].timestamp, periods_per_year)
-    work = Work(asked, make_account(account), instruments, cell, rate, tails, _shared(instruments))
+    work = Work(asked, make_account(account), instruments, cell, rate, tails, _shared(instruments), Turns())
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None
     rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))
@@ -185,7 +187,7 @@ def _run_group(
     ready: list[int] = []
     packed: list[Array] = []
     scales: list[Array] = []
-    with work.shared:
+    with work.turns.signals(), work.shared:
         for i, row in enumerate(rows):
             try:
                 account, params = _split(work.account, row)
@@ -204,7 +206,8 @@ def _run_group(
     rules = np.array(packed)
     rules.flags.writeable = False  # as pack_rules has it: kernels are compiled for one of the two
     given = (detail_of(bars), income_of(bars), _stacked(scales), rules, work.periods_per_year, work.tails)
-    scored, usable = score_rows(plain_bars(bars), room[: len(ready)], *given)
+    with work.turns.simulating():
+        scored, usable = score_rows(plain_bars(bars), room[: len(ready)], *given)
     for at, i in enumerate(ready):
         if usable[at]:
             values[i] = scored[at]

@@ -52,7 +52,8 @@ class Strategy:
         self.zone = "UTC"
         self._built_in = compiled and str(getattr(signal, "__module__", "")).startswith("engine.strategies.")
         self._rules = {} if self.params is None else {f: caster(t) for f, t in hints(self.params).items()}
-        self._required = [name for name in self._rules if name not in self.params._field_defaults]
+        self._required = {name for name in self._rules if name not in self.params._field_defaults}
+        self._ruled = hasattr(self.params, "rules")
         self.__doc__ = signal.__doc__
 
     def __repr__(self) -> str:
@@ -81,10 +82,10 @@ class Strategy:
         except (KeyError, TypeError, ValueError, OverflowError):
             self._refuse(mapping)
             raise
-        if missing := [name for name in self._required if name not in values]:
-            raise ParameterError(f"{self.name}: missing parameter {', '.join(missing)}")
+        if missing := self._required - values.keys():
+            raise ParameterError(f"{self.name}: missing parameter {', '.join(n for n in self._rules if n in missing)}")
         params = self.params(**values)
-        for held, rule in params.rules() if hasattr(params, "rules") else ():
+        for held, rule in params.rules() if self._ruled else ():
             if not held:
                 shown = ", ".join(f"{name} = {value!r}" for name, value in params._asdict().items() if name in rule)
                 raise ParameterError(f"{self.name}: {shown} breaks the rule {rule}")

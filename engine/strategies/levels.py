@@ -13,6 +13,7 @@ from engine.errors import StrategyError
 from engine.simulator.ladder import SHARE_TOLERANCE
 from engine.simulator.moving import BREAK_AT, LIMIT_AT, N_MOVING
 
+NO_LEVELS: Array = np.empty((0, 0))
 MOST_RUNGS = 50  # whether each is taken is a bit of a float
 
 
@@ -85,7 +86,7 @@ def of_shape(name: str, shape: tuple[int, ...], field: str, given: Any) -> Array
 
 def without_levels(target: Array) -> Answer:
     """The answer of a target alone, of shape (n_bars,) or (n_bars, k)."""
-    return Answer(target, np.empty((*target.shape[1:], 0, 0)))
+    return Answer(target, NO_LEVELS if target.ndim == 1 else np.empty((*target.shape[1:], 0, 0)))
 
 
 def side_by_side(answers: Sequence[Answer]) -> Answer:

@@ -37,11 +37,10 @@ def above(left: Array, right: Array, scale: Array | None = None) -> Array:
     scale: (n_bars,), the numbers whose differences left and right are, such as the prices behind a MACD; without it
     the two themselves.
     """
-    target = np.zeros(len(left))
-    for t in range(len(left)):
+    target = np.empty(len(left))
+    for t in range(len(left)):  # chosen, not jumped over: so it goes several bars at a time
         size = _larger(left[t], right[t]) if scale is None else abs(scale[t])
-        if exceeds(left[t], right[t], size):
-            target[t] = 1.0
+        target[t] = 1.0 if exceeds(left[t], right[t], size) else 0.0
     return target
 
 
