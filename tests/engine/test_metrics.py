@@ -192,8 +192,25 @@ def test_quantiles_of_a_long_series(n):
     """A sample guesses what is in the tail: also values in the rhythm of the sampling, which mislead it."""
     rng = np.random.default_rng(1)
     misleading = np.where(np.arange(n) % max(n // 64, 1) == 0, -1.0, rng.random(n))
-    for array in (rng.normal(size=n), misleading, -misleading, np.zeros(n)):
+    noise = rng.normal(size=n)
+    ordered = np.sort(noise)
+    flat = np.where(rng.random(n) < 0.6, 0.0, noise)  # out of the market most of the time
+    piped = np.concatenate([ordered[::2], ordered[1::2][::-1]])
+    for array in (
+        noise,
+        misleading,
+        -misleading,
+        np.zeros(n),
+        flat,
+        noise.round(1),
+        ordered,
+        ordered[::-1].copy(),
+        piped,
+    ):
         low, high = quantiles(array)
+        count = int(0.05 * (n - 1)) + 1
+        assert low.beyond == pytest.approx(np.sort(array)[:count].mean(), rel=1e-9, abs=1e-12)
+        assert high.beyond == pytest.approx(np.sort(array)[-count:].mean(), rel=1e-9, abs=1e-12)
         assert low.edge == pytest.approx(np.quantile(array, 0.05), rel=1e-12, abs=1e-15)
         assert high.edge == pytest.approx(np.quantile(array, 0.95), rel=1e-12, abs=1e-15)
 
