@@ -102,7 +102,7 @@ class Study:
         spec = self.spec
         early = early_mirror(spec) if process is None else contextlib.nullcontext(process)
         with early as process, quiet_optuna():
-            plan, said, good = ready(spec)
+            plan, said, good = ready(spec, again=False)
             if not good:
                 view.say(f"Look-ahead {said}.")
             for note in (*(("; ".join(plan.effects),) if plan.effects else ()), *plan.notes):

@@ -275,8 +275,6 @@ def _module(path: str, content: str) -> ModuleType:
         raise StrategyError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # get_type_hints and pickle look the module up by name
-    if (folder := str(Path(path).parent)) not in sys.path:  # files beside it can be imported, now and when it is called
-        sys.path.append(folder)
     try:
         spec.loader.exec_module(module)
     except Exception as error:

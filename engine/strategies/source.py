@@ -5,6 +5,7 @@ A comment, a blank line or a docstring is no change.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -45,25 +46,46 @@ def changed_file(hashes: Mapping[str, str]) -> str:
 
 
 _imported_as: dict[Path, str] = {}  # what an own file meant when its module was last known to be what is on disk
+_neighbourhoods: list[str] = []  # folders of loaded files that are on sys.path for their sake, the last one first
 
 
 def forget_edited(file: Path) -> str:
-    """Forget the modules of own files that `file` imports, where they may not be what is on disk now.
+    """Make what stands beside `file` importable, and forget modules of own files that are not what is on disk now.
 
     Python keeps a module for as long as the process lives; a file that is loaded again is to find its neighbours as
-    they are. Returns one hash (hex) over all that `file` reaches: the same hash, the same code.
+    they are, and its own, not those of the same name beside another file. Returns one hash (hex) over all that `file`
+    reaches: the same hash, the same code.
     """
-    found = {path: meaning_hash(path) for path in _reached([file]) if not path.is_relative_to(ENGINE)}
     start = Path(file).resolve()
+    _find_beside(start)
+    found = {path: meaning_hash(path) for path in _reached([start]) if not path.is_relative_to(ENGINE)}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
         if not place or name.split(".")[0] in ("__main__", "engine", "optim"):
             continue
-        path = _installed(place) if place.startswith(_INSTALLED) else Path(place).resolve()
+        installed = place.startswith(_INSTALLED)
+        path = _installed(place) if installed else Path(place).resolve()
         if path != start and path in found and _imported_as.get(path) != found[path]:
             del sys.modules[name]
+        elif not installed and path not in found and place.startswith(tuple(_neighbourhoods)):
+            files, _ = _places_of(name)  # of what a module of this name would be now
+            if found.keys() & set(files):
+                del sys.modules[name]
     _imported_as.update(found)
     return hashlib.sha256("".join(f"{path}{found[path]}" for path in sorted(found)).encode()).hexdigest()
+
+
+def _find_beside(file: Path) -> None:
+    """Put its folder on sys.path: behind what was there, so that it hides no library, before other files' folders."""
+    folder = str(file.parent)
+    if folder in _neighbourhoods:
+        _neighbourhoods.remove(folder)
+        sys.path[:] = [place for place in sys.path if place != folder]
+    elif folder in sys.path:
+        return
+    first = min((i for i, place in enumerate(sys.path) if place in _neighbourhoods), default=len(sys.path))
+    sys.path.insert(first, folder)
+    _neighbourhoods.insert(0, folder)
 
 
 @cache
@@ -85,18 +107,31 @@ def meaning_hash(path: Path) -> str:
 
 def _reached(files: Iterable[Path]) -> set[Path]:
     _places_of.cache_clear()  # files may have come and gone
+    state = _state()
     found: set[Path] = set()
     waiting = [Path(file).resolve() for file in files]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(_imported(path, path.read_bytes()))
+            waiting.extend(_imported(path, path.read_bytes(), state))
     return found
 
 
+def _state() -> tuple[tuple[str, int], ...]:
+    """Where modules are looked for, and when files last came or went there; libraries stay as they are."""
+    state = []
+    for place in sys.path:
+        changed = 0
+        if not place.startswith(_INSTALLED):
+            with contextlib.suppress(OSError):
+                changed = os.stat(place or ".").st_mtime_ns
+        state.append((place or os.getcwd(), changed))
+    return tuple(state)
+
+
 @lru_cache(maxsize=1024)
-def _imported(path: Path, content: bytes) -> tuple[Path, ...]:
+def _imported(path: Path, content: bytes, _: tuple[tuple[str, int], ...]) -> tuple[Path, ...]:
     """The own files that a file imports, anywhere in it."""
     return tuple(file for name in _names(meaning_of(content), path) for file in _files_of(name))
 

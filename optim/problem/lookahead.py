@@ -12,6 +12,7 @@ from engine.data.bars import Bars, slice_bars
 from engine.errors import EngineError
 from engine.strategies.lookahead import Probe, probe_lookahead
 from optim.errors import SpecError, cut, one_line
+from optim.problem import proven
 from optim.problem.plan import Plan, feasible_point
 from optim.spec.space import Point
 from optim.workers.executors import Processes
@@ -22,10 +23,11 @@ _COMPILED_SECONDS, _PLAIN_SECONDS = 0.8, 3.0
 SKIPPED = "not looked for: [strategy] lookahead_check = false"
 
 
-def check_lookahead(plan: Plan) -> tuple[str, bool]:
+def check_lookahead(plan: Plan, *, again: bool = True) -> tuple[str, bool]:
     """One line for the console, and whether it is good news; SpecError when the signal knows later bars.
 
     The hold-out is not touched. A strategy that raises is no matter of this check: its trials fail with the reason.
+    again: look even where nothing was found before with the same code, bars and parameter sets.
     """
     spec = plan.spec
     if not spec.strategy.lookahead_check:
@@ -35,6 +37,9 @@ def check_lookahead(plan: Plan) -> tuple[str, bool]:
         if (one := plan.task(point, ()).params) not in params:
             params.append(one)
     seconds = _COMPILED_SECONDS if plan.strategy.compiled else _PLAIN_SECONDS
+    place = proven.place_of(plan, params, seconds)
+    if not again and (said := proven.recall(place)):
+        return f"{said}, as found before", True
     try:
         probe = _probe(plan, params, seconds)
     except (BrokenExecutor, TimeoutError):
@@ -51,7 +56,9 @@ def check_lookahead(plan: Plan) -> tuple[str, bool]:
             f"nothing proven: the signal never changes on the searched bars for {len(params)} parameter sets",
             False,
         )
-    return f"none for {len(params)} parameter sets: {probe.n_compared} shortened histories, the same signal", True
+    said = f"none for {len(params)} parameter sets: {probe.n_compared} shortened histories, the same signal"
+    proven.keep(place, said)
+    return said, True
 
 
 def _probe(plan: Plan, params: list[Mapping[str, Any]], seconds: float) -> Probe:

@@ -25,15 +25,15 @@ from optim.spec.study import StudySpec
 _TRIALS, _ROUNDS = 3, 3
 
 
-def ready(spec: StudySpec) -> tuple[Plan, str, bool]:
-    """A plan that may be run, one line about look-ahead, and whether that is good news.
+def ready(spec: StudySpec, *, again: bool = True) -> tuple[Plan, str, bool]:
+    """A plan that may be run, one line about look-ahead, and whether that is good news. again: as check_lookahead.
 
     Everything a study can be refused for, in the order its user would want to hear it: the file and what it names
     (make_plan), sampler and pruner, the strategy on the study's own bars. Nothing is written. SpecError.
     """
     plan = make_plan(spec)
     rehearse(spec, plan.space, [goal.direction for goal in plan.objective.goals], len(plan.cells))
-    return plan, *check_lookahead(plan)
+    return plan, *check_lookahead(plan, again=again)
 
 
 def rehearse(spec: StudySpec, space: SearchSpace, directions: Sequence[Direction], n_rounds: int) -> None:

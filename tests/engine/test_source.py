@@ -1,0 +1,94 @@
+"""What a strategy's file imports is found beside it, is its own, and is part of the code that a result depends on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import load_bars
+from engine.strategies.base import Strategy, load_strategy
+from engine.strategies.source import code_hashes
+from tests.studies import IBM
+
+MINE = "from beside_it import level\n\ndef mine(df, params):\n    return df.close * 0.0 + level\n"
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("beside_it", "package", "package.beside_it"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def written(folder: Path, level: float, text: str = MINE) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.py").write_text(text)
+    (folder / "beside_it.py").write_text(f"level = {level}\n")
+    return folder
+
+
+def level_of(folder: Path) -> float:
+    strategy: Strategy = load_strategy("mine.py:mine", folder)
+    (level,) = set(strategy.target(load_bars(IBM), strategy.bind({})))
+    return float(level)
+
+
+def own_files(folder: Path) -> set[str]:
+    return {Path(name).name for name in code_hashes([folder / "mine.py"]) if name != "engine"}
+
+
+def test_what_stands_beside_is_part_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    folder = written(tmp_path / "a", 0.25)
+    assert level_of(folder) == 0.25
+    assert own_files(folder) == {"mine.py", "beside_it.py"}
+    before = code_hashes([folder / "mine.py"])
+    written(folder, 0.125)
+    assert level_of(folder) == 0.125
+    assert code_hashes([folder / "mine.py"]) != before
+
+
+def test_files_of_the_same_name_are_each_their_neighbours(tmp_path: Path) -> None:
+    one, other = written(tmp_path / "a", 0.25), written(tmp_path / "b", 0.75)
+    for _ in range(2):
+        assert (level_of(one), level_of(other)) == (0.25, 0.75)
+        for folder in (one, other):
+            level_of(folder)
+            assert str(folder / "beside_it.py") in code_hashes([folder / "mine.py"])
+    written(one, 0.5)
+    assert (level_of(other), level_of(one)) == (0.75, 0.5)
+
+
+def test_so_are_modules_of_packages(tmp_path: Path) -> None:
+    folders = []
+    for name, level in (("a", 0.25), ("b", 0.75)):
+        folder = written(tmp_path / name, 0.0, MINE.replace("beside_it", "package.beside_it"))
+        written(folder / "package", level).joinpath("__init__.py").touch()
+        folders.append(folder)
+    assert [level_of(folder) for folder in (*folders, *folders)] == [0.25, 0.75, 0.25, 0.75]
+
+
+def test_a_file_that_comes_later_is_found(tmp_path: Path) -> None:
+    lenient = MINE.replace("from beside_it", "try:\n    from beside_it").replace(
+        "level\n\n", "level\nexcept ImportError:\n    level = 0.0\n\n"
+    )
+    folder = written(tmp_path / "a", 0.25, lenient)
+    (folder / "beside_it.py").unlink()
+    assert level_of(folder) == 0.0
+    assert own_files(folder) == {"mine.py"}
+    written(folder, 0.25, lenient)
+    assert level_of(folder) == 0.25
+    assert own_files(folder) == {"mine.py", "beside_it.py"}
+
+
+def test_no_library_is_hidden(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a", 0.25, "import numpy as np\nimport colorsys\n" + MINE)
+    (folder / "numpy.py").write_text("raise RuntimeError\n")
+    (folder / "colorsys.py").write_text("raise RuntimeError\n")
+    sys.modules.pop("colorsys", None)
+    assert level_of(folder) == 0.25
+    assert sys.modules["numpy"] is np
+    assert own_files(folder) == {"mine.py", "beside_it.py"}
