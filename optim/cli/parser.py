@@ -22,7 +22,6 @@ EXIT_CODES = (
     "exit codes: 0 done; 1 done, with nothing found or something wrong found; 2 bad input, or a record or server that "
     "cannot be used, in one sentence; 130 interrupted"
 )
-EXIT_UNREAD = 1  # as rich has it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,12 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named = given[0] if given and any(verb.name == given[0] for verb in VERBS) else None
     options = build_parser(named).parse_args(given)
     try:
-        code = _answer(options)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # whoever read the output has enough of it; nothing is left to flush at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_UNREAD
+        return _answer(options)
     except UserError as error:
         print(f"error: {mask(one_line(str(error)))}", file=sys.stderr)  # noqa: T201
         return EXIT_ERROR
