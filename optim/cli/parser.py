@@ -90,9 +90,9 @@ def _answer(options: argparse.Namespace) -> int:
     if options.verb.name == "check" and options.study == "strategy":
         if options.reference is None:
             raise OptimError("optim check strategy: name the strategy, e.g. my_strategy.py:my_function")
-        from optim.cli import prove
+        from optim.cli import check
 
-        return prove.check_strategy(options.reference, options.features)
+        return check.check_strategy(options.reference, options.features)
     spec = _load(options) if options.verb.study and options.study is not None else None
     commands = importlib.import_module(f"optim.cli.{options.verb.module}")
     return int(options.verb.call(commands, spec, options))

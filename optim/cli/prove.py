@@ -1,4 +1,4 @@
-"""The verbs that prove something: verdict, hold-out, other tools' results, replay, checks, the demo."""
+"""The verbs that prove something: verdict, hold-out, other tools' results, replay, the demo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -14,9 +13,7 @@ from rich.console import Console
 from engine.compiled.memory import keep_freed_memory
 from optim.api import Study
 from optim.cli.commands import EXIT_INTERRUPTED, say
-from optim.errors import SpecError, counted, cut
-from optim.problem.plan import feasible_point
-from optim.record.quiet import quiet_optuna
+from optim.errors import SpecError, counted
 from optim.report.console import print_metrics
 from optim.report.judged import (
     print_judged_file,
@@ -29,19 +26,10 @@ from optim.report.judged import (
     validate_command,
 )
 from optim.report.terminal import Terminal
-from optim.search.rehearsal import ready
-from optim.search.search import make_pool
-from optim.spec.secrets import mask_uri, variables_sent
 from optim.spec.study import StudySpec
-from optim.verdict.bearing import Bearing, bearing
-from optim.workers.pace import INLINE_SECONDS
 
-EXIT_FAILED = 1
 EXIT_DIFFERS = 1
-EXIT_UNPROVEN = 1
 EXIT_NO_EVIDENCE = 1
-_NULL_SECONDS = 3.0  # for shuffled markets, where a search takes less
-_LOOP_SECONDS = 0.004  # asking, telling, recording: of the order measured by benchmarks/study_loop.py
 
 
 def validate(spec: StudySpec, *, as_object: bool = False, quiet: bool = False) -> int:
@@ -151,100 +139,3 @@ def replay(spec: StudySpec, number: int | None, best: bool, *, as_object: bool =
     say(console, f"{len(wrong)} of {counted(len(again), 'trial')} differ.")
     say(console, f"Inputs that differ: {'; '.join(inputs) or 'none'}")
     return EXIT_DIFFERS
-
-
-def check(spec: StudySpec, *, as_object: bool = False) -> int:
-    """Say what a study would do and how long it would take, from a probe of one trial; nothing is written.
-
-    1 when the probe fails.
-    """
-    with quiet_optuna():
-        plan, lookahead, _ = ready(spec)
-    task = plan.task(feasible_point(plan), plan.cells)
-    parallel = spec.parallel
-    with make_pool(plan) as pool:
-        n_jobs, backend, reason = pool.n_jobs, pool.backend, pool.reason
-        result = [pool.run([task])[0] for _ in range(2)][1]  # the first one compiles
-    seconds = result.ended - result.started
-    size = plan.space.size()
-    n_trials = min(spec.study.n_trials, size)
-    workers = n_jobs if seconds * parallel.batch_size > INLINE_SECONDS else 1
-    total = n_trials * (seconds / workers + _LOOP_SECONDS)
-    failed = next((outcome.error for outcome in result.outcomes if outcome.error), "")
-    points_text = (
-        "infinitely many points"
-        if math.isinf(size)
-        else counted(int(size), "point")
-        if size < 1e9
-        else f"{size:.2g} points"
-    )
-    lines = [
-        *_environment(spec),
-        *(("data", f"{d.name}: {counted(d.n_bars, 'bar')}, {d.start} to {d.end}") for d in plan.datasets),
-        *((("note", "; ".join(plan.effects)),) if plan.effects else ()),
-        *(("warning", note) for note in plan.notes),
-        ("clock", plan.clock),
-        ("cells", f"{len(plan.cells)} for the search, {len(plan.holdouts)} locked"),
-        ("space", f"{counted(len(plan.space.parameters), 'parameter')}, {points_text}"),
-        ("lookahead", lookahead),
-        ("workers", f"{n_jobs}, {backend}: {reason}"),
-        ("trial", f"{seconds * 1000:.2f} ms on one core" + (f"; it failed: {cut(failed)}" if failed else "")),
-        ("study", f"about {_duration(total)} for {counted(int(n_trials), 'trial')} without pruning"),
-    ]
-    if not failed:
-        cheap = seconds * n_trials < _NULL_SECONDS and plan.strategy.compiled
-        with quiet_optuna():
-            lines += _bearing(bearing(plan, min(_NULL_SECONDS, spec.validation.quick) if cheap else 0.0), spec)
-    if as_object:
-        told: dict[str, list[str]] = {}
-        for label, text in lines:
-            told.setdefault(label, []).append(text)
-        print(json.dumps({**told, "trial_seconds": seconds, "study_seconds": total, "failed": failed}))  # noqa: T201
-    else:
-        text = "\n".join(f"{label:<9} {text}" for label, text in lines)
-        Console().print(text, highlight=False, markup=False, soft_wrap=True)
-    return EXIT_FAILED if failed else 0
-
-
-def _bearing(found: Bearing, spec: StudySpec) -> Iterator[tuple[str, str]]:
-    """What the data can bear, in words."""
-    trials = counted(found.n_trials, "trial")
-    yield (
-        "luck",
-        f"the best of {trials} without skill shows a Sharpe ratio of {found.luck:.2f} on these "
-        f"{found.years:.1f} years; below 1 it takes {found.min_years:.1f} years",
-    )
-    if found.detectable == found.detectable:
-        yield (
-            "power",
-            f"{spec.study.objectives[0]} must be truly {found.detectable:.3g} to be told from luck in four "
-            f"of five cases ({found.markets} shuffled markets)",
-        )
-    if not math.isinf(found.bars_per_parameter):
-        yield "bars", f"{found.bars_per_parameter:,.0f} for each searched parameter"
-
-
-def _environment(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    """Which variables of the environment a study sends where; their names only."""
-    for key, uri in spec.uris:
-        if names := variables_sent(uri):
-            yield "secrets", f"{', '.join(names)} of the environment: {key}, to {mask_uri(uri)}"
-
-
-def check_strategy(reference: str, features: str = "") -> int:
-    """Run the conformance suite of the engine over one strategy; 1 when there was nothing to prove it on."""
-    from engine.check import check_strategy as run_suite
-    from engine.errors import EngineError
-
-    try:
-        report = run_suite(reference, features=[name.strip() for name in features.split(",") if name.strip()])
-    except EngineError as error:
-        raise SpecError(str(error)) from None
-    Console().print(str(report), highlight=False, markup=False, soft_wrap=True)
-    return EXIT_UNPROVEN if report.unproven else 0
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -291,6 +291,6 @@ VERBS = (
             _flag("--features", default="", metavar="NAMES", help="with `check strategy`: further columns it reads"),
             _JSON,
         ),
-        module="prove",
+        module="check",
     ),
 )

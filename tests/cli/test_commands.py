@@ -169,6 +169,21 @@ def test_check_estimates_and_writes_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
 
 
+def test_check_says_what_a_run_takes_beside_its_trials(tmp_path: Path) -> None:
+    code = "import time\n\ntime.sleep(3)\n\n\ndef mine(df, params):\n    return (df.close > df.open) * 1.0\n"
+    (tmp_path / "mine.py").write_text(code)
+    strategy = {"name": "mine.py:mine", "fixed": {}, "lookahead_check": False}
+    parallel = {"backend": "loky", "n_jobs": 2}
+    path = write_study(tmp_path, strategy=strategy, parallel=parallel, tracking={"enabled": True})
+    done = command("check", path)
+    assert done.returncode == 0, done.stderr
+    found = re.search(
+        r"^study\s+besides, .*: starting the workers \((\d+) s here\), telling MLflow$", done.stdout, re.M
+    )
+    assert found is not None
+    assert int(found[1]) >= 3  # a worker reads the file, which takes as long
+
+
 def test_from_starts_at_the_parameters_of_another_study(finished: Path, tmp_path: Path) -> None:
     shown = command("show", finished).stdout
     block = tmp_path / "best.toml"
