@@ -35,14 +35,19 @@ class Report(NamedTuple):
     unproven: tuple[Mapping[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        n_proven = self.n_params - len(self.unproven)
-        lines = [f"{self.strategy}: obeys the rules ({n_proven} parameter sets)"] if n_proven else []
+        n_unproven = len(self.unproven)
+        n_proven = self.n_params - n_unproven
+        some = f"{n_proven} of {self.n_params}" if n_unproven else f"{n_proven}"
+        lines = [f"{self.strategy}: obeys the rules ({some} parameter sets)"] if n_proven else []
         lines += [f"  ok  {check}" for check in self.checks if n_proven]
         lines += [f"{self.strategy}({dict(one)}): nothing proven, its signal never changes" for one in self.unproven]
-        if self.unproven:
+        if n_unproven:
+            others = f"; for the other {n_proven} every rule above is proven" if n_proven else ""
             lines.append(
-                f"On up to {LENGTHS[-1]} random bars there was nothing to compare: check the strategy in its study, on "
-                "bars on which it trades (optim check STUDY.toml); one that only holds has nothing to prove"
+                f"For {n_unproven} of {self.n_params} it is not proven that no later bar is used: on up to "
+                f"{LENGTHS[-1]} random bars the signal stays as it is, and there was nothing to compare{others}. Check "
+                "the strategy in its study, on bars on which it trades (optim check STUDY.toml), or take parameters "
+                "with which it never trades out of its search space; one that only holds has nothing to prove"
             )
         return "\n".join(lines)
 

@@ -167,3 +167,21 @@ def test_a_space_may_search_account_rules_beside_the_strategys_own_parameters(tm
     mine = load_strategy("mine.py:mine", tmp_path)
     assert all(set(params) == {"window"} for params in draw_params(mine, np.random.default_rng(0)))
     assert not check_strategy("mine.py:mine", base=tmp_path).unproven
+
+
+def test_a_report_says_what_is_proven_what_is_not_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "some.py").write_text(
+        "def some(df, params):\n"
+        "    return (df.close > df.open) * float(params['trades'])\n"  # with trades = 0 it never does
+    )
+    (tmp_path / "some.toml").write_text("[parameters.trades]\ntype = 'categorical'\nchoices = [0, 1]\n")
+    report = check_strategy("some.py:some", base=tmp_path)
+    told, idle = str(report), report.unproven
+    assert 0 < len(idle) < report.n_params == 6
+    assert all(one == {"trades": 0} for one in idle)
+    assert told.startswith(f"some: obeys the rules ({6 - len(idle)} of 6 parameter sets)\n  ok  ")
+    assert told.count("\nsome({'trades': 0}): nothing proven") == len(idle)
+    *_, last = told.splitlines()
+    assert f"For {len(idle)} of 6 it is not proven" in last
+    assert f"for the other {6 - len(idle)} every rule above is proven" in last
+    assert "optim check STUDY.toml" in last
