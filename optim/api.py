@@ -81,8 +81,9 @@ class Study:
 
         strategy: a function of a file, in the place of [strategy] name.
         """
-        if strategy is not None:
-            table = {**table, "strategy": {**table.get("strategy", {}), "name": reference_of(strategy, Path(folder))}}
+        own = table.get("strategy", {}) if isinstance(table, Mapping) else None  # where it is no table, it is refused
+        if strategy is not None and isinstance(own, Mapping):
+            table = {**table, "strategy": {**own, "name": reference_of(strategy, Path(folder))}}
         return cls(spec_from(table, Path(folder)))
 
     def run(

@@ -30,7 +30,7 @@ from optim.spec.sections import (
 from optim.spec.sentences import broken_rule, misplaced, sentence
 from optim.spec.space import SearchSpace, Value
 from optim.spec.space_table import parse_space
-from optim.spec.toml_file import read_toml
+from optim.spec.toml_file import read_toml, write_toml
 
 
 class StudySpec(Section):
@@ -177,13 +177,9 @@ def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | Non
 
 def spec_from(table: Mapping[str, Any], folder: Path) -> StudySpec:
     """Check a study's tables; paths in them are relative to `folder`. Raises SpecError as load_spec."""
-    import tomli_w
-
-    try:
-        text = tomli_w.dumps(dict(table))
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"a study's tables hold what TOML can: {error}") from None
-    return _checked(tomllib.loads(text), folder.resolve() / "study.toml", text, {})
+    file = folder.resolve() / "study.toml"
+    text = write_toml(table, str(file))
+    return _checked(tomllib.loads(text), file, text, {})
 
 
 def _checked(table: dict[str, Any], file: Path, text: str, overrides: dict[str, dict[str, Any]]) -> StudySpec:

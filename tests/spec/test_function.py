@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from engine import load_strategy
@@ -19,6 +20,7 @@ from optim.errors import SpecError
 from optim.spec.function import reference_of
 from tests.studies import ROOT
 
+FRAME = pd.DataFrame({"close": [1.0, 2.0]})
 SOURCE = """
 from typing import NamedTuple
 from engine import Bars, strategy
@@ -90,6 +92,28 @@ def test_what_no_other_process_could_load_is_refused(module: ModuleType, tmp_pat
             reference_of(function, tmp_path)
     with pytest.raises(SpecError, match="strategy is a int; give a function"):
         reference_of(3, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data": {"path": FRAME}}, r"\[data\] path is a DataFrame: a study reads files: .*to_csv.* \[data\] path ="),
+        ({"data": FRAME}, r"\[data\] is a DataFrame: .*to_csv"),
+        ({"data": {"path": "a.csv", "start": None}}, r"\[data\] start is None: leave the key away"),
+        ({"data": {"path": ["a.csv", Path("b.csv")]}}, r"\[data\] path is a \w*Path: give its text"),
+        ({"evaluation": {"folds": FRAME["close"].count()}}, r"\[evaluation\] folds is a int64: .* value.item\(\)"),
+        ({"evaluation": {"constraints": FRAME["close"].values}}, r"\[evaluation\] constraints is a ndarray: .*tolist"),
+        ({"backtest": {"fee_bps": float("nan")}}, r"\[backtest\] fee_bps = nan: must be a finite number"),
+        ({"strategy": {"name": FRAME.count}}, r"\[strategy\] name is a method: .*strategy=function"),
+        ({"backtest": {"fee_bps": {1, 2}}}, r"\[backtest\] fee_bps is a set: must be a text, a number"),
+        ({"backtest": {3: 4}}, r".*key '3'"),
+    ],
+)
+def test_what_no_study_file_can_hold_is_named_with_what_to_give(change: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=f"^{tmp_path}/study.toml: .*{said}"):
+        Study.from_dict({**TABLE, **change}, tmp_path)
+    with pytest.raises(SpecError, match="a DataFrame must be a dictionary of a study file's tables"):
+        Study.from_dict(FRAME, tmp_path, strategy="ma_crossover")  # type: ignore[arg-type]
 
 
 def test_a_script_that_workers_would_run_again_is_refused(tmp_path: Path) -> None:
