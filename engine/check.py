@@ -16,9 +16,10 @@ from engine.data.cells import Cell
 from engine.errors import EngineError, ParameterError, StrategyError
 from engine.evaluate import evaluate
 from engine.simulator.account import SEARCHABLE, Account
-from engine.strategies.base import Strategy, load_strategy, reason
+from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.levels import columns
 from engine.strategies.lookahead import probe_lookahead
+from engine.strategies.raised import reason
 
 HOUR = 3_600_000_000_000
 N_BARS = 700
@@ -122,7 +123,7 @@ def trades(strategy: Strategy, params: Mapping[str, Any], instruments: tuple[Bar
     cell = Cell(-1 if strategy.joint else 0, N_BARS // 3, N_BARS)
     outcome = evaluate(strategy, params, Account(fee_bps=10, slippage_bps=2), instruments, cell, 252.0)
     if outcome.error:
-        raise StrategyError(f"{strategy.name}({dict(params)}) cannot be backtested: {outcome.error}")
+        raise StrategyError(f"{outcome.error}, in a backtest with {dict(params)}")
     if infinite := [name for name, value in outcome.metrics.items() if np.isinf(value)]:
         raise StrategyError(f"{strategy.name}({dict(params)}): {', '.join(infinite)} is infinite")
 

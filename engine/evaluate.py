@@ -22,8 +22,9 @@ from engine.simulator.portfolio import simulate_portfolio
 from engine.simulator.rules import pack_each, pack_rules, unpack_rules
 from engine.simulator.simulate import Simulation, simulate_levels
 from engine.simulator.sizing import volatility_scale
-from engine.strategies.base import Strategy, first_unusable, reason
+from engine.strategies.base import Strategy, first_unusable
 from engine.strategies.levels import Answer
+from engine.strategies.raised import reason
 
 
 class Outcome(NamedTuple):

@@ -31,9 +31,10 @@ from engine.metrics.measure import N_METRICS, TAIL_METRICS
 from engine.simulator.account import SEARCHABLE, Account, make_account
 from engine.simulator.rules import pack_rules
 from engine.simulator.sizing import volatility_scale
-from engine.strategies.base import Strategy, reason
+from engine.strategies.base import Strategy
 from engine.strategies.given import on_given
 from engine.strategies.levels import Answer
+from engine.strategies.raised import reason
 
 if TYPE_CHECKING:
     import pandas as pd

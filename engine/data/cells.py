@@ -28,7 +28,13 @@ def split(n_bars: int, *, folds: int, holdout: float, instrument: int = 0) -> tu
         raise ParameterError(f"folds = {folds} breaks the rule folds >= 1")
     searched = n_bars - round(n_bars * holdout)
     if searched < 2 * folds or (holdout > 0 and n_bars - searched < 2):
-        raise ParameterError(f"{n_bars} bars are too few for folds = {folds} and holdout = {holdout}")
+        held = n_bars - searched
+        told = f"{n_bars} bars are too few for folds = {folds} and holdout = {holdout}: "
+        if holdout > 0 and held < 2:
+            raise ParameterError(f"{told}the hold-out has {held} of them and needs 2; give a larger holdout, or 0")
+        most = searched // 2
+        remedy = f"at most folds = {most}" if most else "give a smaller holdout"
+        raise ParameterError(f"{told}{searched} of them are searched, and a fold needs 2; {remedy}")
     edges = [searched * fold // folds for fold in range(folds + 1)]
     cells = tuple(Cell(instrument, start, stop) for start, stop in pairwise(edges))
     return cells, Cell(instrument, searched, n_bars) if holdout > 0 else None

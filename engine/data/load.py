@@ -124,5 +124,10 @@ def between(bars: Bars, start: str | None, end: str | None, timezone: str | None
     if end is not None:
         last = int(np.searchsorted(bars.timestamp, boundary(end, zone, end=True), side="left"))
     if last - first < 2:
-        raise TooFewBarsError(f"fewer than 2 bars {spoken_span(start, end)}")
+        n_inside, n_bars = max(last - first, 0), len(bars.timestamp)
+        whole = " to ".join(f"{bars.timestamp[i].astype('datetime64[ns]').astype('datetime64[s]')}Z" for i in (0, -1))
+        raise TooFewBarsError(
+            f"fewer than 2 bars {spoken_span(start, end)}: {n_inside} of the {n_bars} there are, which are of {whole}; "
+            "move start or end into them"
+        )
     return slice_bars(bars, first, last)

@@ -28,6 +28,7 @@ from engine.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+_EMPTY = "is empty: it needs a line with the names of its columns, and rows below it"
 _TEXT = (".csv", ".tsv", ".txt")
 _BINARY = {".parquet": ("read_parquet", "Parquet"), ".pq": ("read_parquet", "Parquet")} | {
     ".feather": ("read_feather", "Feather")
@@ -75,6 +76,8 @@ def _read(source: Any, told: Format) -> Table:
     path = Path(source)
     suffix = _ending(path)
     try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise DataError(_EMPTY)
         if suffix in _BINARY:
             reader, name = _BINARY[suffix]
             frame = getattr(pd, reader)(path)
@@ -87,6 +90,8 @@ def _read(source: Any, told: Format) -> Table:
             return _zip(path, told)
     except FileNotFoundError:
         raise DataError("no such file") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(_EMPTY) from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"cannot be read as {error.encoding}: {error.reason}; give [data.format] encoding, e.g. 'cp1252'"
@@ -237,7 +242,7 @@ def _json(data: bytes, told: Format) -> Table:
 def _named(frame: pd.DataFrame, told: Format, reading: Reading, as_text: Callable[[], pd.DataFrame]) -> Table:
     """The table with our names of its columns; its index is kept, which may be the times."""
     if frame.empty:
-        raise DataError("no rows")
+        raise DataError("no rows below the names of its columns")
     present = list(frame.columns)
     found = name_columns(present, told)
     ours = {at: name for name, at in found.items()}

@@ -21,9 +21,10 @@ from engine.compiled.jit import kernel
 from engine.data.bars import Bars, plain_bars, without_detail
 from engine.data.calendar import BAR, is_marked, mark_of, on_calendar, own_bars
 from engine.data.load import to_frame
-from engine.errors import EngineError, ParameterError, StrategyError
+from engine.errors import ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
+from engine.strategies.raised import raised
 from engine.strategies.source import forget_edited
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def load_strategy(reference: str, base: Path = Path()) -> Strategy:
     try:
         content = path.read_bytes()
     except OSError:
-        raise StrategyError(f"strategy {reference!r}: no such file {path}") from None
+        raise StrategyError(f"no such file: {path}") from None
     reached = forget_edited(path)
     return _from_file(str(path), function, hashlib.sha256(content + reached.encode()).hexdigest()[:16])
 
@@ -279,13 +280,8 @@ def _module(path: str, content: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise StrategyError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise StrategyError(f"{path} cannot be imported: {raised(error, Path(path))}") from error
     return module
-
-
-def reason(strategy: Strategy, error: Exception) -> str:
-    """One sentence on why a backtest failed."""
-    return str(error) if isinstance(error, EngineError) else f"{strategy.name} raised {type(error).__name__}: {error}"
 
 
 def _reference(signal: Callable[..., Any]) -> str:

@@ -13,8 +13,9 @@ from engine.compiled.arrays import Array
 from engine.data.bars import Bars, slice_bars
 from engine.data.calendar import own_bars
 from engine.errors import StrategyError
-from engine.strategies.base import Strategy, reason
+from engine.strategies.base import Strategy
 from engine.strategies.levels import columns
+from engine.strategies.raised import reason
 
 TOLERANCE = 1e-9  # of a target: what matrix products and Fourier transforms of another length may round differently
 _BUSY = 3  # times its processor time by the clock: a machine that does other things besides proves as much

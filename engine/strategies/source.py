@@ -179,5 +179,10 @@ def _places_of(name: str) -> tuple[tuple[Path, ...], list[str] | None]:
     return files, None if inside is None else list(inside)
 
 
+def is_own(path: Path) -> bool:
+    """Whether a file is the user's: neither the engine's nor installed."""
+    return _is_own(path) and not path.is_relative_to(ENGINE)
+
+
 def _is_own(path: Path) -> bool:
     return path.is_relative_to(ENGINE) or not any(path.is_relative_to(library) for library in _LIBRARIES)

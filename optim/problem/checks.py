@@ -41,8 +41,8 @@ def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) ->
     own = () if strategy.params is None else strategy.params._fields
     for name in {*searched} & {*own} & {*SEARCHABLE}:
         raise SpecError(
-            f"{spec.path}: {name} is searched, and both a parameter of strategy {strategy.name!r} and an account rule; "
-            "give the strategy's another name"
+            f"{_stands(spec, name, searched)} is searched, and both a parameter of strategy {strategy.name!r} and an "
+            "account rule; give the strategy's another name"
         )
     for name in spec.strategy.fixed:
         if name in SEARCHABLE and name not in own:
@@ -58,7 +58,7 @@ def check_parameters(spec: StudySpec, space: SearchSpace, strategy: Strategy) ->
             try:
                 check_rule(parameter.name, value)
             except EngineError as error:
-                raise SpecError(f"{spec.path}: [parameters.{parameter.name}] reaches {value!r}: {error}") from None
+                raise SpecError(f"{_stands(spec, parameter.name, searched)} reaches {value!r}: {error}") from None
 
 
 def _check_names(spec: StudySpec, searched: Sequence[str], strategy: Strategy) -> None:
@@ -67,28 +67,35 @@ def _check_names(spec: StudySpec, searched: Sequence[str], strategy: Strategy) -
     for name in [*searched, *spec.strategy.fixed]:
         if name not in known:
             raise SpecError(
-                f"{spec.path}: strategy {strategy.name!r} has no parameter {shown(name)}"
+                f"{_stands(spec, name, searched)}: strategy {strategy.name!r} has no parameter {shown(name)}"
                 f"{suggestion(name, known, ALIASES)} (it has {cut(', '.join(own))})"
             )
     for name in own:
         if name not in searched and name not in spec.strategy.fixed and name not in strategy.params._field_defaults:
             raise SpecError(
                 f"{spec.path}: parameter {name!r} of strategy {strategy.name!r} has no value; "
-                "add it to the search space or to [strategy] fixed"
+                f"add it to the search space ({spec.space_place}) or to [strategy] fixed"
             )
 
 
 def _check_types(spec: StudySpec, space: SearchSpace, strategy: Strategy) -> None:
     casts = {name: caster(hint) for name, hint in get_type_hints(strategy.params).items()}
-    given: list[tuple[str, str, Any]] = [("[strategy.fixed] {}", *pair) for pair in spec.strategy.fixed.items()]
-    given += [("[parameters.{}] reaches", p.name, value) for p in space.parameters for value in _ends(p)]
-    for place, name, value in given:
+    given = [("=", *pair) for pair in spec.strategy.fixed.items()]
+    given += [("reaches", p.name, value) for p in space.parameters for value in _ends(p)]
+    searched = [parameter.name for parameter in space.parameters]
+    for verb, name, value in given:
         try:
             casts.get(name, lambda value: value)(value)
         except (TypeError, ValueError, OverflowError) as error:
-            at = place.format(name)
-            at += "" if place.endswith("reaches") else " ="
-            raise SpecError(f"{spec.path}: {at} {shown(value)}: must be {error}, says {strategy.name}") from None
+            at = f"{_stands(spec, name, searched)} {verb} {shown(value)}"
+            raise SpecError(f"{at}: must be {error}, says {strategy.name}") from None
+
+
+def _stands(spec: StudySpec, name: str, searched: Sequence[str]) -> str:
+    """Where a parameter is written: in the search space, or as a fixed one."""
+    if name in searched:
+        return f"{spec.space_place} [parameters.{name[:60]}]"
+    return f"{spec.path}: [strategy.fixed] {name[:60]}"
 
 
 def _ends(parameter: Parameter) -> Sequence[Any]:
@@ -223,7 +230,7 @@ def check_sampling(spec: StudySpec, space: SearchSpace, n_goals: int) -> None:
     if find_point(space, spec.study.seed) is None:
         texts = cut(", ".join(shown(constraint.text) for constraint in space.constraints))
         raise SpecError(
-            f"{spec.path}: the constraints of the search space leave no point: none of {_DRAWS} drawn satisfies "
+            f"{spec.space_place}: the constraints of the search space leave no point: none of {_DRAWS} drawn satisfies "
             f"{texts}; loosen them or widen the ranges"
         )
     for broken in _contradictions(spec, space, n_goals):

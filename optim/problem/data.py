@@ -76,6 +76,8 @@ def _refused(spec: StudySpec, source: Source, error: EngineError) -> SpecError:
     bounds = {key: text for key in keys if (text := getattr(spec.data, key)) is not None}
     key, said = blamed(str(error), bounds)
     value = shown(bounds.get(key, source.file))
+    if value == repr(source.file):
+        said = said.removeprefix(f"{source.file}: ")
     return SpecError(f"{spec.path}: [data] {key or 'path'} = {value}: {cut(said, 400)}")
 
 

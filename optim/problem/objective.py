@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from engine.metrics.catalogue import METRICS
 from engine.metrics.pooling import Aggregate, combine, over_cells
+from engine.strategies.raised import raised
 from engine.strategies.source import forget_edited
 from optim.errors import SpecError, cut, shown
 from optim.spec.expressions import Expression, parse, violation
@@ -125,7 +126,7 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     source, _, name = reference.rpartition(":")
     file = (folder / source).resolve()
     if not file.is_file():
-        raise SpecError(f"{where} = {shown(reference)}: no such file")
+        raise SpecError(f"{where} = {shown(reference)}: no such file: {file}")
     forget_edited(file)
     loaded = importlib.util.spec_from_file_location(file.stem, file)
     assert loaded is not None  # a .py file always has a loader
@@ -134,11 +135,11 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     try:
         loaded.loader.exec_module(module)
     except Exception as error:  # noqa: BLE001 - the user's own file may raise anything
-        said = cut(f"{type(error).__name__}: {error}")
-        raise SpecError(f"{where} = {shown(reference)}: the file cannot be loaded: {said}") from None
+        said = cut(raised(error, file))
+        raise SpecError(f"{where} = {shown(reference)}: {file} cannot be loaded: {said}") from None
     function = getattr(module, name, None)
     if not callable(function):
-        raise SpecError(f"{where} = {shown(reference)}: the file has no function {shown(name)}")
+        raise SpecError(f"{where} = {shown(reference)}: {file} has no function {shown(name)}")
     return function  # type: ignore[no-any-return]
 
 

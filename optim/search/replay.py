@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
+from engine.strategies.raised import without_place
 from optim.problem.plan import Plan
 from optim.search.scoring import judge
 from optim.search.sweep import scored
@@ -42,7 +43,7 @@ def _differences(plan: Plan, trial: FrozenTrial, result: Result) -> Iterator[str
     again = judge(plan.objective, scored(plan.objective, result), pruned=trial.state == TrialState.PRUNED)
     for name in dict.fromkeys((*trial.user_attrs, *again.attrs)):
         then, now = trial.user_attrs.get(name), again.attrs.get(name)
-        if then != now:
+        if then != now and not (name == "error" and then and now and without_place(then) == without_place(now)):
             yield f"{name} was {_said(then)}, is {_said(now)}"
     if again.state != trial.state:
         yield f"it was {trial.state.name.lower()}, is {again.state.name.lower()}"

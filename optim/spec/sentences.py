@@ -18,7 +18,7 @@ from optim.spec.sections import StudySection
 def sentence(errors: Sequence[ErrorDetails], study: type[BaseModel]) -> str:
     """One of pydantic's errors as `[section] key = value: rule`: an unknown key rather than the one missed for it."""
     error = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    place = [str(part)[:60] for part in error["loc"] if not _is_union_branch(part)]
+    place = _place(error)
     head = f"[{place[0]}]" if place else ""
     key = ".".join(place[1:])
     if place[:2] == ["study", "enqueue"] and len(place) > 3 and place[3] in StudySection.model_fields:
@@ -33,11 +33,48 @@ def sentence(errors: Sequence[ErrorDetails], study: type[BaseModel]) -> str:
     value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
     if place[0] in ("backtest", "instruments") and (rule := wrong_value(place, error["input"])):
         return f"{_of_rules(place)}{value}: {rule}"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    message = cut(re.sub("valid dictionary.*", "table", message).replace("valid string", "text"))
+    message = cut(_rule([one for one in errors if _place(one) == place] or [error]))
     if isinstance(error["input"], datetime.date | datetime.time):
         message += ", not a date or time: put it into quotes"
     return f"{head} {key}{value}: {message}" if key else f"{head}: {message}"
+
+
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a table",
+    "model": "a table",
+}  # by what the types of pydantic's errors begin with
+
+
+_FORMS = {
+    "children": "'auto', 'all' or 'top:N' with a number",
+    "name": "a name without /, \\ and control characters",
+}  # of texts, by key
+_LENGTH = "a number with y, M, w or d, as '6M'"  # of all other texts that have a form
+
+
+def _rule(errors: Sequence[ErrorDetails]) -> str:
+    """The rule that a value breaks, in the words of a study file; of a union the rules of all its kinds."""
+    rules = list(dict.fromkeys(map(_rule_of, errors)))
+    return " or ".join([rules[0], *(rule.removeprefix("must be ") for rule in rules[1:])])
+
+
+def _rule_of(error: ErrorDetails) -> str:
+    kind, _, failure = error["type"].partition("_")
+    if kind in _WANTED and failure in ("type", "parsing", "from_float", "parsing_size", "attributes_type"):
+        return f"must be {_WANTED[kind]}"
+    if failure == "pattern_mismatch":
+        return f"must be {_FORMS.get(str(_place(error)[-1]), _LENGTH)}"
+    return re.sub("^(Input|String|Value|List) should", "must", error["msg"].removeprefix("Value error, "))
+
+
+def _place(error: ErrorDetails) -> list[str]:
+    return [str(part)[:60] for part in error["loc"] if not _is_union_branch(part)]
 
 
 def broken_rule(place: Sequence[str], value: Any, study: type[BaseModel]) -> str:

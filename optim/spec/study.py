@@ -123,6 +123,11 @@ class StudySpec(Section):
         table, where = self._space_table()
         return parse_space(table, self.strategy.fixed, where)
 
+    @property
+    def space_place(self) -> str:
+        """Where the search space is written, as an error names it."""
+        return self._space_table()[1]
+
     def _space_table(self) -> tuple[Mapping[str, Any], str]:
         given = self.strategy.search_space
         if isinstance(given, dict):

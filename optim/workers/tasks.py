@@ -26,8 +26,9 @@ from engine.data.clock import day_ends
 from engine.errors import EngineError
 from engine.evaluate import Outcome, equity_of, evaluate
 from engine.simulator.account import CONTRACT, Account
-from engine.strategies.base import Strategy, load_strategy, reason
+from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.delay import Delayed
+from engine.strategies.raised import reason
 from engine.strategies.source import changed_file
 from optim.errors import CodeChangedError
 from optim.workers.stressed import worst_outcome

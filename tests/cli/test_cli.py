@@ -82,7 +82,7 @@ def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"study": {"n_trial": 3}}, r"\[study\] n_trial: unknown key; did you mean 'n_trials'"),
-        ({"study": {"n_trials": "many"}}, r"\[study\] n_trials = 'many'"),
+        ({"study": {"n_trials": "many"}}, r"\[study\] n_trials = 'many': must be a whole number$"),
         ({"study": {"objective": "sharp_ratio"}}, "sharpe_ratio"),
         ({"study": {"sampler": {"name": "TPE"}}}, "unknown sampler"),
         ({"study": {"pruner": {"name": "Median"}}}, "did you mean 'MedianPruner'"),
@@ -107,7 +107,17 @@ def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
         ({"backtest": {"fee_bsp": 3.0}}, "did you mean 'fee_bps'"),
         ({"backtest": {"fee_bps": "ten"}}, "must be a number"),
         ({"backtest": {"fee_bps": -1.0}}, "fee_bps"),
-        ({"evaluation": {"folds": 4000}}, "too few"),
+        ({"evaluation": {"folds": 4000}}, r"too few .*: 3270 of them .* at most folds = 1635$"),
+        ({"evaluation": {"folds": 4000, "holdout": 0.2}}, r"too few .*: 2616 of them .* at most folds = 1308$"),
+        ({"evaluation": {"holdout": 0.0001}}, r"the hold-out has 0 of them and needs 2; give a larger holdout, or 0$"),
+        ({"evaluation": {"holdout": 0.9999}}, r"0 of them are searched, .* give a smaller holdout$"),
+        ({"evaluation": {"holdout": "a lot"}}, r"\[evaluation\] holdout = 'a lot': must be a number$"),
+        ({"parallel": {"batch_size": 2.5}}, r"\[parallel\] batch_size = 2.5: must be a whole number$"),
+        ({"strategy": {"lookahead_check": "no"}}, r"lookahead_check = 'no': must be true or false$"),
+        ({"tracking": {"children": "ten"}}, r"children = 'ten': must be 'auto', 'all' or 'top:N' with a number$"),
+        ({"study": {"enqueue": 3}}, r"\[study\] enqueue = 3: must be a list$"),
+        ({"study": {"objective": 3}}, r"\[study\] objective = 3: must be a text or a list$"),
+        ({"data": {"start": "2050"}}, r"path = '[^']*ibm_1d.csv': fewer than 2 bars from start 2050: 0 of the 3270 "),
         ({"evaluation": {"constraints": ["n_trades >"]}}, "is not an expression"),
         ({"parallel": {"n_jobs": 0}}, "must be a number of workers"),
         ({"tracking": {"enabled": True, "mlflow": {"tracking_uri": "${NO_SUCH}"}}}, "NO_SUCH is not set"),
@@ -130,10 +140,12 @@ def test_why_trials_failed_is_said_at_the_end(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def mine(df, params):\n    raise RuntimeError('no luck')\n")
     path = write_study(tmp_path, study={"n_trials": 8}, strategy={"name": "mine.py:mine", "fixed": {}})
     printed = command("run", path).stdout
-    assert "  8 failed: cell 0: mine raised RuntimeError: no luck\nEvery trial failed: mend the strategy" in printed
-    assert json.loads(command("run", path, "--json").stdout)["failures"] == {
-        "cell 0: mine raised RuntimeError: no luck": 8
-    }
+    reason = "cell 0: mine raised RuntimeError at mine.py:2: no luck"
+    assert f"  8 failed: {reason}\nEvery trial failed: mend the strategy" in printed
+    assert json.loads(command("run", path, "--json").stdout)["failures"] == {reason: 8}
+    assert command("replay", path).returncode == 0
+    (tmp_path / "mine.py").write_text("# a comment\ndef mine(df, params):\n    raise RuntimeError('no luck')\n")
+    assert command("replay", path).returncode == 0  # the line has moved, the trial is what it was
 
 
 def test_why_no_trial_is_feasible_is_said_at_the_end(tmp_path: Path) -> None:

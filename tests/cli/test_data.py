@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,15 @@ def test_a_feature_without_a_value_on_the_searched_bars_is_said(tmp_path: Path) 
     (note,) = said(401)
     assert "feature late has no value on any searched bar, 2020-01-01 to 2021-07-13" in note
     assert said(300) == ()
+
+
+@pytest.mark.parametrize("name", ["bars.csv", "bars.parquet", "bars.json", "bars.zip", "bars.feather", "bars.csv.gz"])
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_an_empty_file_is_told_in_our_words(
+    name: str, content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(content if not content or name != "bars.csv.gz" else gzip.compress(content))
+    if content and name not in ("bars.csv", "bars.csv.gz"):
+        pytest.skip("blanks are no file of this kind at all")
+    assert main(["data", str(tmp_path / name)]) == 2
+    assert f"{name}: is empty: it needs a line with the names of its columns" in capsys.readouterr().err

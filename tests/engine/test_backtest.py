@@ -207,7 +207,9 @@ def test_sweep_keeps_going_and_says_why_a_row_failed(capsys):
     def bad(df, params):
         raise RuntimeError("no luck")
 
-    assert sweep(BARS, bad, [{}])["error"][0] == "bad raised RuntimeError: no luck"
+    assert sweep(BARS, bad, [{}])["error"][0] == (
+        f"bad raised RuntimeError at test_backtest.py:{bad.__code__.co_firstlineno + 1}: no luck"
+    )
     assert len(sweep(BARS, "ma_crossover", TABLE[:0])) == 0
 
 

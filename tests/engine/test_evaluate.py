@@ -68,6 +68,11 @@ def broken(df, params):
 """
 
 
+def line_of(words: str) -> int:
+    """Where FILE says this, counted from 1."""
+    return next(i for i, line in enumerate(FILE.splitlines(), 1) if words in line)
+
+
 TWO = """
 from typing import NamedTuple
 import numpy as np
@@ -103,7 +108,7 @@ def file(tmp_path: Path) -> Path:
         ("short", {}, "short returned target of shape (399,), expected (400,), one for each bar"),
         ("words", {}, "words returned target as str, not as an array of numbers"),
         ("shifted", {}, "shifted returned target as a Series that is not indexed like the bars"),
-        ("broken", {}, "broken raised RuntimeError: no luck"),
+        ("broken", {}, f"broken raised RuntimeError at mine.py:{line_of('raise RuntimeError')}: no luck"),
     ],
 )
 def test_garbage_becomes_a_sentence(file, function, params, sentence):

@@ -134,7 +134,10 @@ def pandas_fine(df, params):
         ("scribbles", r"scribbles\(\{'shift': 1\}\) changes the bars"),
         ("eager", r"eager: target at bar 0 is 2.0, must be in \[-1, 1\]"),
         ("pandas_peeks", "looks ahead"),
-        ("pandas_needs", r"raised KeyError: 'window' for {}; it was called without parameters: write those it takes"),
+        (
+            "pandas_needs",
+            r"raised KeyError at bad.py:\d+: 'window' for {}; it was called without parameters: write those it",
+        ),
     ],
 )
 def test_the_suite_catches_bad_strategies(tmp_path, function, sentence):
@@ -145,7 +148,7 @@ def test_the_suite_catches_bad_strategies(tmp_path, function, sentence):
 
 def test_frozen_bars_cannot_be_written_to(tmp_path):
     (tmp_path / "bad.py").write_text(BAD)
-    with pytest.raises(StrategyError, match=r"writes raised ValueError: .*read-only"):
+    with pytest.raises(StrategyError, match=r"writes raised ValueError at bad.py:\d+: .*read-only"):
         check_strategy("bad.py:writes", base=tmp_path)
 
 

@@ -233,7 +233,7 @@ def test_exit_codes_say_whether_there_is_a_winner(tmp_path: Path, capsys: pytest
     (tmp_path / "mine.py").write_text("def mine(df, params):\n    raise RuntimeError('no luck')\n")
     path = write_study(tmp_path, study={"n_trials": 3, "name": "u"}, strategy={"name": "mine.py:mine", "fixed": {}})
     assert main(["check", str(path)]) == 1
-    assert "it failed: mine raised RuntimeError: no luck" in capsys.readouterr().out
+    assert "it failed: mine raised RuntimeError at mine.py:2: no luck" in capsys.readouterr().out
     assert main(["run", str(path)]) == 1
 
 

@@ -96,7 +96,7 @@ def test_check_strategy_says_when_there_was_nothing_to_prove(capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("raise RuntimeError('no luck')", "mine raised RuntimeError: no luck"),
+        ("raise RuntimeError('no luck')", "mine raised RuntimeError at mine.py:2: no luck"),
         ("df['close'] > 3", "mine returned None as target; is a return missing?"),
         ("return df['close'][:-1]", "mine returned target as a Series that is not indexed like the bars"),
         ("return df['close'] * float('nan')", "mine: target at bar 0 is nan"),

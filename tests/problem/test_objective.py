@@ -76,6 +76,21 @@ def test_constraints_and_min_trades_are_violations(tmp_path: Path) -> None:
     assert made.violations(metrics(max_drawdown=math.nan))["max_drawdown > -0.25"] > 0
 
 
+def test_what_is_wrong_with_an_objectives_file_names_the_file(tmp_path: Path) -> None:
+    keys = {"objective": "goal.py:mine", "direction": "maximize"}
+    file = tmp_path / "goal.py"
+    for text, said in (
+        (None, f"no such file: {file}"),
+        ("other = 3", f"{file} has no function 'mine'"),
+        ("\nraise OSError('x')", f"{file} cannot be loaded: OSError at goal.py:2: x"),
+    ):
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(SpecError) as caught:
+            objective(tmp_path, study=keys)
+        assert str(caught.value).endswith(f"[study] objective = 'goal.py:mine': {said}")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
