@@ -268,11 +268,13 @@ def test_searched_bars_that_are_others_now_are_told(sealed: Study, tmp_path: Pat
 
 def test_an_opening_for_another_trial_shows_nothing(sealed: Study, tmp_path: Path) -> None:
     opened = sealed.open_holdout()["trial"]
+    assert ", as of 12 trials" in Read(sealed.report(tmp_path / "before.html").read_text()).text
     more = Study.from_toml(sealed.spec.path, n_trials=40)
     more.run()
     assert more.best is not None
     assert more.best.number != opened
     text = Read(more.report(tmp_path / "page.html").read_text()).text
+    assert ", as of 40 trials" in text
     assert f"opened for trial {opened}, which is not the winner: nothing of it is shown" in text
 
 

@@ -79,7 +79,8 @@ def page_of(
         Section("definitions", "Definitions", (_definitions(plan, summary),)),
         _provenance(plan, trials, origin),
     )
-    return Page(plan.spec.study.name, subject_of(plan), banner(plan, summary, verdict), _facts(summary), sections)
+    subject = f"{subject_of(plan)}, as of {counted(len(trials), 'trial')}"  # there may be more when it is read
+    return Page(plan.spec.study.name, subject, banner(plan, summary, verdict), _facts(summary), sections)
 
 
 def _facts(summary: Summary) -> tuple[tuple[str, Value, str], ...]:
