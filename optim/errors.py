@@ -10,6 +10,7 @@ engine.errors.UserError
     ├── StatisticsError  returns or numbers that no statistic can be computed from; a ValueError too
 """
 
+import re
 import reprlib
 
 from engine.errors import UserError
@@ -60,6 +61,14 @@ def cut(text: str, limit: int = 200) -> str:
     """Somebody else's words on one line, cut where they are long."""
     line = one_line(text)
     return line if len(line) <= limit else f"{line[:limit]} ..."
+
+
+def cause(text: str) -> str:
+    """What the system says of a connection, `Connection refused`, without the words of the libraries in between; all
+    of the text where it says nothing.
+    """
+    found = re.search(r"\[Errno -?\d+\] ([^'\"()\[\]]+)", text)
+    return found[1].strip() if found and "onnection" in text else text
 
 
 def one_line(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -90,22 +90,27 @@ def print_metrics(console: Console, summary: Summary) -> None:
 
 def print_commands(console: Console, summary: Summary, report: MirrorReport | None) -> None:
     """How to look at the study, and what is missing in MLflow, if anything."""
-    if report is not None and report.error:
-        console.print(f"MLflow: {report.error}", highlight=False, markup=False, soft_wrap=True)
-    if report is not None and report.note:
-        console.print(f"{report.note}.", highlight=False, markup=False, soft_wrap=True)
-    if report is not None and not report.complete:
-        missing = f"{report.missing} trials are in the record but not in MLflow yet"
-        console.print(
-            f"{missing if report.missing else 'The study is not complete in MLflow yet'}: "
-            f"python -m optim sync {shlex.quote(summary.paths['study'])}{summary.flags}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+    later = f"python -m optim sync {shlex.quote(summary.paths['study'])}{summary.flags}"
+    for line in () if report is None else _missing(report, later):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    looked_at = dict(summary.commands)
+    if report is not None and report.error and not report.interrupted and "mlflow" in looked_at:
+        looked_at["mlflow"] = f"{later}    (MLflow, once it answers)"  # no link that leads nowhere
     console.print("[bold]Look at it:[/]")
-    for command in summary.commands.values():
+    for command in looked_at.values():
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _missing(report: MirrorReport, later: str) -> Iterator[str]:
+    """What MLflow lacks, why, and what brings it there, in one line: it may be the only one that is read."""
+    if report.note:
+        yield f"{report.note}."
+    if not report.complete:
+        missing = f"{counted(report.missing, 'trial')} {'is' if report.missing == 1 else 'are'} in the record"
+        why = f"{report.error.rstrip('.')}; " if report.error else ""
+        prefix = "" if why.startswith("MLflow") or not why else "MLflow: "
+        lacking = f"{missing} but not in MLflow yet" if report.missing else "the study is not complete in MLflow yet"
+        yield f"{prefix}{why}{lacking}: {later}"
 
 
 def as_json(summary: Summary, report: MirrorReport | None) -> dict[str, Any]:

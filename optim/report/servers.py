@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from optim.errors import cut
+from optim.errors import cause, cut
 from optim.record.files import sqlite_file
 from optim.spec.secrets import mask, mask_uri
 from optim.spec.uris import with_driver
@@ -47,7 +47,7 @@ def mlflow_server(uri: str) -> Iterator[Row]:
     try:
         answer = requests.get(f"{bare}/version", timeout=_SECONDS, **credentials)
     except requests.RequestException as error:
-        yield "tracking", "problem", f"{mask_uri(uri)} does not answer: {mask(cut(str(error)), uri)}", mend
+        yield "tracking", "problem", f"{mask_uri(uri)} does not answer: {cut(mask(cause(str(error)), uri), 400)}", mend
         return
     if answer.status_code in (401, 403):
         remedy = (

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from optim.errors import cause
 from optim.spec.secrets import mask
 from optim.tracking import mlflow_private
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
@@ -257,5 +258,7 @@ def sync(
 def sentence(error: Exception, settings: MLflowSettings) -> str:
     """One line about a failure, without credentials."""
     text = " ".join(str(error).split()) or type(error).__name__
-    said = mask(f"MLflow at {settings.masked}: {text}", settings.tracking_uri)  # before it is cut: no half a secret
+    said = mask(
+        f"MLflow at {settings.masked}: {cause(text)}", settings.tracking_uri
+    )  # before it is cut: no half a secret
     return said if len(said) <= 500 else f"{said[:500]} ..."

@@ -136,7 +136,7 @@ def pandas_fine(df, params):
         ("pandas_peeks", "looks ahead"),
         (
             "pandas_needs",
-            r"raised KeyError at bad.py:\d+: 'window' for {}; it was called without parameters: write those it",
+            r"raised KeyError at bad.py:\d+: 'window' for {}; it was called without parameters: write those it takes",
         ),
     ],
 )
