@@ -107,7 +107,7 @@ def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
         ({"backtest": {"fee_bsp": 3.0}}, "did you mean 'fee_bps'"),
         ({"backtest": {"fee_bps": "ten"}}, "must be a number"),
         ({"backtest": {"fee_bps": -1.0}}, "fee_bps"),
-        ({"evaluation": {"folds": 4000}}, r"too few .*: 3270 of them .* at most folds = 1635$"),
+        ({"evaluation": {"folds": 4000, "holdout": 0.0}}, r"too few .*: 3270 of them .* at most folds = 1635$"),
         ({"evaluation": {"folds": 4000, "holdout": 0.2}}, r"too few .*: 2616 of them .* at most folds = 1308$"),
         ({"evaluation": {"holdout": 0.0001}}, r"the hold-out has 0 of them and needs 2; give a larger holdout, or 0$"),
         ({"evaluation": {"holdout": 0.9999}}, r"0 of them are searched, .* give a smaller holdout$"),
