@@ -163,7 +163,7 @@ def metric_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
     columns: list[tuple[str, Mapping[str, float], float]] = [
         (f"in-sample\n{summary.cells}", summary.in_sample(), summary.cell_days)
     ]
-    headings = ("in-sample\nin one run", "buy and hold\nin one run", "hold-out")
+    headings = ("in-sample\nin one run", "buy and hold\nin one run", "hold-out", "buy and hold\nhold-out")
     for heading, window in zip(headings, summary.winner, strict=True):
         if window is not None:
             columns.append((heading, window.metrics, window.days))
@@ -179,7 +179,7 @@ def metric_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
 def _metrics_table(summary: Summary) -> Table:
     table = Table(title=f"Trial {summary.best.number if summary.best else ''}", title_justify="left")
     headings, rows = metric_rows(summary)
-    table.add_column("metric")
+    table.add_column("metric", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:

@@ -107,7 +107,7 @@ class Plots:
         shown = chosen(plan, self._record.trials(), trial)
         opened = opening is not None and opening.trial == shown.number
         with quiet_optuna(), make_pool(plan, here=True) as pool:
-            searched, held, later = show_winner(plan, shown.params, pool, opened=opened)
+            searched, held, later, _ = show_winner(plan, shown.params, pool, opened=opened)
         assert searched is not None
         if searched.error:
             raise SpecError(

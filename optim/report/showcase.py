@@ -1,4 +1,4 @@
-"""The winner on whole stretches of bars: the searched ones in one run, beside buying and holding, and the hold-out.
+"""The winner on whole stretches of bars, each beside buying and holding: the searched ones in one run, the hold-out.
 
 The one place that evaluates a winner: terminal, JSON, MLflow and files all show what is computed here. The hold-out is
 among it only once it has been opened (optim.verdict.holdout).
@@ -43,6 +43,7 @@ class Showcase(NamedTuple):
     searched: Window | None = None
     benchmark: Window | None = None  # buying and holding over the searched bars, at the account's costs
     holdout: Window | None = None
+    holdout_benchmark: Window | None = None  # likewise over the hold-out
 
 
 def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool, *, opened: bool) -> Showcase:
@@ -54,6 +55,7 @@ def show_winner(plan: Plan, params: Mapping[str, Value], pool: Pool, *, opened: 
     wanted["benchmark"] = wanted["searched"]._replace(strategy="buy_and_hold", params={}).under(bare)
     if opened:
         wanted["holdout"] = wanted["searched"]._replace(cells=plan.holdouts)
+        wanted["holdout_benchmark"] = wanted["benchmark"]._replace(cells=plan.holdouts)
     results = pool.run(list(wanted.values()))
     return Showcase(**{
         name: _window(plan, task, result) for (name, task), result in zip(wanted.items(), results, strict=True)

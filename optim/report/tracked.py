@@ -102,7 +102,7 @@ def study_result(plan: Plan, record: Record, summary: Summary) -> StudyResult:
     status = "interrupted" if summary.reason in UNFINISHED else "finished"
     if best is None:
         return StudyResult(None, (), (), "", as_markdown(summary), status)
-    searched, _, holdout = (window.backtests if window else () for window in summary.winner)
+    searched, holdout = (w.backtests if w else () for w in (summary.winner.searched, summary.winner.holdout))
     return StudyResult(
         best.number,
         searched,

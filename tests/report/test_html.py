@@ -250,7 +250,11 @@ def test_changed_hold_out_bars_change_no_byte_before_it_is_opened(sealed: Study,
     other = Study.from_toml(sealed.spec.path)
     assert other.report(tmp_path / "two.html").read_bytes() == mine
     opening = other.open_holdout()
-    text = Read(other.report(tmp_path / "two.html").read_text()).text
+    page = Read(other.report(tmp_path / "two.html").read_text())
+    text = page.text
+    kept = pd.read_csv(bars).iloc[FIRST - 1 :]
+    market = kept["close"].iloc[-1] / (kept["open"].iloc[1] * 1.001) - 1  # bought at the second open, 10 bps paid
+    assert page.numbers["Total return"][-2:] == pytest.approx([opening["metrics"]["total_return"], market])
     assert "behind the line the opened hold-out" in text
     assert "in-sample; hold-out to" in text
     assert f"Opened {opening['time'][:10]} for trial {opening['trial']}. It was blind" in text

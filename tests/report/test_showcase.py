@@ -56,14 +56,19 @@ def test_what_is_shown_saved_and_judged_is_one_backtest(
 def test_the_benchmark_buys_once_at_the_first_open_and_holds(tmp_path: Path) -> None:
     path = write_study(tmp_path, evaluation={"holdout": 0.25}, backtest={"fee_bps": 10.0, "stop_pct": 0.01})
     shown, _ = show(path, POINT)
-    assert shown.benchmark is not None
-    (held,) = shown.benchmark.backtests
     bars = make_plan(load_spec(path)).job.instruments[0]
-    stop = len(held.equity)
-    units = 10_000 / (bars.open[1] * 1.001)  # the fee is paid out of the same cash
-    assert held.equity.iloc[-1] == pytest.approx(units * bars.close[stop - 1])
-    assert shown.searched is not None
-    assert list(shown.searched.backtests[0].equity.index) == list(held.equity.index)
+    first = 0
+    for own, window in ((shown.searched, shown.benchmark), (shown.holdout, shown.holdout_benchmark)):
+        assert own is not None
+        assert window is not None
+        (held,) = window.backtests
+        stop = first + len(held.equity)
+        units = 10_000 / (bars.open[first + 1] * 1.001)  # the fee is paid out of the same cash
+        assert held.equity.iloc[-1] == pytest.approx(units * bars.close[stop - 1])
+        assert window.metrics["total_return"] == pytest.approx(units * bars.close[stop - 1] / 10_000 - 1)
+        assert list(own.backtests[0].equity.index) == list(held.equity.index)
+        first = stop
+    assert stop == len(bars.close)
 
 
 def test_the_benchmark_pays_what_the_winner_pays(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def holdout_section(plan: Plan, summary: Summary, opening: Opening | None) -> Se
         told += (
             f", better than in {opened.rank:.0%} of {len(opening.windows)} equally long windows of the searched bars"
         )
-    return Section("holdout", title, (f"{told}.", *account_blocks(window, None)))
+    return Section("holdout", title, (f"{told}.", *account_blocks(window, summary.winner.holdout_benchmark)))
 
 
 def terms(verdict: Verdict) -> tuple[tuple[Value, ...], ...]:

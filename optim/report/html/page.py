@@ -85,7 +85,7 @@ def page_of(
 
 def _facts(summary: Summary) -> tuple[tuple[str, Value, str], ...]:
     """The winner's headline figures beside buying and holding."""
-    own, held, _ = summary.winner
+    own, held, *_ = summary.winner
     if own is None or held is None or not own.metrics:
         return ()
     return tuple(

@@ -62,9 +62,10 @@ def winner_section(plan: Plan, summary: Summary, changed: Sequence[str]) -> Sect
 
 
 def metrics_table(summary: Summary) -> Table:
-    """Every shown metric: over the search's cells, in one run, of buying and holding, on an opened hold-out."""
+    """Every shown metric: over the search's cells, in one run, of buying and holding, both on an opened hold-out."""
     columns = [(f"in the search, {summary.cells}", summary.in_sample(), summary.cell_days)]
-    for heading, window in zip(("in one run", "buying and holding", "hold-out"), summary.winner, strict=True):
+    headings = ("in one run", "buying and holding", "hold-out", "buying and holding, hold-out")
+    for heading, window in zip(headings, summary.winner, strict=True):
         if window is not None:
             columns.append((heading, dict(window.metrics), window.days))
     columns = [*columns[1:3], columns[0], *columns[3:]]
@@ -94,7 +95,7 @@ def spelled(metric: str) -> str:
 
 def equity_section(summary: Summary) -> Section:
     """The winner's account over the searched bars, and on the hold-out where that was opened."""
-    searched, held, opened = summary.winner
+    searched, held, opened, _ = summary.winner
     blocks = tuple(account_blocks(searched, held, opened)) if searched else ()
     return Section("equity", "Equity and drawdown", blocks or (_FAILED,))
 
@@ -191,7 +192,7 @@ def _nobody(summary: Summary) -> Missing:
 
 
 def _in_words(summary: Summary) -> str:
-    best, (own, held, _) = summary.best, summary.winner
+    best, (own, held, *_) = summary.best, summary.winner
     assert best is not None
     values = ", ".join(
         f"{name} {bracketed(name, f'{value:.4g}'.replace('-', '−'), summary.cell_days)}"
