@@ -29,6 +29,12 @@ class Metric(NamedTuple):
 
 
 _ANNUALISED = {"sharpe_ratio", "sortino_ratio", "calmar_ratio", "cagr", "annual_volatility", "turnover", "alpha"}
+_SHARES = {  # read as per cent
+    "total_return", "cagr", "annual_volatility", "max_drawdown", "ulcer_index", "win_rate", "avg_trade_return",
+    "best_trade", "worst_trade", "exposure", "value_at_risk_95", "conditional_value_at_risk_95", "buy_and_hold_return",
+    "alpha",
+}  # fmt: skip
+_COUNTS = {"n_trades", "max_drawdown_bars", "max_consecutive_wins", "max_consecutive_losses"}  # whole
 _ROWS: tuple[tuple[str, str, OverCells, str], ...] = (
     ("sharpe_ratio", "max", "mean", "mean / standard deviation (ddof 1) of the bar returns, times sqrt(bars a year)"),
     ("sortino_ratio", "max", "mean", "mean return / sqrt(mean(min(r, 0)^2)), times sqrt(bars a year)"),
@@ -78,6 +84,18 @@ METRICS: dict[str, Metric] = {
 def bracketed(name: str, text: str, days: float) -> str:
     """A metric's text for a reader of a window of so many days: in brackets where too few were made into a year."""
     return f"({text})" if days < SHORT_DAYS and name in METRICS and METRICS[name].annualised else text
+
+
+def metric_text(name: str, value: float | None, days: float) -> str:
+    """A metric for a person: shares in per cent, counts whole, a dash where it is undefined.
+
+    days: of the window it is of, the shortest of several; in brackets where they are too few for what is annualised.
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    whole, large = name in _COUNTS, abs(value) >= 1000
+    text = f"{value:.2%}" if name in _SHARES else f"{value:,.{0 if whole else 2 if large else 4}f}"
+    return bracketed(name, text, days)
 
 
 def bounded(gain: float, risk: float) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.metrics.catalogue import IN_BRACKETS, SHORT_DAYS, bracketed
+from engine.metrics.catalogue import IN_BRACKETS, SHORT_DAYS, metric_text
 from engine.report.figures import drawdown_figure, equity_figure, monthly_figure, trades_figure
 from engine.report.shown import Backtest
 
@@ -29,11 +29,6 @@ SECTIONS = {
     ),
     "Activity": ("exposure", "turnover", "fees_paid", "financing_paid"),
 }  # fmt: skip
-_SHARES = (
-    "total_return", "cagr", "buy_and_hold_return", "alpha", "best_trade", "worst_trade", "annual_volatility",
-    "max_drawdown", "ulcer_index", "value_at_risk_95", "conditional_value_at_risk_95", "win_rate", "avg_trade_return",
-    "exposure",
-)  # fmt: skip
 
 
 def save(result: Backtest, folder: Path) -> list[Path]:
@@ -80,7 +75,7 @@ def text_report(result: Backtest) -> str:
     ]
     for title, names in SECTIONS.items():
         lines += ["", title, "-" * len(title)]
-        lines += [f"{name:<30}{_shown(name, result.metrics[name], result.days):>14}" for name in names]
+        lines += [f"{name:<30}{metric_text(name, result.metrics[name], result.days):>14}" for name in names]
     reasons = result.trades["exit_reason"].value_counts()
     lines += ["", "Exits", "-----", *(f"{reason:<30}{count:>14}" for reason, count in reasons.items())]
     lines += ["", IN_BRACKETS] if result.days < SHORT_DAYS else []
@@ -106,13 +101,6 @@ def trades_summary(result: Backtest) -> dict[str, Any]:
         "mean_bars_held": float(closed["bars_held"].mean()) if len(closed) else None,
         "by_exit_reason": by_reason,
     }
-
-
-def _shown(name: str, value: float, days: float) -> str:
-    if math.isnan(value):
-        return "undefined"
-    text = f"{value:.2%}" if name in _SHARES else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return bracketed(name, text, days)
 
 
 def _json(content: Any) -> str:

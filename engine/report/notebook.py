@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from html import escape
 
 import numpy as np
 
-from engine.metrics.catalogue import METRICS, bracketed
+from engine.metrics.catalogue import METRICS, metric_text
 from engine.report.course import course
 from engine.report.drawn import Floats, thinned
 from engine.report.shown import Backtest
@@ -15,25 +14,17 @@ from engine.report.words import in_words, settings, subject
 
 _WIDE, _HIGH = 560, 130  # pixels
 _SHOWN = ("total_return", "buy_and_hold_return", "cagr", "sharpe_ratio", "max_drawdown", "n_trades", "exposure")
-_SHARES = ("total_return", "buy_and_hold_return", "cagr", "max_drawdown", "exposure")
 
 
 def backtest_html(result: Backtest) -> str:
     """The title, a table of the main metrics and the equity beside its market as an inline SVG."""
     names = [name for name in _SHOWN if name in METRICS and name in result.metrics]
     head = "".join(f"<th>{escape(in_words(name))}</th>" for name in names)
-    row = "".join(f"<td>{_text(name, result.metrics[name], result.days)}</td>" for name in names)
+    row = "".join(f"<td>{metric_text(name, result.metrics[name], result.days)}</td>" for name in names)
     return (
         f"<div><b>{escape(subject(result))}</b><br>{escape(settings(result))}"
         f"<table><tr>{head}</tr><tr>{row}</tr></table>{_curve(result)}</div>"
     )
-
-
-def _text(name: str, value: float, days: float) -> str:
-    if math.isnan(value):
-        return "–"
-    text = f"{value:.1%}" if name in _SHARES else f"{value:,.0f}" if name == "n_trades" else f"{value:,.2f}"
-    return bracketed(name, text, days)
 
 
 def _curve(result: Backtest) -> str:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.metrics.catalogue import IN_BRACKETS, SHORT_DAYS, bracketed
-from optim.report.console import SHOWN, metric_text
+from engine.metrics.catalogue import IN_BRACKETS, SHORT_DAYS, bracketed, metric_text
+from optim.report.console import SHOWN
 from optim.report.summary import Summary
 from optim.verdict.finite import finite
 

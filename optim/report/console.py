@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.metrics.catalogue import IN_BRACKETS, bracketed
+from engine.metrics.catalogue import IN_BRACKETS, bracketed, metric_text
 from optim.errors import counted
 from optim.report.judged import print_verdict, validate_command
 from optim.report.summary import Summary
@@ -24,7 +24,6 @@ SHOWN = (
     "sharpe_ratio", "sortino_ratio", "calmar_ratio", "total_return", "cagr", "annual_volatility", "max_drawdown",
     "n_trades", "win_rate", "profit_factor", "exposure", "turnover", "fees_paid",
 )  # fmt: skip
-_PERCENT = {"total_return", "cagr", "annual_volatility", "max_drawdown", "win_rate", "exposure"}
 
 
 def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
@@ -81,7 +80,14 @@ def print_judged(console: Console, summary: Summary, params_toml: str) -> None:
 
 def print_metrics(console: Console, summary: Summary) -> None:
     """The winner's metrics, and what a reader must know of them."""
-    console.print(_metrics_table(summary))
+    headings, rows = metric_rows(summary)
+    title, shown = f"Trial {summary.best.number if summary.best else ''}", len(headings)
+    if summary.winner.holdout is not None:  # a table of its own: five columns are more than 80 characters have room for
+        shown -= 2
+    console.print(_metrics_table(title, headings[:shown], [row[: shown + 1] for row in rows]))
+    if headings[shown:]:
+        rest = [[row[0], *row[shown + 1 :]] for row in rows]
+        console.print(_metrics_table(f"{title} on the hold-out", headings[shown:], rest))
     for name, window in (("searched bars in one run", summary.winner.searched), ("hold-out", summary.winner.holdout)):
         if window and window.error:
             console.print(f"{name}: {window.error}", highlight=False, markup=False, soft_wrap=True)
@@ -176,9 +182,8 @@ def metric_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
     return [heading for heading, _, _ in columns], rows
 
 
-def _metrics_table(summary: Summary) -> Table:
-    table = Table(title=f"Trial {summary.best.number if summary.best else ''}", title_justify="left")
-    headings, rows = metric_rows(summary)
+def _metrics_table(title: str, headings: list[str], rows: list[list[str]]) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("metric", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right")
@@ -192,17 +197,6 @@ def _print_notes(console: Console, summary: Summary) -> None:
     console.print(f"Annualised with {summary.clock}.", highlight=False, markup=False)
     if summary.short:
         console.print(f"({IN_BRACKETS})", highlight=False, markup=False)
-
-
-def metric_text(name: str, value: float | None, days: float) -> str:
-    """A metric for a person: percentages where the field has them, a dash where it is undefined.
-
-    days: of the window it is of, the shortest of several; in brackets where they are too few for what is annualised.
-    """
-    if value is None or math.isnan(value):
-        return "–"
-    number = f"{value:,.0f}" if name == "n_trades" else f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.2f}"
-    return bracketed(name, f"{value:.2%}" if name in _PERCENT else number, days)
 
 
 def score_text(name: str, value: float, days: float) -> str:

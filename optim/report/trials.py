@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from engine.metrics.catalogue import IN_BRACKETS, METRICS, SHORT_DAYS, bracketed
+from engine.metrics.catalogue import IN_BRACKETS, METRICS, SHORT_DAYS, bracketed, metric_text
 from optim.errors import SpecError, counted, shown
 from optim.problem.plan import Plan
 from optim.report.chart import line_of
-from optim.report.console import metric_text, score_text
+from optim.report.console import score_text
 from optim.report.showcase import Window
 from optim.search.ranking import rank, ranked
 from optim.spec.expressions import Expression, parse, suggestion

@@ -14,6 +14,7 @@ import pytest
 
 from engine import BacktestEngine, load_bars
 from engine.data.bars import Bars, slice_bars
+from engine.metrics.catalogue import METRICS
 from optim.api import Study
 from optim.cli.parser import main
 from optim.errors import SpecError
@@ -61,6 +62,16 @@ def test_it_is_the_engines_backtest_of_the_searched_bars(
     assert len(said["trades"]) == len(expected.trades)
     assert [one["price"] for one in said["fills"]] == list(expected.fills["price"])
     assert (said["trial"], said["n_bars"], said["instrument"]) == (None, SEARCHED, "ibm_1d")
+
+
+def test_a_number_looks_as_it_does_in_show(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backtest", str(finished), "--trial", "0"]) == 0
+    told = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.split(" ")[0] in METRICS)
+    assert main(["show", str(finished), "--trial", "0"]) == 0
+    rows = (line.strip("│ ").split("│") for line in capsys.readouterr().out.splitlines())
+    shown = {row[0].strip(): row[-1].strip() for row in rows if row[0].strip() in METRICS}
+    assert told == shown
+    assert told.keys() == METRICS.keys()
 
 
 def test_the_winner_is_what_the_summary_shows_of_it(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

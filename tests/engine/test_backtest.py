@@ -135,7 +135,7 @@ def test_a_run_without_trades_can_be_saved_too(tmp_path):
     result = BacktestEngine().run_realistic(BARS, "momentum", {"lookback": 10, "threshold": 9.0})
     assert len(result.trades) == 0
     assert {path.relative_to(tmp_path).as_posix() for path in result.save(tmp_path)} == FILES
-    assert "undefined" in (tmp_path / "reports/backtest_report.txt").read_text()
+    assert f"{'win_rate':<30}{'–':>14}" in (tmp_path / "reports/backtest_report.txt").read_text(encoding="utf-8")
 
 
 def test_a_tracker_gets_config_metrics_plots_and_trades():

@@ -17,7 +17,7 @@ from engine.backtest import BacktestEngine, BacktestResult
 from engine.compiled.jit import kernel
 from engine.compiled.sums import ROOM, products_around, squares_around, sum_of, sum_returns
 from engine.data.load import load_bars
-from engine.metrics.catalogue import METRICS, RATIO_LIMIT
+from engine.metrics.catalogue import METRICS, RATIO_LIMIT, metric_text
 from engine.metrics.measure import N_METRICS, as_metrics, drawdowns, measure
 from engine.metrics.tails import alpha_beta, quantiles
 from engine.simulator.fills import no_fills
@@ -32,6 +32,26 @@ DAY = 86_400_000_000_000
 def result() -> BacktestResult:
     engine = BacktestEngine(fee_bps=10, slippage_bps=2, stop_pct=0.08)
     return engine.run_realistic(load_bars(IBM), "ma_crossover", {"fast_window": 10, "slow_window": 40})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("total_return", 1.11507, "111.51%"),
+        ("ulcer_index", 0.123449, "12.34%"),
+        ("worst_trade", -0.05, "-5.00%"),
+        ("max_drawdown_bars", 1234.0, "1,234"),
+        ("max_consecutive_losses", 7.0, "7"),
+        ("avg_drawdown_bars", 34.5, "34.5000"),  # a mean, no count
+        ("sharpe_ratio", 0.49764, "0.4976"),
+        ("gross_profit", 12345.678, "12,345.68"),
+        ("win_rate", math.nan, "–"),
+        ("win_rate", None, "–"),
+    ],
+)
+def test_a_person_reads_shares_in_per_cent_and_counts_as_whole_numbers(name, value, text):
+    assert metric_text(name, value, 365.0) == text
+    assert metric_text("sharpe_ratio", 0.5, 89.0) == "(0.5000)"  # of fewer than 90 days
 
 
 def test_the_catalogue_and_the_kernel_agree():

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.metrics.catalogue import IN_BRACKETS, METRICS, bracketed
+from engine.metrics.catalogue import IN_BRACKETS, METRICS, bracketed, metric_text
 from engine.report.course import course, times_of
 from engine.report.drawn import grown, thinned
 from optim.errors import counted
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
-from optim.report.console import SHOWN, metric_text
+from optim.report.console import SHOWN
 from optim.report.html.values import (
     Block,
     Chart,
