@@ -79,3 +79,8 @@ def one_line(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def value_text(value: object) -> str:
+    """A parameter's value for a person: six digits of what is no whole number."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.metrics.catalogue import IN_BRACKETS, SHORT_DAYS, bracketed, metric_text
+from optim.errors import value_text
 from optim.report.console import SHOWN
 from optim.report.summary import Summary
 from optim.verdict.finite import finite
@@ -110,8 +111,6 @@ def _flat(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 def _said(value: Any) -> str:
     if value is None:
         return "–"
-    if isinstance(value, float):
-        return f"{value:.6g}"
     if isinstance(value, list):
         return ", ".join(map(_said, value))
-    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1", str(value))
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1", value_text(value))

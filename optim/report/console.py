@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.metrics.catalogue import IN_BRACKETS, bracketed, metric_text
-from optim.errors import counted
+from optim.errors import counted, value_text
 from optim.report.judged import print_verdict, validate_command
 from optim.report.summary import Summary
 from optim.tracking.info import MirrorReport
@@ -160,7 +160,7 @@ def _top_table(summary: Summary) -> Table:
     for trial in summary.top:
         named = zip(summary.objectives, trial.values, strict=True)
         values = [score_text(name, value, summary.cell_days) for name, value in named]
-        table.add_row(str(trial.number), *values, *(escape(_value(trial.params.get(name, ""))) for name in names))
+        table.add_row(str(trial.number), *values, *(escape(value_text(trial.params.get(name, ""))) for name in names))
     return table
 
 
@@ -202,7 +202,3 @@ def _print_notes(console: Console, summary: Summary) -> None:
 def score_text(name: str, value: float, days: float) -> str:
     """An objective as tables of trials have it, a metric or the user's own."""
     return "–" if math.isnan(value) else bracketed(name, f"{value:.4f}", days)
-
-
-def _value(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.metrics.catalogue import bracketed
+from optim.errors import value_text
 from optim.verdict.subsets import subsets_in_words
 
 _COLOURS = {"strong": "bold green", "weak": "bold yellow", "no evidence": "bold red", "untested": "bold"}
@@ -92,7 +93,7 @@ def print_walk_forward(console: Console, verdict: Mapping[str, Any]) -> None:
         table.add_column(heading, justify="left" if heading == "winner" else "right")
     for window in walk["windows"]:
         figures = [_figure(window[name]) for name in ("in_sample", "out_of_sample")]
-        params = ", ".join(f"{name} {value}" for name, value in window["params"].items()) or "none"
+        params = ", ".join(f"{name} {value_text(value)}" for name, value in window["params"].items()) or "none"
         table.add_row(window["test"][:10], *figures, f"{window['total_return']:+.2%}", escape(params))
     console.print(table)
     _say(

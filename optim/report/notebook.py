@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from html import escape
 
 from engine.errors import UserError
-from optim.errors import counted, cut
+from optim.errors import counted, cut, value_text
 from optim.problem.plan import Plan
 from optim.record.record import Record
 from optim.report.console import score_text
-from optim.report.html.values import spoken_value
 from optim.report.showcase import subject_of
 from optim.report.summary import TOP, count
 from optim.search.ranking import ranked
@@ -37,7 +36,7 @@ def study_html(plan: Plan, record: Record) -> str:
     for trial in top:
         named = zip((goal.name for goal in plan.objective.goals), trial.values, strict=True)
         values = [score_text(name, value, days) for name, value in named]
-        rows.append(_row("td", [str(trial.number), *values, *(spoken_value(trial.params.get(n, "")) for n in names)]))
+        rows.append(_row("td", [str(trial.number), *values, *(value_text(trial.params.get(n, "")) for n in names)]))
     return f"<div>{'<br>'.join(lines)}<table>{''.join(rows)}</table></div>"
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.metrics.catalogue import IN_BRACKETS, METRICS, SHORT_DAYS, bracketed, metric_text
-from optim.errors import SpecError, counted, shown
+from optim.errors import SpecError, counted, shown, value_text
 from optim.problem.plan import Plan
 from optim.report.chart import line_of
 from optim.report.console import score_text
@@ -141,7 +141,7 @@ def print_trial(console: Console, plan: Plan, trial: FrozenTrial, window: Window
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     table = Table(title="Parameters", title_justify="left", show_header=False)
     for name, value in told["params"].items():
-        table.add_row(escape(name), escape(f"{value:.6g}" if isinstance(value, float) else str(value)))
+        table.add_row(escape(name), escape(value_text(value)))
     console.print(table)
     if trial.state == TrialState.COMPLETE or told["metrics"]:
         _print_metrics(console, trial, days, window)
@@ -194,4 +194,4 @@ def _text(name: str, value: Any, goals: Sequence[str], days: float) -> str:
         return "–" if value is None else str(value)
     if name in goals:
         return score_text(name, value, days)
-    return metric_text(name, value, days) if name in METRICS else f"{value:.6g}"
+    return metric_text(name, value, days) if name in METRICS else value_text(value)

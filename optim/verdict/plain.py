@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from engine.metrics.catalogue import bracketed
+from optim.errors import value_text
 from optim.problem.plan import Plan
 from optim.record.record import Record
 from optim.search.ranking import winner_of
@@ -53,7 +54,7 @@ def winner_in_markdown(objectives: Sequence[str], best: FrozenTrial, days: float
     """
     named = zip(objectives, best.values, strict=True)
     found = ", ".join(f"`{name}` = {bracketed(name, f'{value:.6g}', days)}" for name, value in named)
-    params = ", ".join(f"`{name} = {value}`" for name, value in best.params.items())
+    params = ", ".join(f"`{name} = {value_text(value)}`" for name, value in best.params.items())
     return f"Winner: trial {best.number}, {found}, with {params}."
 
 

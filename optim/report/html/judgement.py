@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optim.errors import counted
+from optim.errors import counted, value_text
 from optim.problem.plan import Plan
 from optim.report.html.values import (
     Banner,
@@ -20,7 +20,6 @@ from optim.report.html.values import (
     Winners,
     figure,
     row,
-    spoken_value,
 )
 from optim.report.html.winner import account_blocks, metric_value
 from optim.report.summary import Summary
@@ -110,7 +109,7 @@ def walk_section(plan: Plan, verdict: Verdict) -> Section:
         return Section("walk", title, (Missing(text, command(plan, "validate")),))
     rows = []
     for window in walk["windows"]:
-        params = ", ".join(f"{name} {spoken_value(value)}" for name, value in window["params"].items()) or "none"
+        params = ", ".join(f"{name} {value_text(value)}" for name, value in window["params"].items()) or "none"
         scores = (figure(window[name]) for name in ("in_sample", "out_of_sample"))
         rows.append(row(window["test"][:10], *scores, _grown(window["total_return"]), params))
     told = (

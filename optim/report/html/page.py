@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from optuna.trial import FrozenTrial
 
-from optim.errors import counted
+from optim.errors import counted, value_text
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
 from optim.report.html.judgement import (
@@ -20,7 +20,7 @@ from optim.report.html.judgement import (
     walk_section,
 )
 from optim.report.html.trials import parameters_section, search_section
-from optim.report.html.values import Page, Section, Table, Value, row, spoken_value
+from optim.report.html.values import Page, Section, Table, Value, row
 from optim.report.html.winner import (
     definitions,
     equity_section,
@@ -105,7 +105,7 @@ def _definitions(plan: Plan, summary: Summary) -> Table:
 
 def _provenance(plan: Plan, trials: Sequence[FrozenTrial], origin: Origin) -> Section:
     spec, bars = plan.spec, searched_bars(plan)
-    rules = ", ".join(f"{name} {spoken_value(value)}" for name, value in spec.backtest.items())
+    rules = ", ".join(f"{name} {value_text(value)}" for name, value in spec.backtest.items())
     rows = [
         row("objective", joined(f"{goal.name} ({goal.direction})" for goal in plan.objective.goals)),
         row("search", f"{spec.study.sampler.name}, {spec.study.pruner.name}, seed {spec.study.seed}, "

@@ -10,7 +10,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.report.drawn import thinned
-from optim.errors import counted
+from optim.errors import counted, value_text
 from optim.problem.plan import Plan
 from optim.report.console import score_text
 from optim.report.html.values import (
@@ -28,7 +28,6 @@ from optim.report.html.values import (
     Value,
     row,
     sampled,
-    spoken_value,
 )
 from optim.report.summary import Summary
 from optim.search.scoring import is_feasible
@@ -145,7 +144,7 @@ def _top(summary: Summary) -> Table:
                 Value(score_text(name, value, summary.cell_days).replace("-", "−"), value)
                 for name, value in zip(summary.objectives, trial.values, strict=True)
             ),
-            *(spoken_value(trial.params.get(name, "–")) for name in names),
+            *(value_text(trial.params.get(name, "–")) for name in names),
         )
         for trial in shown
     ]

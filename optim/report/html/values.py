@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,11 +152,6 @@ def figure(value: float | None, form: str = ".3g") -> Value:
     if value is None or math.isnan(value):
         return Value("–")
     return Value(format(value, form).replace("-", "−"), float(value))
-
-
-def spoken_value(value: Any) -> str:
-    """A parameter's value."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def sampled(scores: Floats, maximise: bool, most: int = 800) -> NDArray[np.int64]:

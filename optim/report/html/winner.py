@@ -10,7 +10,7 @@ import numpy as np
 from engine.metrics.catalogue import IN_BRACKETS, METRICS, bracketed, metric_text
 from engine.report.course import course, times_of
 from engine.report.drawn import grown, thinned
-from optim.errors import counted
+from optim.errors import counted, value_text
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
 from optim.report.console import SHOWN
@@ -23,7 +23,6 @@ from optim.report.html.values import (
     Trading,
     Value,
     row,
-    spoken_value,
 )
 from optim.report.showcase import Window, traded_names
 from optim.report.summary import Summary
@@ -217,10 +216,10 @@ def _parameters(plan: Plan, summary: Summary) -> Table:
     for parameter in plan.space.parameters:
         if parameter.name not in summary.best.params:
             continue
-        low, high = spoken_value(parameter.low), spoken_value(parameter.high)
+        low, high = value_text(parameter.low), value_text(parameter.high)
         among = ", ".join(map(str, parameter.choices)) if parameter.choices else f"{low} to {high}"
-        rows.append(row(parameter.name, spoken_value(summary.best.params[parameter.name]), among))
-    rows += [row(name, spoken_value(value), "fixed") for name, value in plan.spec.strategy.fixed.items()]
+        rows.append(row(parameter.name, value_text(summary.best.params[parameter.name]), among))
+    rows += [row(name, value_text(value), "fixed") for name, value in plan.spec.strategy.fixed.items()]
     return Table(("parameter", "value", "searched among"), tuple(rows), kind="facts")
 
 

@@ -1,0 +1,44 @@
+"""What tables on the terminal say, and how wide they are."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from optim.errors import value_text
+from optim.report.judged import print_walk_forward
+
+
+def printed(show: Any, *told: Any, width: int = 80) -> str:
+    """What a function prints on a console of so many characters."""
+    file = io.StringIO()
+    show(Console(file=file, width=width), *told)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1 + 0.2, "0.3"), (2.0, "2"), (1 / 3, "0.333333"), (7, "7"), (12345678, "12345678"), ("sma", "sma")],
+)
+def test_a_parameter_has_six_digits_for_a_person(value: object, text: str) -> None:
+    assert value_text(value) == text
+
+
+def test_a_windows_winner_has_rounded_parameters() -> None:
+    window = {
+        "test": "2004-03-01T00:00:00+00:00", "in_sample": 0.5, "out_of_sample": None, "total_return": -0.0353,
+        "params": {"entry": 0.1 + 0.2, "window": 21},
+    }  # fmt: skip
+    walk = dict.fromkeys(("sharpe_ratio", "efficiency", "drift"), 0.5)
+    told = {"walk_forward": {**walk, "total_return": 0.1, "max_drawdown": -0.2, "windows": [window]}}
+    row = next(line for line in printed(print_walk_forward, told, width=100).splitlines() if "2004-03-01" in line)
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == [
+        "2004-03-01",
+        "0.5",
+        "–",
+        "-3.53%",
+        "entry 0.3, window 21",
+    ]
