@@ -92,7 +92,7 @@ def _in_one_run(part: Mapping[str, Any], name: str) -> str:
 
 def _table(title: str, headings: list[str], rows: Any) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for heading in headings:
         table.add_column(escape(heading), justify="right", overflow="fold")
     for row in rows:

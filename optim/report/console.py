@@ -156,7 +156,7 @@ def _top_table(summary: Summary) -> Table:
         table.add_column(escape(name), justify="right")
     names = list(dict.fromkeys(name for trial in summary.top for name in trial.params))
     for name in names:
-        table.add_column(escape(name), justify="right")
+        table.add_column(escape(name), justify="right", overflow="fold")
     for trial in summary.top:
         named = zip(summary.objectives, trial.values, strict=True)
         values = [score_text(name, value, summary.cell_days) for name, value in named]

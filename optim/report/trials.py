@@ -121,7 +121,7 @@ def print_trials(console: Console, plan: Plan, found: Sequence[FrozenTrial], que
     columns = [*dict.fromkeys(["trial", *goals, *named, *params])]
     table = Table(title=counted(len(found), "trial").capitalize(), title_justify="left")
     for name in columns:
-        table.add_column(escape(name), justify="right")
+        table.add_column(escape(name), justify="right", overflow="fold")
     days = plan.days(plan.cells)
     for trial in found:
         values = values_of(plan, trial)

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from optim.errors import value_text
+from optim.report.compared import print_compared
 from optim.report.judged import print_walk_forward
 
 
@@ -42,3 +43,22 @@ def test_a_windows_winner_has_rounded_parameters() -> None:
         "-3.53%",
         "entry 0.3, window 21",
     ]
+
+
+def test_compared_names_are_whole_where_there_is_little_room() -> None:
+    names = [f"space.parameters.entry_threshold_width_long.{end}" for end in ("high", "low")]
+    counts = dict.fromkeys(("complete", "pruned", "failed", "infeasible"), 0)
+    values = dict.fromkeys(("entry_threshold_of_the_width_long", "entry_threshold_of_the_width_short"), 0.5)
+    alike = {"path": "", "counts": counts, "best": 1, "values": {}, "params": values, "verdict": None}
+    alike |= {"metrics": {"searched": {}}, "days": {"searched": 400}}
+    studies = [{**alike, "study": f"ma_crossover_of_all_instruments_{end}"} for end in ("with_fees", "without_fees")]
+    told = {"settings": {name: [1, 2] for name in names}, "studies": studies}
+    for width in (80, 60):
+        text = printed(print_compared, told, width=width)
+        assert max(map(len, text.splitlines()[:-1])) <= width
+        cells = [line.strip("│┃").replace("┃", "│").split("│") for line in text.splitlines() if line[:1] in "│┃"]
+        columns = ["".join(column[k].strip() for column in cells) for k in range(3)]
+        for name in (*names, *values):
+            assert name in columns[0]
+        for column, study in zip(columns[1:], studies, strict=True):
+            assert study["study"] in column
