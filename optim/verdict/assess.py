@@ -27,9 +27,6 @@ UNFINISHED = ("interrupted", "timeout")
 Effort = Literal["whole", "first", "recorded", "bare"]
 
 
-NO_STATISTICS = "no statistics yet: they need a backtest of every trial; optim validate makes them"
-
-
 def as_searched(plan: Plan, trials: Sequence[FrozenTrial], reason: str) -> Plan:
     """The plan of the search as far as it came: stopped from outside, it was a search of so many trials."""
     if reason not in UNFINISHED:
@@ -70,7 +67,7 @@ def assess(
         "notes": tuple(_notes(plan, ledger)),
     }
     if effort == "bare" or (effort == "whole" and stop()):
-        return judge(null, NO_STATISTICS, None, None, **told)
+        return judge(null, without_statistics(plan, reason, effort), None, None, **told)
     found = evidence(trial_returns(plan, trials, pool, always=(best.number,)), best.number)
     pressed = (quick_stress if effort == "first" else stress)(plan, best.params, pool)
     verdict = judge(null, found, plateau(plan, best.params, pool), pressed, **told)
@@ -80,6 +77,16 @@ def assess(
     if plan.spec.validation.walk_forward is None:
         return verdict
     return verdict._replace(walk=walk_forward(tested, record, stop if effort == "whole" else lambda: True))
+
+
+def without_statistics(plan: Plan, reason: str, effort: Effort) -> str:
+    """Why a verdict that ran no backtests has no statistics, and what makes them."""
+    if effort == "whole" or reason == "interrupted":
+        why = "it was stopped before them"
+    else:
+        why = f"the search took longer than [validation] quick = {plan.spec.validation.quick:g} seconds"
+        why += "" if plan.strategy.compiled else ", as a strategy in plain Python does"
+    return f"no statistics yet: {why}, and they run every trial once more; optim validate does"
 
 
 def earlier_searches(ledger: Ledger, record: Record) -> int:

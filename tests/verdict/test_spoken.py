@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from optim.api import Study
+from optim.problem.plan import make_plan
 from optim.report.view import Quiet
 from optim.search.search import make_pool
 from optim.spec.study import load_spec
+from optim.verdict.assess import Effort, without_statistics
 from optim.verdict.spoken import first_verdict
 from tests.studies import write_study
 
@@ -30,6 +32,27 @@ def test_the_compiler_has_no_say_in_whether_a_search_was_quick(waits: float, jud
         told = first_verdict(plan, record, trials, "budget spent", pool, 16.0, lambda: False, lambda null: None)
     assert told is not None
     assert (told["statistics"] is not None) == judged
+    why = "the search took longer than [validation] quick = 2 seconds, and they run every trial once more"
+    assert judged or f"no statistics yet: {why}; optim validate does" in told["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("compiled", "reason", "effort", "why"),
+    [
+        (False, "budget spent", "bare", "the search took longer than [validation] quick = 5 seconds, as a strategy in "
+                                        "plain Python does"),
+        (True, "timeout", "bare", "the search took longer than [validation] quick = 5 seconds"),
+        (False, "interrupted", "bare", "it was stopped before them"),
+        (True, "budget spent", "whole", "it was stopped before them"),
+    ],
+)  # fmt: skip
+def test_why_there_are_no_statistics_is_said(
+    compiled: bool, reason: str, effort: Effort, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(load_spec(write_study(tmp_path, validation={"quick": 5})))
+    monkeypatch.setattr(plan.strategy, "compiled", compiled)
+    said = f"no statistics yet: {why}, and they run every trial once more; optim validate does"
+    assert without_statistics(plan, reason, effort) == said
 
 
 class Impatient(Quiet):
