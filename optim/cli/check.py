@@ -24,6 +24,7 @@ from optim.workers.tasks import Result
 EXIT_FAILED = 1
 EXIT_UNPROVEN = 1
 _NULL_SECONDS = 3.0  # for shuffled markets, where a search takes less
+_LABELS = {"luck": "chance"}  # how a key of check's JSON is called on the terminal; luck is a verdict's word
 _LOOP_SECONDS = 0.004  # asking, telling, recording: of the order measured by benchmarks/study_loop.py
 
 
@@ -72,7 +73,7 @@ def check(spec: StudySpec, *, as_object: bool = False) -> int:
             told.setdefault(label, []).append(text)
         print(json.dumps({**told, "trial_seconds": seconds, "study_seconds": total, "failed": failed}))  # noqa: T201
     else:
-        text = "\n".join(f"{label:<9} {text}" for label, text in lines)
+        text = "\n".join(f"{_LABELS.get(label, label):<9} {text}" for label, text in lines)
         Console().print(text, highlight=False, markup=False, soft_wrap=True)
     return EXIT_FAILED if failed else 0
 
@@ -108,10 +109,10 @@ def _besides(spec: StudySpec, probe: _Probe) -> str:
 
 def _bearing(found: Bearing, spec: StudySpec) -> Iterator[tuple[str, str]]:
     """What the data can bear, in words."""
-    trials = counted(found.n_trials, "trial")
+    trials = counted(found.n_trials, "independent trial")
     yield (
         "luck",
-        f"the best of {trials} without skill shows a Sharpe ratio of {found.luck:.2f} on these "
+        f"by a formula, the best of {trials} without skill shows a Sharpe ratio of {found.chance:.2f} on these "
         f"{found.years:.1f} years; below 1 it takes {found.min_years:.1f} years",
     )
     if found.detectable == found.detectable:

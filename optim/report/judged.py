@@ -113,11 +113,11 @@ def print_judged_file(console: Console, told: Mapping[str, Any]) -> None:
     names = {
         "winner": "the winner",
         "sharpe": "its Sharpe ratio a year",
-        "luck": "what luck shows in as many trials",
+        "luck": "deflation threshold: the best of as many trials without skill",
         "interval": "where its true ratio may be (95 %)",
         "psr": "probability that it is above 0, had nothing been chosen",
         "psr_long_run": "likewise, of returns that depend on each other",
-        "dsr": "deflated: probability that it is above luck",
+        "dsr": "deflated: probability that it is above that threshold",
         "romano_wolf": "p-value corrected for all trials",
         "haircut": "p-value corrected for all trials",
         "pbo": "probability of overfitting",

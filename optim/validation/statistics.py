@@ -124,7 +124,7 @@ def expected_maximum_sharpe(n_trials: float) -> float:
     """The expected largest of n_trials independent standard normal numbers; [2] eq. 1, from extreme value theory.
 
     (1 - g) Z^-1(1 - 1/N) + g Z^-1(1 - 1/(N e)), g Euler's constant. It approximates: 1.5746 for 10, exactly 1.5388.
-    Times the deviation of the trials' Sharpe ratios it is what luck alone would have shown. One trial has no choice:
+    Times the deviation of the trials' Sharpe ratios it is the deflated ratio's threshold. One trial has no choice:
     0, which is also the least value (the approximation falls below it for less than two trials).
 
     Raises:
@@ -150,8 +150,8 @@ def deflated_sharpe_ratio(
     Raises:
         StatisticsError: as `probabilistic_sharpe_ratio`; n_trials < 1 or sr_variance < 0.
     """
-    luck = math.sqrt(number("sr_variance", sr_variance, 0)) * expected_maximum_sharpe(n_trials)
-    return probabilistic_sharpe_ratio(sr, luck, n, skew, kurtosis)
+    threshold = math.sqrt(number("sr_variance", sr_variance, 0)) * expected_maximum_sharpe(n_trials)
+    return probabilistic_sharpe_ratio(sr, threshold, n, skew, kurtosis)
 
 
 def effective_trials(returns: Any, names: Sequence[Hashable] | None = None) -> EffectiveTrials:

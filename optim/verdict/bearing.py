@@ -22,8 +22,8 @@ class Bearing(NamedTuple):
 
     years: float  # of searched bars, of the shortest instrument
     n_trials: int
-    luck: float  # annual Sharpe ratio that the best of so many independent trials without skill is expected to show
-    min_years: float  # for the luck to be a Sharpe ratio below 1 (MinBTL)
+    chance: float  # annual Sharpe ratio that the best of so many independent trials without skill is expected to show
+    min_years: float  # for it to be a Sharpe ratio below 1 (MinBTL)
     bars_per_parameter: float  # inf where nothing is searched
     markets: int  # shuffled ones that were searched
     detectable: float  # by the first objective: what is told from luck in four of five cases; NaN with few markets

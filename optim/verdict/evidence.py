@@ -35,10 +35,10 @@ class Evidence(NamedTuple):
     tried: int  # distinct points
     effective: float  # as many independent ones
     sharpe: float  # the winner's, over the searched bars in one run
-    luck: float  # what the best of as many trials without skill is expected to show
+    luck: float  # deflation threshold: expected best of as many trials without skill that spread as these do
     psr: float  # probability that the true ratio is above 0, as if nothing had been chosen
     psr_long_run: float  # likewise, for returns that depend on each other
-    dsr: float  # deflated: above what luck would show
+    dsr: float  # deflated: above that threshold
     interval: tuple[float, float]  # of the true ratio of a winner, 95 %
     romano_wolf: dict[str, float]  # the winner's p-value by benchmark, corrected for all trials
     pbo: float  # share of splits in which the in-sample winner was below the median out of sample

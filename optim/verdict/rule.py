@@ -111,8 +111,8 @@ def _about_null(null: Null | None, p: float, earlier: int) -> list[str]:
         f"least as good: p = {null.p_value:.3g}, {words(null.p_value)}"
     ]
     if not math.isnan(null.luck):
-        net = f"net of that the winner's {null.value:.3g} is {null.skill:+.3g}"
-        said.append(f"luck alone finds {null.luck:.3g} here; {net}")
+        net = f"net of it the winner's {null.value:.3g} is {null.skill:+.3g}"
+        said.append(f"luck, the median winner of these markets, is {null.luck:.3g}; {net}")
     if earlier:
         said.append(
             f"{earlier} earlier {'search' if earlier == 1 else 'searches'} saw some of the same bars: "

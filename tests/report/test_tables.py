@@ -10,7 +10,7 @@ from rich.console import Console
 
 from optim.errors import value_text
 from optim.report.compared import print_compared
-from optim.report.judged import print_walk_forward
+from optim.report.judged import print_judged_file, print_walk_forward
 
 
 def printed(show: Any, *told: Any, width: int = 80) -> str:
@@ -62,3 +62,10 @@ def test_compared_names_are_whole_where_there_is_little_room() -> None:
             assert name in columns[0]
         for column, study in zip(columns[1:], studies, strict=True):
             assert study["study"] in column
+
+
+def test_the_deflation_threshold_is_not_called_luck() -> None:
+    text = printed(print_judged_file, {"what": "x", "luck": 0.5, "dsr": 0.9, "unknown": []}, width=100)
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    assert ["deflation threshold: the best of as many trials without skill", "0.5"] in rows
+    assert "luck" not in text

@@ -67,6 +67,13 @@ def test_with_few_markets_it_is_untested_unless_that_is_certain() -> None:
     assert [judge(null, "", FLAT, GOOD).level for null in (some, more)] == [UNTESTED, STRONG]
 
 
+def test_luck_is_the_median_winner_of_the_shuffled_markets() -> None:
+    null = null_of(1.0, "maximize", {"single": [0.25, 2.0, 0.75]}, 199)  # the median is .75; 1 - .75 = .25
+    assert "luck, the median winner of these markets, is 0.75; net of it the winner's 1 is +0.25" in (
+        judge(null, "", FLAT, GOOD).reasons
+    )
+
+
 def test_p_in_words() -> None:
     said = [words(p) for p in (0.01, 0.011, 0.05, 0.051, 0.2, 0.21, math.nan)]
     assert said == ["very rare by luck", "rare by luck", "rare by luck", "unusual by luck", "unusual by luck",

@@ -30,7 +30,7 @@ from optim.verdict.subsets import subsets_in_words
 Verdict = Mapping[str, Any] | None
 _STATISTICS = (
     ("psr_long_run", "Probabilistic Sharpe ratio", "probability that the true Sharpe ratio is above 0"),
-    ("dsr", "Deflated Sharpe ratio", "probability that it is above what luck shows in as many trials"),
+    ("dsr", "Deflated Sharpe ratio", "probability that the true Sharpe ratio is above the deflation threshold"),
     ("pbo", "Probability of overfitting", "how often the best in sample is below the median out of sample"),
 )
 
@@ -151,8 +151,16 @@ def terms(verdict: Verdict) -> tuple[tuple[Value, ...], ...]:
         return ()
     return (
         row("p", "how often the same search finds as much in shuffled markets, where there is nothing to find"),
-        row("luck", "the median winner of the shuffled markets"),
+        row(
+            "luck",
+            "the median winner of the shuffled markets, in the objective: what this search finds in nothing",
+        ),
         *(row(name, text) for _, name, text in _STATISTICS),
+        row(
+            "deflation threshold",
+            "the Sharpe ratio a year that the best of as many trials without skill is expected to "
+            "show, were their ratios spread like those of this study",
+        ),
         row("Romano-Wolf p", "the winner against a benchmark, corrected for all trials that were tried"),
         row("plateau", "what the median neighbour, one parameter moved a little, keeps of the winner's score"),
         row("hold-out", "the last bars, which no search has seen"),
@@ -165,7 +173,7 @@ def _statistics(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> Table:
     rows += [row(f"Romano-Wolf p against {name}", figure(p, ".2g")) for name, p in found["romano_wolf"].items()]
     rows += [
         row("Sharpe ratio, a year", figure(found["sharpe"])),
-        row("what luck shows in as many trials", figure(found["luck"])),
+        row("deflation threshold, a Sharpe ratio a year", figure(found["luck"])),
     ]
     return Table(("statistic", "value"), tuple(rows))
 
