@@ -14,6 +14,7 @@ from optim.errors import SpecError, counted, cut
 from optim.problem.plan import Plan, feasible_point
 from optim.record.quiet import quiet_optuna
 from optim.search.rehearsal import ready
+from optim.search.scoring import score_cell
 from optim.search.search import make_pool
 from optim.spec.secrets import mask_uri, variables_sent
 from optim.spec.study import StudySpec
@@ -41,7 +42,7 @@ def check(spec: StudySpec, *, as_object: bool = False) -> int:
     n_trials = min(spec.study.n_trials, size)
     workers = probe.n_jobs if seconds * spec.parallel.batch_size > INLINE_SECONDS else 1
     total = n_trials * (seconds / workers + _LOOP_SECONDS)
-    failed = next((outcome.error for outcome in result.outcomes if outcome.error), "")
+    failed = _failure(plan, result)
     points_text = (
         "infinitely many points"
         if math.isinf(size)
@@ -95,6 +96,14 @@ def _probe(plan: Plan) -> _Probe:
         first = pool.run([task])[0]  # it compiles
         waited = time.monotonic() - began - (first.ended - first.started)
         return _Probe(*chosen, waited, pool.run([task])[0])
+
+
+def _failure(plan: Plan, result: Result) -> str:
+    """Why the trial would fail: the strategy's reason, or the objective's; empty where it would not."""
+    for step, outcome in enumerate(result.outcomes):
+        if said := outcome.error or score_cell(plan.objective, outcome.metrics, step)[1]:
+            return said
+    return ""
 
 
 def _besides(spec: StudySpec, probe: _Probe) -> str:

@@ -6,6 +6,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from engine.metrics.catalogue import METRICS
@@ -36,6 +37,12 @@ class Objective(NamedTuple):
     goals: tuple[Goal, ...]
     aggregate: Aggregate
     constraints: tuple[Expression, ...]
+
+    @property
+    def file(self) -> Path:
+        """Of the first objective that is a function of the user's own; no file where none is."""
+        scores = [goal.score for goal in self.goals if isinstance(goal.score, FunctionType)]
+        return next((Path(one.__code__.co_filename) for one in scores if one.__module__ != __name__), Path())
 
     def names(self) -> frozenset[str] | None:
         """The metrics that have a say; None where that cannot be known, for functions and expressions."""

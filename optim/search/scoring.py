@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.metrics.pooling import over_cells
+from engine.strategies.raised import raised
 from optim.problem.objective import Objective
 
 DEFINED = "objective is defined"
@@ -36,7 +37,7 @@ def score_cell(objective: Objective, metrics: Mapping[str, float], step: int) ->
     try:
         scores = objective.scores(metrics)
     except Exception as error:  # noqa: BLE001 - an objective of the user's own may raise anything
-        return (), f"cell {step}: the objective raised {type(error).__name__}: {error}", ""
+        return (), f"cell {step}: the objective raised {raised(error, objective.file)}", ""
     for goal, score in zip(objective.goals, scores, strict=True):
         if score != score:
             return scores, "", f"{goal.name} is undefined in cell {step} ({metrics['n_trades']:g} trades)"

@@ -237,6 +237,19 @@ def test_exit_codes_say_whether_there_is_a_winner(tmp_path: Path, capsys: pytest
     assert main(["run", str(path)]) == 1
 
 
+def test_an_objective_that_raises_is_found_by_check_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "goals.py").write_text("def goal(metrics):\n    # beyond the catalogue\n    return metrics['nope']\n")
+    objectives = {"objective": ["sharpe_ratio", "goals.py:goal"], "direction": ["maximize", "maximize"]}
+    path = write_study(tmp_path, study={"n_trials": 3, "pruner": {"name": "NopPruner"}, **objectives})
+    assert main(["check", str(path)]) == 1
+    said = "cell 0: the objective raised KeyError at goals.py:3: 'nope'"
+    assert f"it failed: {said}" in capsys.readouterr().out
+    assert main(["run", str(path)]) == 1
+    assert load(tmp_path)[0].user_attrs["error"] == said
+
+
 SPARSE = {"parameters": {"a": {"type": "int", "low": 0, "high": 199_999}}, "constraints": ["a == 7 or a == 5000"]}
 
 
