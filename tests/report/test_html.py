@@ -361,6 +361,32 @@ def test_a_phone_needs_not_scroll_sideways_and_nothing_is_asked_of_the_network(
     assert asked == [made.file.as_uri()] * 3
 
 
+SHADES = "[...document.querySelectorAll('.box')].map(one => getComputedStyle(one).backgroundImage.split('rgb').length)"
+WIDER = "[...document.querySelectorAll('.box')].filter(one => one.scrollWidth > one.clientWidth).length"
+
+
+@pytest.mark.real("chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_that_goes_on_beyond_the_edge_is_shaded_there(
+    scheme: str, pages: Callable[[str], Made], browser: Any
+) -> None:
+    """Of a box half as wide as a phone: the last column of pixels is paper only where the table ends."""
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    page.goto(pages("judged").file.as_uri())
+    assert page.evaluate(WIDER) > 0
+    box = page.locator(".months.box").first
+    box.scroll_into_view_if_needed()
+    right, row = (page.evaluate(f"(b => b.{side})(document.querySelector('.months.box').getBoundingClientRect())")
+                  for side in ("right", "top"))  # fmt: skip
+    clip = {"x": right - 3, "y": row, "width": 2, "height": 1}  # above the caption's letters: nothing is written
+    before = page.screenshot(clip=clip)
+    page.evaluate("document.querySelector('.months.box').scrollLeft = 10000")
+    assert page.screenshot(clip=clip) != before  # the shade is gone at the end
+    page.emulate_media(media="print")
+    assert set(page.evaluate(SHADES)) == {1}  # no gradient
+    page.close()
+
+
 def test_months_are_what_the_account_made_of_them() -> None:
     days = pd.date_range("2020-01-01", "2021-02-28", freq="D")
     close = 100.0 * 1.001 ** np.arange(len(days))
