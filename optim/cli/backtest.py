@@ -9,21 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from optim.api import Study
 from optim.cli.commands import say
 from optim.errors import OptimError, SpecError, counted, shown
 from optim.problem.point import Given, by_name, from_file, outside
 from optim.record.quiet import quiet_optuna
 from optim.report.backtested import Stretch, as_object, print_backtest
+from optim.report.screen import Screen
 from optim.search.ranking import chosen
 from optim.spec.study import StudySpec
 
 
 def backtest(spec: StudySpec, options: argparse.Namespace) -> int:
     """Print one backtest, and write its files where that is asked for; what a reader must know goes to stderr."""
-    study, notes = Study(spec), Console(stderr=True)
+    study, notes = Study(spec), Screen(stderr=True)
     if options.out is not None:
         _check_new(options.out)
     given = _given(study, options)
@@ -40,8 +39,8 @@ def backtest(spec: StudySpec, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(as_object(result, trial), allow_nan=False))  # noqa: T201 - the object on stdout
     else:
-        say(Console(), f"{spec.study.name}, {'parameters as given' if trial is None else f'trial {trial}'}")
-        print_backtest(Console(), result)
+        say(Screen(), f"{spec.study.name}, {'parameters as given' if trial is None else f'trial {trial}'}")
+        print_backtest(Screen(), result)
     if options.out is not None:
         try:
             files = result.save(options.out)

@@ -23,6 +23,7 @@ from optim.record.locks import owner
 from optim.record.moving import delete_record, refuse_taken, rename_record
 from optim.record.quiet import quiet_optuna
 from optim.record.record import load_record
+from optim.report.screen import Screen
 from optim.report.tracked import tracking_settings
 from optim.spec.secrets import mask_uri
 from optim.spec.study import StudySpec, load_spec
@@ -33,7 +34,7 @@ _NAME = re.compile(r"""(?m)^name[ \t]*=[ \t]*("[^"\\\n]*"|'[^'\n]*')""")  # what
 
 def delete(spec: StudySpec, *, yes: bool) -> int:
     """Take a study out of its record and MLflow, once the user agrees; 0 when it is gone, 1 when it was left."""
-    name, console = spec.study.name, Console()
+    name, console = spec.study.name, Screen()
     with _alone(spec) as (storage, n_trials, runs):
         what = f"study {name!r}: {counted(n_trials, 'trial')} in {mask_uri(storage)}"
         if runs is not None:
@@ -56,7 +57,7 @@ def delete(spec: StudySpec, *, yes: bool) -> int:
 def rename(spec: StudySpec, new: str, *, yes: bool) -> int:
     """Give a study another name in record, MLflow and study file; 0 when it has it, 1 when it was left."""
     load_spec(spec.path, {"study": {"name": new}})  # is it a name?
-    name, console = spec.study.name, Console()
+    name, console = spec.study.name, Screen()
     if _is_renamed(spec, new):
         _say_renamed(console, spec, new)
         return 0

@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rich.console import Console
-
 from optim.errors import SpecError, counted, cut
 from optim.problem.plan import Plan, feasible_point
 from optim.record.quiet import quiet_optuna
+from optim.report.screen import Screen
 from optim.search.rehearsal import ready
 from optim.search.scoring import score_cell
 from optim.search.search import make_pool
@@ -75,7 +74,7 @@ def check(spec: StudySpec, *, as_object: bool = False) -> int:
         print(json.dumps({**told, "trial_seconds": seconds, "study_seconds": total, "failed": failed}))  # noqa: T201
     else:
         text = "\n".join(f"{_LABELS.get(label, label):<9} {text}" for label, text in lines)
-        Console().print(text, highlight=False, markup=False, soft_wrap=True)
+        Screen().print(text, highlight=False, markup=False, soft_wrap=True)
     return EXIT_FAILED if failed else 0
 
 
@@ -150,7 +149,7 @@ def check_strategy(reference: str, features: str = "") -> int:
         report = run_suite(reference, features=[name.strip() for name in features.split(",") if name.strip()])
     except EngineError as error:
         raise SpecError(str(error)) from None
-    Console().print(str(report), highlight=False, markup=False, soft_wrap=True)
+    Screen().print(str(report), highlight=False, markup=False, soft_wrap=True)
     return EXIT_UNPROVEN if report.unproven else 0
 
 

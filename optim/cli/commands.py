@@ -20,6 +20,7 @@ from optim.record.storages import study_names
 from optim.report import trials as listed
 from optim.report.console import as_json, print_commands, print_summary
 from optim.report.folder import studies_in
+from optim.report.screen import Screen
 from optim.report.showcase import show_point
 from optim.report.summary import best_params_toml
 from optim.report.terminal import Terminal
@@ -40,7 +41,7 @@ def run(spec: StudySpec, process: Popen[bytes] | None, options: Namespace) -> in
     """Run or resume a study and print its result; 0 with a winner, 1 without one, 130 when interrupted."""
     keep_freed_memory()
     as_object: bool = options.json
-    console = Console(stderr=as_object)
+    console = Screen(stderr=as_object)
     view: View = Terminal(console, tables=not as_object, quiet=options.quiet)
     ended = Study(spec).run(Told(view) if options.verbose else view, process)
     print_commands(console, ended.summary, ended.mlflow)
@@ -53,7 +54,7 @@ def run(spec: StudySpec, process: Popen[bytes] | None, options: Namespace) -> in
 
 def sync(spec: StudySpec, *, as_object: bool = False) -> int:
     """Bring MLflow to exactly the record of a study."""
-    console, study = Console(stderr=as_object), Study(spec)
+    console, study = Screen(stderr=as_object), Study(spec)
     with console.status("Comparing the record with MLflow ..."):
         report = study.sync()
     n_trials = len(study.trials)
@@ -72,7 +73,7 @@ def ui(spec: StudySpec, *, write: bool = False) -> int:
     from optim.serve.ui import Shown, serve
 
     plan, record = Study(spec).recorded()
-    console = Console()
+    console = Screen()
     settings = tracking_settings(plan) if spec.tracking.enabled else None
     shown = Shown(spec.study.name, record.study_id, record.number, plan.storage, settings)
     return serve(shown, lambda text: say(console, text), write=write)
@@ -80,7 +81,7 @@ def ui(spec: StudySpec, *, write: bool = False) -> int:
 
 def show(spec: StudySpec, options: argparse.Namespace) -> int:
     """Print the result of what is recorded so far, or the trials that are asked for; 0 with one, 1 without."""
-    study, console, as_object = Study(spec), Console(), options.json
+    study, console, as_object = Study(spec), Screen(), options.json
     asked = (options.top, options.where, options.sort)
     if options.trial is not None:
         if asked != (None, None, None):
@@ -125,7 +126,7 @@ def _show_trial(study: Study, console: Console, number: int, as_object: bool) ->
 
 def report(spec: StudySpec, target: Path | None) -> int:
     """Write the result as one HTML page; 0 with a winner, 1 without one."""
-    study, console = Study(spec), Console()
+    study, console = Study(spec), Screen()
     with console.status("Drawing ..."):
         file = study.report(target)
         best = study.best
@@ -135,7 +136,7 @@ def report(spec: StudySpec, target: Path | None) -> int:
 
 def list_studies(spec: StudySpec | None, options: argparse.Namespace) -> int:
     """Print the studies in the storage of a study file; without one, those of the study files in this folder."""
-    console = Console()
+    console = Screen()
     if spec is None:
         return _list_here(console, options)
     storage = resolve_storage(spec)
@@ -159,7 +160,7 @@ def _list_here(console: Console, options: argparse.Namespace) -> int:
         told = one.error or ("not run yet" if one.trials is None else counted(one.trials, "trial"))
         say(console, f"{one.file}  {one.study}  {told}")
     if not found:
-        say(Console(stderr=True), "No study file in this folder; optim new FOLDER begins one.")
+        say(Screen(stderr=True), "No study file in this folder; optim new FOLDER begins one.")
     return 0
 
 

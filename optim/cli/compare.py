@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from rich.console import Console
-
 from optim.api import Study
 from optim.record.quiet import quiet_optuna
 from optim.report.compared import as_object, print_compared, side
+from optim.report.screen import Screen
 from optim.spec.secrets import refuse_sent
 from optim.spec.study import StudySpec, load_spec
 
@@ -23,7 +22,7 @@ def compare(spec: StudySpec, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(told, allow_nan=False))  # noqa: T201 - the object on stdout
     else:
-        print_compared(Console(), told)
+        print_compared(Screen(), told)
     return 0
 
 

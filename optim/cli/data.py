@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
 from engine.data.bars import Bars
 from engine.data.clock import infer_periods_per_year
 from engine.data.formats import Reading, make_format
@@ -22,6 +20,7 @@ from engine.errors import MOST_FAULTS, DataError, Fault
 from optim.errors import SpecError, counted
 from optim.problem.data_notes import findings_as_notes, splits_column
 from optim.report.chart import line_of
+from optim.report.screen import Screen
 
 EXIT_WRONG, EXIT_UNREADABLE = 1, 2
 _SEPARATED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
@@ -57,7 +56,7 @@ def data(options: argparse.Namespace) -> int:
     else:
         lines = [*_understood(options.file, seen), *_told(seen, options.timezone)]
         lines += [f"note      {note}" for note in seen.reading.notes] + [f"wrong     {text}" for text in warnings]
-        Console().print("\n".join(map(_printable, lines)), highlight=False, markup=False, soft_wrap=True)
+        Screen().print("\n".join(map(_printable, lines)), highlight=False, markup=False, soft_wrap=True)
     return EXIT_WRONG if warnings or seen.faults else 0
 
 
@@ -85,7 +84,7 @@ def _several(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, allow_nan=False))  # noqa: T201 - the list on stdout
     else:
-        Console().print("\n".join(map(_printable, lines)), highlight=False, markup=False, soft_wrap=True)
+        Screen().print("\n".join(map(_printable, lines)), highlight=False, markup=False, soft_wrap=True)
     return worst
 
 

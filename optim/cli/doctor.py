@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import textwrap
 
-from rich.console import Console
-
 from optim.cli.commands import say
 from optim.report.health import Finding, of_machine, of_study
+from optim.report.screen import Screen
 from optim.spec.study import StudySpec
 
 EXIT_PROBLEM = 1
@@ -19,7 +18,7 @@ _MARKS = {"ok": "ok      ", "warning": "warning ", "problem": "problem "}
 def doctor(spec: StudySpec | None, as_object: bool) -> int:
     """Print what was looked at; 1 when there is a problem."""
     found: list[Finding] = []
-    console = Console()
+    console = Screen()
     for one in (*of_machine(), *(of_study(spec) if spec else ())):
         found.append(one)
         if not as_object:
@@ -31,7 +30,7 @@ def doctor(spec: StudySpec | None, as_object: bool) -> int:
     return EXIT_PROBLEM if any(one.status == "problem" for one in found) else 0
 
 
-def _print(console: Console, head: str, text: str) -> None:
+def _print(console: Screen, head: str, text: str) -> None:
     """The text in its column: in a terminal broken where the line ends, in a pipe one line."""
     width = max(console.width - _COLUMN, 20)
     lines = textwrap.wrap(text, width, break_on_hyphens=False) if console.is_terminal else [text]

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from rich.console import Console
-
 from optim.api import Study
 from optim.cli.commands import say
 from optim.errors import OptimError, SpecError, counted
@@ -17,6 +15,7 @@ from optim.record.files import foreign_fills, foreign_params, foreign_table, rep
 from optim.record.quiet import quiet_optuna
 from optim.record.table import trials_frame
 from optim.report.backtested import Stretch
+from optim.report.screen import Screen
 from optim.report.summary import params_toml
 from optim.search.ranking import chosen
 from optim.spec.study import StudySpec
@@ -37,7 +36,7 @@ def export(spec: StudySpec, options: argparse.Namespace) -> int:
         what = write(Study(spec), target, options)
     except OSError as error:
         raise OptimError(f"--output {target}: cannot be written: {error.strerror}") from None
-    say(Console(), f"{what} written to {target}")
+    say(Screen(), f"{what} written to {target}")
     return 0
 
 

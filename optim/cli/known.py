@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
-
 from optim.report import known
+from optim.report.screen import Screen
 
 
 def strategies(as_object: bool) -> int:
@@ -14,7 +13,7 @@ def strategies(as_object: bool) -> int:
     if as_object:
         print(json.dumps(known.strategies(), allow_nan=False))  # noqa: T201 - the object on stdout
     else:
-        known.print_strategies(Console())
+        known.print_strategies(Screen())
     return 0
 
 
@@ -23,7 +22,7 @@ def metrics(as_object: bool) -> int:
     if as_object:
         print(json.dumps(known.metrics(), allow_nan=False))  # noqa: T201 - the object on stdout
     else:
-        known.print_metrics_known(Console())
+        known.print_metrics_known(Screen())
     return 0
 
 

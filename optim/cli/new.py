@@ -8,12 +8,11 @@ import re
 import shlex
 from pathlib import Path
 
-from rich.console import Console
-
 from engine.strategies.base import Strategy, builtin_names, load_strategy
 from optim.cli.commands import say
 from optim.cli.demo import random_walk
 from optim.errors import OptimError, SpecError, shown
+from optim.report.screen import Screen
 from optim.spec.expressions import suggestion
 from optim.spec.schema import FILE
 from optim.spec.study import space_folder
@@ -91,7 +90,7 @@ def new(folder: Path, name: str) -> int:
                 handle.write(text)
     except OSError as error:
         raise OptimError(f"{folder}: cannot be written: {error.strerror}") from None
-    console = Console()
+    console = Screen()
     for file in files:
         say(console, f"{folder / file}")
     say(console, f"Next: cd {shlex.quote(str(folder))} && optim check study.toml && optim run study.toml")

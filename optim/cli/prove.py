@@ -25,6 +25,7 @@ from optim.report.judged import (
     print_walk_forward,
     validate_command,
 )
+from optim.report.screen import Screen
 from optim.report.terminal import Terminal
 from optim.spec.study import StudySpec
 
@@ -35,7 +36,7 @@ EXIT_NO_EVIDENCE = 1
 def validate(spec: StudySpec, *, as_object: bool = False, quiet: bool = False) -> int:
     """Search the shuffled markets and print the verdict; 0 with evidence, 1 without, 130 when interrupted."""
     keep_freed_memory()
-    console, study = Console(stderr=as_object), Study(spec)
+    console, study = Screen(stderr=as_object), Study(spec)
     view = Terminal(console, quiet=quiet)
     verdict = study.validate(view)
     if verdict is None:
@@ -56,7 +57,7 @@ def validate(spec: StudySpec, *, as_object: bool = False, quiet: bool = False) -
 
 def holdout(spec: StudySpec, *, as_object: bool = False) -> int:
     """Open the hold-out for the winner, write that down, and print what it shows."""
-    console, study = Console(stderr=as_object), Study(spec)
+    console, study = Screen(stderr=as_object), Study(spec)
     opening = study.open_holdout()
     _project(console, study)
     if as_object:
@@ -100,7 +101,7 @@ def judge(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(told, allow_nan=False))  # noqa: T201 - the object on stdout
     else:
-        print_judged_file(Console(), told)
+        print_judged_file(Screen(), told)
     return 0
 
 
@@ -109,13 +110,13 @@ def show_demo() -> int:
     from optim.cli.demo import demo
 
     keep_freed_memory()
-    demo(Console())
+    demo(Screen())
     return 0
 
 
 def replay(spec: StudySpec, number: int | None, best: bool, *, as_object: bool = False) -> int:
     """Run recorded trials again and prove every metric equal; 1 and what differs if not."""
-    console, study = Console(), Study(spec)
+    console, study = Screen(), Study(spec)
     winner = study.best if best else None
     if best and winner is None:
         raise SpecError(

@@ -14,6 +14,7 @@ from rich.console import Console
 from optim.problem.plan import Plan
 from optim.report.console import print_found, print_judged
 from optim.report.live import Live, Markets
+from optim.report.screen import Screen
 from optim.report.summary import Summary
 from optim.report.view import Progress
 from optim.tracking.info import LiveTrial
@@ -27,7 +28,7 @@ class Terminal:
         self, console: Console, *, tables: bool = True, quiet: bool = False, progress: Console | None = None
     ) -> None:
         self._console = console
-        self._progress = Console(stderr=True, quiet=quiet) if progress is None else progress
+        self._progress = Screen(stderr=True, quiet=quiet) if progress is None else progress
         self._tables = tables
         self._signals: list[int] = []
         self._live: Live | None = None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from optim.errors import value_text
 from optim.report.compared import print_compared
 from optim.report.judged import print_judged_file, print_walk_forward
+from optim.report.screen import Screen
+from tests.studies import ROOT
 
 
 def printed(show: Any, *told: Any, width: int = 80) -> str:
@@ -69,3 +73,39 @@ def test_the_deflation_threshold_is_not_called_luck() -> None:
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
     assert ["deflation threshold: the best of as many trials without skill", "0.5"] in rows
     assert "luck" not in text
+
+
+def test_a_pipe_gets_neither_escapes_nor_blanks_at_the_ends_of_lines() -> None:
+    table = Table(title="a title", title_justify="left", show_header=False, box=None)
+    table.add_row("a", "b")
+    table.add_row("longer than the title", "")
+    screen = Screen(file=io.StringIO(), width=40)
+    screen.print(table)
+    screen.print("[bold]and[/] on", end=" ")  # a blank that is no end of a line
+    screen.print("[3] \\[4]", markup=False)
+    assert screen.file.getvalue() == "a title\n a                      b\n longer than the title\nand on [3] \\[4]\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ({"TERM": "xterm"}, "\x1b[1mVerdict\x1b[0m\n"),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, "Verdict\n"),
+        ({"TERM": "xterm", "NO_COLOR": ""}, "\x1b[1mVerdict\x1b[0m\n"),  # no-color.org: where it is not empty
+        ({"TERM": "dumb"}, "Verdict\n"),
+    ],
+)
+def test_a_terminal_is_styled_unless_its_user_wants_it_plain(
+    variables: dict[str, str], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    screen = Screen(file=io.StringIO(), force_terminal=True)
+    screen.print("[bold]Verdict[/]")
+    assert screen.file.getvalue() == text
+
+
+def test_every_command_prints_on_such_a_screen() -> None:
+    for path in (ROOT / "optim" / "cli").glob("*.py"):
+        assert not re.search(r"\bConsole\(", path.read_text(encoding="utf-8")), path
