@@ -63,7 +63,7 @@ def winner_section(plan: Plan, summary: Summary, changed: Sequence[str]) -> Sect
 def metrics_table(summary: Summary) -> Table:
     """Every shown metric: over the search's cells, in one run, of buying and holding, both on an opened hold-out."""
     columns = [(f"in the search, {summary.cells}", summary.in_sample(), summary.cell_days)]
-    headings = ("in one run", "buying and holding", "hold-out", "buying and holding, hold-out")
+    headings = ("in one run", "buying and holding", "hold-out", "buying and holding there")
     for heading, window in zip(headings, summary.winner, strict=True):
         if window is not None:
             columns.append((heading, dict(window.metrics), window.days))
