@@ -25,7 +25,7 @@ from engine.errors import ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
 from engine.strategies.raised import raised
-from engine.strategies.source import forget_edited
+from engine.strategies.source import AsItIs, forget_edited
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,13 +271,15 @@ def _is_own(one: Any, module: ModuleType) -> bool:
 @lru_cache(maxsize=256)
 def _module(path: str, content: str) -> ModuleType:
     name = f"optim_strategy_{Path(path).stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{content}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise StrategyError(f"{path} is no Python file")
+    if not path.endswith(".py"):
+        raise StrategyError(f"{path} is no Python file: its name must end in .py")
+    loader = AsItIs(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None  # it has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # get_type_hints and pickle look the module up by name
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise StrategyError(f"{path} cannot be imported: {raised(error, Path(path))}") from error

@@ -12,8 +12,10 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import cache_from_source
 from pathlib import Path
+from types import CodeType
 
 import engine
 from engine.strategies.meaning import Meaning, keep, meaning_of
@@ -45,6 +47,15 @@ def changed_file(hashes: Mapping[str, str]) -> str:
     return ""
 
 
+class AsItIs(SourceFileLoader):
+    """Runs a file as it is now: Python's own loader may take bytecode of the same second and size for it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compiled anew."""
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
+
+
 _imported_as: dict[Path, str] = {}  # what an own file meant when its module was last known to be what is on disk
 _neighbourhoods: list[str] = []  # folders of loaded files that are on sys.path for their sake, the last one first
 
@@ -67,6 +78,8 @@ def forget_edited(file: Path) -> str:
         path = _installed(place) if installed else Path(place).resolve()
         if path != start and path in found and _imported_as.get(path) != found[path]:
             del sys.modules[name]
+            with contextlib.suppress(OSError, NotImplementedError):  # bytecode that may be of the same second and size
+                os.unlink(cache_from_source(str(path)))
         elif not installed and path not in found and place.startswith(tuple(_neighbourhoods)):
             files, _ = _places_of(name)  # of what a module of this name would be now
             if found.keys() & set(files):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine import load_bars
+from engine.errors import StrategyError
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.source import code_hashes
 from tests.studies import IBM
@@ -92,3 +94,22 @@ def test_no_library_is_hidden(tmp_path: Path) -> None:
     assert level_of(folder) == 0.25
     assert sys.modules["numpy"] is np
     assert own_files(folder) == {"mine.py", "beside_it.py"}
+
+
+def test_an_edit_of_the_same_second_and_size_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python compares bytecode with a file by size and whole seconds."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    folder = written(tmp_path / "a", 0.25, MINE.replace("+ level", "+ level * 1"))
+    for name in ("mine.py", "beside_it.py"):
+        os.utime(folder / name, (1e9, 1e9))
+    assert level_of(folder) == 0.25
+    written(folder, 0.75, MINE.replace("+ level", "- level * 1"))
+    for name in ("mine.py", "beside_it.py"):
+        os.utime(folder / name, (1e9, 1e9))
+    assert level_of(folder) == -0.75
+
+
+def test_a_file_of_another_kind_is_no_strategy(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text(MINE)
+    with pytest.raises(StrategyError, match=r"notes\.txt is no Python file"):
+        load_strategy("notes.txt:mine", tmp_path)
