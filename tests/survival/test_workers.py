@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from engine.data.cells import Cell
 from engine.data.load import load_bars
 from engine.simulator.account import Account
+from engine.strategies.raised import without_place
 from optim.workers import joblib_private
 from optim.workers.executors import Processes
 from optim.workers.pool import Pool
@@ -201,7 +202,10 @@ def test_every_thread_of_a_process_has_its_own_trial_limit(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("ways")
 def test_workers_know_neither_optuna_nor_mlflow_and_have_one_thread_and_no_ctrl_c(tmp_path: Path) -> None:
-    errors = {trial.user_attrs["error"].partition("ValueError: ")[2] for trial in run_mine(tmp_path, INTROSPECTIVE)}
+    errors = {
+        without_place(trial.user_attrs["error"]).partition("ValueError: ")[2]
+        for trial in run_mine(tmp_path, INTROSPECTIVE)
+    }
     threads = str(max(1, (os.cpu_count() or 1) // 2))
     for error in errors:
         pid, _, rest = error.partition(" ")
