@@ -24,7 +24,7 @@ from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
-from engine.strategies.raised import raised
+from engine.strategies.raised import ask, raised
 from engine.strategies.source import AsItIs, forget_edited
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Strategy:
             raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
         shape = (len(bars.close),)
         if self.compiled:
-            return as_answer(self.name, self.signal(self._seen(bars), params), partial(of_shape, self.name, shape))
+            return as_answer(self.name, ask(self, self._seen(bars), params), partial(of_shape, self.name, shape))
         frame = self.frame_of(bars)
         index = frame.index  # before the function may change it
 
@@ -132,7 +132,7 @@ class Strategy:
             return of_shape(self.name, shape, field, one)
 
         return as_answer(
-            self.name, self.signal(frame, params._asdict() if hasattr(params, "_asdict") else params), shaped
+            self.name, ask(self, frame, params._asdict() if hasattr(params, "_asdict") else params), shaped
         )
 
     def frame_of(self, bars: Bars) -> pd.DataFrame:
@@ -152,7 +152,7 @@ class Strategy:
         if self.n_instruments not in (0, 1, len(instruments)):
             raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
         if self.joint:
-            given = self.signal(tuple(map(self._seen, instruments)), params)
+            given = ask(self, tuple(map(self._seen, instruments)), params)
             weights, moving = as_answer(self.name, given, partial(of_shape, self.name, shape))
             if any(map(is_marked, instruments)) and np.isnan(weights).any():
                 absent = np.stack([mark_of(bars) != BAR for bars in instruments], axis=1)
@@ -280,7 +280,7 @@ def _module(path: str, content: str) -> ModuleType:
     sys.modules[name] = module  # get_type_hints and pickle look the module up by name
     try:
         loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise StrategyError(f"{path} cannot be imported: {raised(error, Path(path))}") from error
     return module

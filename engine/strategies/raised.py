@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from engine.errors import EngineError
+from engine.errors import EngineError, StrategyError
 from engine.strategies.source import is_own
 
 _AT = re.compile(r" at [^:\n]+:\d+(?=: )")
@@ -18,16 +19,25 @@ class Named(Protocol):
 
     name: str
     reference: str
+    signal: Callable[..., Any]
 
 
-def reason(strategy: Named, error: Exception) -> str:
+def ask(strategy: Named, *arguments: Any) -> Any:
+    """What the strategy's function answers; one that would end the process has failed as any other that raises."""
+    try:
+        return strategy.signal(*arguments)
+    except SystemExit as error:
+        raise StrategyError(reason(strategy, error)) from None
+
+
+def reason(strategy: Named, error: BaseException) -> str:
     """One sentence on why a backtest failed."""
     if isinstance(error, EngineError):
         return str(error)
     return f"{strategy.name} raised {raised(error, Path(strategy.reference.rpartition(':')[0]))}"
 
 
-def raised(error: Exception, file: Path) -> str:
+def raised(error: BaseException, file: Path) -> str:
     """`KeyError at my.py:12: 'a'`: type, the innermost line of `file` or of the own files that it calls, and the text.
 
     A file is named as seen from the folder of `file`, by its name alone where it is not in there.
@@ -35,7 +45,7 @@ def raised(error: Exception, file: Path) -> str:
     return f"{type(error).__name__}{_place(error, file.resolve())}: {error}"
 
 
-def _place(error: Exception, file: Path) -> str:
+def _place(error: BaseException, file: Path) -> str:
     """` at my.py:12`; empty where no line of the file had a part in it."""
     frames = [
         (Path(frame.f_code.co_filename).resolve(), line) for frame, line in traceback.walk_tb(error.__traceback__)

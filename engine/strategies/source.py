@@ -18,6 +18,7 @@ from pathlib import Path
 from types import CodeType
 
 import engine
+from engine.errors import StrategyError
 from engine.strategies.meaning import Meaning, keep, meaning_of
 
 ENGINE = Path(__file__).parents[1]
@@ -65,7 +66,7 @@ def forget_edited(file: Path) -> str:
 
     Python keeps a module for as long as the process lives; a file that is loaded again is to find its neighbours as
     they are, and its own, not those of the same name beside another file. Returns one hash (hex) over all that `file`
-    reaches: the same hash, the same code.
+    reaches: the same hash, the same code. StrategyError where Python would take another module for a neighbour.
     """
     start = Path(file).resolve()
     _find_beside(start)
@@ -84,8 +85,29 @@ def forget_edited(file: Path) -> str:
             files, _ = _places_of(name)  # of what a module of this name would be now
             if found.keys() & set(files):
                 del sys.modules[name]
+    _refuse_others(start, found)
     _imported_as.update(found)
     return hashlib.sha256("".join(f"{path}{found[path]}" for path in sorted(found)).encode()).hexdigest()
+
+
+def _refuse_others(start: Path, found: Iterable[Path]) -> None:
+    """StrategyError where a name that `start` or a neighbour of it imports is a neighbour's, and another module's."""
+    near = [path for path in found if path.parent == start.parent]
+    names = {name for path in near for name in _names(meaning_of(path.read_bytes()), path) if isinstance(name, str)}
+    for top in sorted({name.partition(".")[0] for name in names}):
+        beside = next(_files_of(start.parent / top), None)
+        if beside is not None and (other := _taken_for(top)) and Path(other).resolve() != beside.resolve():
+            raise StrategyError(
+                f"{start.name} imports {top}: {beside} stands beside it, but Python takes {other}; rename one of them"
+            )
+
+
+def _taken_for(name: str) -> str:
+    """The file that `import name` brings, or would bring; empty where there is none."""
+    if name in sys.builtin_module_names:
+        return f"its own {name}"
+    spec = PathFinder.find_spec(name)
+    return getattr(sys.modules.get(name), "__file__", None) or (spec.origin if spec and spec.origin else "")
 
 
 def _find_beside(file: Path) -> None:

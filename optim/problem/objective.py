@@ -141,7 +141,7 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     module = importlib.util.module_from_spec(loaded)
     try:
         loaded.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - the user's own file may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own file may raise anything
         said = cut(raised(error, file))
         raise SpecError(f"{where} = {shown(reference)}: {file} cannot be loaded: {said}") from None
     function = getattr(module, name, None)

@@ -36,7 +36,7 @@ def score_cell(objective: Objective, metrics: Mapping[str, float], step: int) ->
     """Scores of one cell; the error of the user's own function, or why a score is undefined (both empty if neither)."""
     try:
         scores = objective.scores(metrics)
-    except Exception as error:  # noqa: BLE001 - an objective of the user's own may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - an objective of the user's own may raise anything
         return (), f"cell {step}: the objective raised {raised(error, objective.file)}", ""
     for goal, score in zip(objective.goals, scores, strict=True):
         if score != score:

@@ -34,6 +34,9 @@ def data(df, params):
 def engines(df, params):
     from engine import sma
     return sma(df.close.to_numpy(), "x")
+
+def leaves(df, params):
+    raise SystemExit(0)
 """
 
 
@@ -57,6 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("library", "library raised JSONDecodeError at mine.py:15: "),  # not where json says it
         ("data", "data raised KeyError at mine.py:18: 'clos'"),
         ("engines", "engines raised TypingError at mine.py:22: "),
+        ("leaves", "leaves raised SystemExit at mine.py:25: 0"),  # and ends no process
     ],
 )
 def test_the_line_is_the_innermost_own_one(function: str, said: str, folder: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import types
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from engine import load_bars
@@ -87,13 +88,36 @@ def test_a_file_that_comes_later_is_found(tmp_path: Path) -> None:
 
 
 def test_no_library_is_hidden(tmp_path: Path) -> None:
-    folder = written(tmp_path / "a", 0.25, "import numpy as np\nimport colorsys\n" + MINE)
-    (folder / "numpy.py").write_text("raise RuntimeError\n")
+    folder = written(tmp_path / "a", 0.25)
     (folder / "colorsys.py").write_text("raise RuntimeError\n")
     sys.modules.pop("colorsys", None)
     assert level_of(folder) == 0.25
-    assert sys.modules["numpy"] is np
-    assert own_files(folder) == {"mine.py", "beside_it.py"}
+    import colorsys
+
+    assert Path(colorsys.__file__).parent != folder
+
+
+@pytest.mark.parametrize("name", ["beside_it", "statistics", "colorsys", "time", "numpy"])
+def test_what_could_be_two_files_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the folder where a command or a script is begun, Python's own, a library's: none is guessed."""
+    folder, elsewhere = tmp_path / "a", tmp_path / "scripts"
+    written(folder, 0.25, MINE.replace("beside_it", name))
+    (folder / "beside_it.py").rename(folder / f"{name}.py")
+    if name == "beside_it":
+        written(elsewhere, 0.75)
+        monkeypatch.setattr(sys, "path", [str(elsewhere), *sys.path])
+    said = f"mine.py imports {name}: {folder / name}.py stands beside it, but Python takes "
+    with pytest.raises(StrategyError, match=re.escape(said)):
+        load_strategy("mine.py:mine", folder)
+
+
+def test_a_module_that_a_script_has_imported_is_not_taken_for_a_neighbour(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a", 0.25)
+    other = types.ModuleType("beside_it")
+    other.__file__ = str(tmp_path / "scripts" / "beside_it.py")
+    sys.modules["beside_it"] = other
+    with pytest.raises(StrategyError, match=r"but Python takes .*scripts.beside_it\.py; rename one of them"):
+        load_strategy("mine.py:mine", folder)
 
 
 def test_an_edit_of_the_same_second_and_size_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
