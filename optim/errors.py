@@ -64,9 +64,11 @@ def cut(text: str, limit: int = 200) -> str:
 
 
 def cause(text: str) -> str:
-    """What the system says of a connection, `Connection refused`, without the words of the libraries in between; all
-    of the text where it says nothing.
+    """What the system says of a connection, `Connection refused`, without the words of the libraries in between, or
+    that there was no answer; all of the text where it says neither.
     """
+    if silent := re.search(r"[Rr]ead timed out\. \(read timeout=([\d.]+)\)", text):
+        return f"no answer within {silent[1]} seconds"
     found = re.search(r"\[Errno -?\d+\] ([^'\"()\[\]]+)", text)
     return found[1].strip() if found and "onnection" in text else text
 

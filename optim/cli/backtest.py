@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optim.api import Study
-from optim.cli.commands import say
+from optim.cli.commands import say, say_changed
 from optim.errors import OptimError, SpecError, counted, shown
 from optim.problem.point import Given, by_name, from_file, outside
 from optim.record.quiet import quiet_optuna
@@ -31,8 +31,7 @@ def backtest(spec: StudySpec, options: argparse.Namespace) -> int:
         with quiet_optuna():
             plan, record = study.recorded()
             trial = chosen(plan, record.trials(), trial).number
-        for changed in study.changed_inputs():
-            say(notes, f"note: not as the study began: {changed}")
+        say_changed(study)
     result = study.backtest(trial, given, Stretch(options.instrument, options.start, options.end))
     if given is not None and (reason := outside(study.plan, given)):
         say(notes, f"note: outside the search space: {reason}")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from optim.errors import SpecError, counted, cut
 from optim.problem.plan import Plan, feasible_point
+from optim.problem.recorded import continued
 from optim.record.quiet import quiet_optuna
 from optim.report.screen import Screen
 from optim.search.rehearsal import ready
@@ -31,10 +32,11 @@ _LOOP_SECONDS = 0.004  # asking, telling, recording: of the order measured by be
 def check(spec: StudySpec, *, as_object: bool = False) -> int:
     """Say what a study would do and how long it would take, from a probe of one trial; nothing is written.
 
-    1 when the probe fails.
+    1 when the probe fails; SpecError where a run would be refused.
     """
     with quiet_optuna():
         plan, lookahead, _ = ready(spec)
+        continued(plan)  # what a run would go on with, or refuse to
     probe = _probe(plan)
     result, seconds = probe.result, probe.result.ended - probe.result.started
     size = plan.space.size()

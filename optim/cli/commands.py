@@ -92,12 +92,21 @@ def show(spec: StudySpec, options: argparse.Namespace) -> int:
             study, console, Query(options.where, options.sort, TOP if options.top is None else options.top), as_object
         )
     summary = study.summary()._replace(reason="as recorded")
+    say_changed(study)
     if as_object:
         print(json.dumps(as_json(summary, None), allow_nan=False))  # noqa: T201 - the object on stdout
     else:
         print_summary(console, summary, best_params_toml(study.recorded()[0], summary))
         print_commands(console, summary, None)
     return 0 if summary.best is not None else EXIT_NO_WINNER
+
+
+def say_changed(*studies: Study) -> None:
+    """On stderr: what is no longer as it was when a study began, though its trial is run anew for what is printed."""
+    for study in studies:
+        name = f"{study.spec.study.name}: " if len(studies) > 1 else ""
+        for changed in study.changed_inputs():
+            say(Screen(stderr=True), f"note: {name}not as the study began: {changed}")
 
 
 def _show_trials(study: Study, console: Console, query: Query, as_object: bool) -> int:
@@ -117,6 +126,7 @@ def _show_trial(study: Study, console: Console, number: int, as_object: bool) ->
         trial = chosen(plan, record.trials(), number)
         with make_pool(plan, here=True) as pool:
             window = show_point(plan, trial.params, pool)
+    say_changed(study)
     if as_object:
         print(json.dumps(listed.as_object(plan, trial, window), allow_nan=False))  # noqa: T201 - stdout
     else:

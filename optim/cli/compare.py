@@ -6,6 +6,7 @@ import argparse
 import json
 
 from optim.api import Study
+from optim.cli.commands import say_changed
 from optim.record.quiet import quiet_optuna
 from optim.report.compared import as_object, print_compared, side
 from optim.report.screen import Screen
@@ -18,7 +19,9 @@ def compare(spec: StudySpec, options: argparse.Namespace) -> int:
     other = load_spec(options.other)
     if options.no_env:
         refuse_sent(other.path, other.uris)
-    told = as_object(*(_side(Study(one)) for one in (spec, other)))
+    studies = Study(spec), Study(other)
+    told = as_object(*map(_side, studies))
+    say_changed(*studies)
     if options.json:
         print(json.dumps(told, allow_nan=False))  # noqa: T201 - the object on stdout
     else:

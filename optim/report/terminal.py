@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
@@ -19,6 +20,8 @@ from optim.report.summary import Summary
 from optim.report.view import Progress
 from optim.tracking.info import LiveTrial
 from optim.verdict.null import Null
+
+_LONG = 10.0  # seconds that MLflow is waited for without a word
 
 
 class Terminal:
@@ -82,14 +85,21 @@ class Terminal:
 
     @contextlib.contextmanager
     def projecting(self) -> Iterator[Progress]:
-        """A line that says how far MLflow is; KeyboardInterrupt comes out of it, and so in the middle of nothing."""
+        """A line that says how far MLflow is, in a log or a pipe once it takes long; KeyboardInterrupt comes out of it,
+        and so in the middle of nothing.
+        """
         late: list[int] = []
+        until = [] if self._progress.is_terminal else [time.monotonic() + _LONG]
         with _noted(late, [signal.SIGINT]), self._progress.status("Writing the trials to MLflow ...") as status:
 
             def progress(done: int, told: int) -> None:
                 if late:
                     raise KeyboardInterrupt
-                status.update(f"Writing the trials to MLflow: {done} of {told} ...")
+                said = f"Writing the trials to MLflow: {done} of {told} ..."
+                status.update(said)
+                if until and time.monotonic() > until[0]:
+                    until.clear()
+                    self._progress.print(f"{said} (Ctrl-C ends the wait; optim sync catches up)", soft_wrap=True)
 
             yield progress
 

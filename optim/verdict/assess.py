@@ -85,7 +85,7 @@ def without_statistics(plan: Plan, reason: str, effort: Effort) -> str:
         why = "it was stopped before them"
     else:
         why = f"the search took longer than [validation] quick = {plan.spec.validation.quick:g} seconds"
-        why += "" if plan.strategy.compiled else ", as a strategy in plain Python does"
+        why += "" if plan.strategy.compiled else ", the start of its workers included"
     return f"no statistics yet: {why}, and they run every trial once more; optim validate does"
 
 

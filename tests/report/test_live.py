@@ -156,3 +156,16 @@ def test_ctrl_c_while_mlflow_is_written_comes_out_where_it_is_told_how_far_it_is
         with pytest.raises(KeyboardInterrupt):
             progress(1, 2)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_log_says_once_that_mlflow_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("optim.report.terminal.time.monotonic", lambda: now[0])
+    log = io.StringIO()
+    with Terminal(Console(file=io.StringIO()), progress=Console(file=log)).projecting() as progress:
+        for now[0] in (105.0, 109.0):
+            progress(1, 8)
+        assert log.getvalue() == ""
+        for now[0] in (111.0, 130.0):
+            progress(2, 8)
+    assert log.getvalue() == "Writing the trials to MLflow: 2 of 8 ... (Ctrl-C ends the wait; optim sync catches up)\n"

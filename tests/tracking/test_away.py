@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
+import requests
 
 from optim.cli.parser import main
+from optim.errors import cause
 from tests.servers import free_port
 from tests.studies import command, load, write_study
 
@@ -27,6 +30,12 @@ def test_a_run_says_why_and_what_to_do(tmp_path: Path) -> None:
     offered = done.stdout.partition("\nLook at it:")[2]
     assert url not in offered
     assert f"python -m optim sync {path}" in offered
+
+
+def test_a_server_that_takes_a_call_and_never_answers_is_told_in_few_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(requests.Timeout) as caught:
+        requests.get(f"http://127.0.0.1:{silent.getsockname()[1]}/api", timeout=0.25)
+    assert cause(str(caught.value)) == "no answer within 0.25 seconds"
 
 
 def test_doctor_says_the_systems_reason_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -157,6 +157,11 @@ def terms(verdict: Verdict) -> tuple[tuple[Value, ...], ...]:
         ),
         *(row(name, text) for _, name, text in _STATISTICS),
         row(
+            "Sharpe ratio of daily returns",
+            "of the winner in one run, with as many days a year as the data has; the metric sharpe_ratio "
+            "is of bars, with the study's bars a year",
+        ),
+        row(
             "deflation threshold",
             "the Sharpe ratio a year that the best of as many trials without skill is expected to "
             "show, were their ratios spread like those of this study",
@@ -172,8 +177,8 @@ def _statistics(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> Table:
     rows += [row(name, figure(found.get(key), ".2f")) for key, name, _ in _STATISTICS]
     rows += [row(f"Romano-Wolf p against {name}", figure(p, ".2g")) for name, p in found["romano_wolf"].items()]
     rows += [
-        row("Sharpe ratio, a year", figure(found["sharpe"])),
-        row("deflation threshold, a Sharpe ratio a year", figure(found["luck"])),
+        row("Sharpe ratio of daily returns, a year", figure(found["sharpe"])),
+        row("deflation threshold, likewise", figure(found["luck"])),
     ]
     return Table(("statistic", "value"), tuple(rows))
 
