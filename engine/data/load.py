@@ -125,9 +125,10 @@ def between(bars: Bars, start: str | None, end: str | None, timezone: str | None
         last = int(np.searchsorted(bars.timestamp, boundary(end, zone, end=True), side="left"))
     if last - first < 2:
         n_inside, n_bars = max(last - first, 0), len(bars.timestamp)
+        remedy = "the start is after the end" if last < first else "move start or end into them"
         whole = " to ".join(f"{bars.timestamp[i].astype('datetime64[ns]').astype('datetime64[s]')}Z" for i in (0, -1))
         raise TooFewBarsError(
             f"fewer than 2 bars {spoken_span(start, end)}: {n_inside} of the {n_bars} there are, which are of {whole}; "
-            "move start or end into them"
+            f"{remedy}"
         )
     return slice_bars(bars, first, last)

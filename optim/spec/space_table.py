@@ -107,7 +107,8 @@ def _number(row: Mapping[str, Any], key: str, kind: str, where: str) -> float:
     value = row.get(key)
     wanted = "a whole number" if kind == "int" else "a number"
     if isinstance(value, bool) or not isinstance(value, int if kind == "int" else int | float):
-        raise SpecError(f"{where}: {key} must be {wanted}, but is {shown(value)}")
+        found = "is missing" if value is None else f"is {shown(value)}"
+        raise SpecError(f"{where}: {key} must be {wanted}, but {found}")
     if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(f"{where}: {key} must be finite, but is {value!r}")
     if abs(value) > _LARGEST[kind]:

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.data.load import content_hash, load_bars, to_frame
+from engine.data.load import TooFewBarsError, between, content_hash, load_bars, to_frame
 from engine.errors import DataError
+from tests.studies import IBM
 
 
 def frame(n: int = 6) -> pd.DataFrame:
@@ -104,3 +105,10 @@ def test_unreadable_files_are_named(tmp_path):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(DataError, match=rf"{name}: is empty: it needs a line with the names"):
             load_bars(tmp_path / name)
+
+
+def test_a_start_after_the_end_is_said(tmp_path) -> None:
+    with pytest.raises(TooFewBarsError, match=r"from start 2010 to end 2005: .*; the start is after the end$"):
+        between(load_bars(IBM), "2010", "2005", None)
+    with pytest.raises(TooFewBarsError, match=r"from start 2050: 0 of the .*; move start or end into them$"):
+        between(load_bars(IBM), "2050", None, None)

@@ -110,7 +110,7 @@ def test_fixed_values_leave_the_space_and_count_in_constraints() -> None:
         ({"type": "int", "low": 5, "high": 2}, "low <= high must hold, but low = 5 and high = 2"),
         ({"type": "int", "low": 1.5, "high": 2}, "low must be a whole number, but is 1.5"),
         ({"type": "int", "low": True, "high": 2}, "low must be a whole number"),
-        ({"type": "float", "low": 0.0}, "high must be a number, but is None"),
+        ({"type": "float", "low": 0.0}, "high must be a number, but is missing"),
         ({"type": "float", "low": 0.0, "high": math.inf}, "high must be finite"),
         ({"type": "float", "low": 0.0, "high": 1.0, "log": True}, "log = true needs low > 0"),
         ({"type": "float", "low": 1.0, "high": 2.0, "log": True, "step": 0.1}, "log = true needs low > 0 and no step"),
