@@ -26,7 +26,7 @@ def side(summary: Summary, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
         finite({
             "study": summary.name,
             "path": summary.paths["study"],
-            "settings": dict(_flat(fingerprint, "")),
+            "settings": dict(flat(fingerprint, "")),
             "counts": dict(summary.counts),
             "best": None if best is None else best.number,
             "values": {} if best is None else dict(zip(summary.objectives, best.values, strict=True)),
@@ -52,9 +52,7 @@ def print_compared(console: Console, told: Mapping[str, Any]) -> None:
     names = [part["study"] for part in studies]
     headings = names if names[0] != names[1] else [part["path"] for part in studies]
     if told["settings"]:
-        console.print(
-            _table("Settings that differ", headings, ((k, *map(_said, v)) for k, v in told["settings"].items()))
-        )
+        console.print(_table("Settings that differ", headings, settings_rows(told["settings"])))
     else:
         console.print("The settings are the same.")
     console.print(_table("Results", headings, _results(*studies)))
@@ -62,6 +60,26 @@ def print_compared(console: Console, told: Mapping[str, Any]) -> None:
         console.print(f"({IN_BRACKETS})", highlight=False, markup=False)
     if any(name.startswith(_JUDGED_BY) for name in told["settings"]):
         console.print("Bars, costs or rules differ: the numbers are not of the same question.", soft_wrap=True)
+
+
+def settings_rows(differing: Mapping[str, list[Any]]) -> Iterator[tuple[str, str, str]]:
+    """A row a setting; a searched parameter that one study alone has is one row, whatever is said of it."""
+    alone = [name.removesuffix("name") for name in differing if re.fullmatch(r"search_space\.[^.]+\.name", name)]
+    for name, pair in differing.items():
+        place = next((place for place in alone if name.startswith(place)), "")
+        if not place:
+            yield name, _said(pair[0]), _said(pair[1])
+        elif name == f"{place}name":
+            keys = {key.removeprefix(place): values for key, values in differing.items() if key.startswith(place)}
+            mine, theirs = ({key: values[i] for key, values in keys.items()} for i in (0, 1))
+            yield place[:-1], _range(mine), _range(theirs)
+
+
+def _range(parameter: Mapping[str, Any]) -> str:
+    """Where a parameter is searched; a dash where there is none of this name."""
+    if parameter["name"] is None or parameter.get("choices"):
+        return _said(parameter.get("choices"))
+    return f"{_said(parameter.get('low'))} to {_said(parameter.get('high'))}"
 
 
 def _results(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -100,10 +118,11 @@ def _table(title: str, headings: list[str], rows: Any) -> Table:
     return table
 
 
-def _flat(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+def flat(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Nested settings as dotted names and values."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{place}.{key}" if place else str(key))
+            yield from flat(inner, f"{place}.{key}" if place else str(key))
     else:
         yield place, list(value) if isinstance(value, tuple) else value
 

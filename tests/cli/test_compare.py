@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from optim.api import Study
 from optim.cli.parser import main
+from optim.report.compared import as_object, flat, settings_rows
 from tests.studies import write_study
 
 
@@ -50,6 +52,21 @@ def test_the_tables_have_a_column_a_study(two: tuple[Path, Path], capsys: pytest
     assert ["winner", *(f"trial {winner.number}" for winner in winners if winner)] in rows
     assert "not of the same question" in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_parameter_that_one_study_alone_searches_is_one_row() -> None:
+    fast = {"name": "fast", "type": "int", "low": 5, "high": 50, "step": 1, "log": False, "choices": [], "when": None}
+    kind = {**fast, "name": "kind", "type": "categorical", "low": 0, "high": 0, "choices": ["sma", "ema"]}
+    parts: list[dict[str, Any]] = [
+        {"search_space": {"fast": fast, "both": {**fast, "name": "both"}}},
+        {"search_space": {"kind": kind, "both": {**fast, "name": "both", "low": 7}}},
+    ]
+    told = as_object(*({"settings": dict(flat(part, ""))} for part in parts))
+    assert list(settings_rows(told["settings"])) == [
+        ("search_space.fast", "5 to 50", "–"),
+        ("search_space.both.low", "5", "7"),
+        ("search_space.kind", "–", "sma, ema"),
+    ]
 
 
 def test_a_verdict_stands_beside_the_other(
