@@ -37,7 +37,9 @@ def check(spec: StudySpec, *, as_object: bool = False) -> int:
     with quiet_optuna():
         plan, lookahead, _ = ready(spec)
         continued(plan)  # what a run would go on with, or refuse to
-    probe = _probe(plan)
+    what = "one that compiles the engine where it is the very first" if plan.strategy.compiled else "the first one"
+    with Screen(stderr=True).status(f"Trying a trial, {what} ..."):
+        probe = _probe(plan)
     result, seconds = probe.result, probe.result.ended - probe.result.started
     size = plan.space.size()
     n_trials = min(spec.study.n_trials, size)
@@ -94,9 +96,9 @@ def _probe(plan: Plan) -> _Probe:
     task, began = plan.task(feasible_point(plan), plan.cells), time.monotonic()
     with make_pool(plan) as pool:
         chosen = pool.n_jobs, pool.backend, pool.reason
-        first = pool.run([task])[0]  # it compiles
-        waited = time.monotonic() - began - (first.ended - first.started)
-        return _Probe(*chosen, waited, pool.run([task])[0])
+        first = pool.run([task] * pool.n_jobs)  # each worker compiles, or loads what is compiled
+        waited = time.monotonic() - began - max(one.ended - one.started for one in first)
+        return _Probe(*chosen, max(waited, 0.0), pool.run([task])[0])
 
 
 def _failure(plan: Plan, result: Result) -> str:
