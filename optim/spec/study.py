@@ -182,7 +182,7 @@ def load_spec(path: str | Path, overrides: Mapping[str, Mapping[str, Any]] | Non
 
 def spec_from(table: Mapping[str, Any], folder: Path) -> StudySpec:
     """Check a study's tables; paths in them are relative to `folder`. Raises SpecError as load_spec."""
-    file = folder.resolve() / "study.toml"
+    file = folder.resolve() / "Study.from_dict"  # what errors call it: a study.toml there is another study
     text = write_toml(table, str(file))
     return _checked(tomllib.loads(text), file, text, {})
 

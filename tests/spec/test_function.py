@@ -110,7 +110,7 @@ def test_what_no_other_process_could_load_is_refused(module: ModuleType, tmp_pat
     ],
 )
 def test_what_no_study_file_can_hold_is_named_with_what_to_give(change: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=f"^{tmp_path}/study.toml: .*{said}"):
+    with pytest.raises(SpecError, match=f"^{tmp_path}/Study.from_dict: .*{said}"):
         Study.from_dict({**TABLE, **change}, tmp_path)
     with pytest.raises(SpecError, match="a DataFrame must be a dictionary of a study file's tables"):
         Study.from_dict(FRAME, tmp_path, strategy="ma_crossover")  # type: ignore[arg-type]
