@@ -59,7 +59,7 @@ class Study:
     """One study: a study file, its record, its projection in MLflow.
 
     Several may run in one process, in threads too. Nothing is changed for the process that outlives a call: no signal
-    handler, no environment variable, no verbosity.
+    handler, no environment variable, no verbosity. The folder of a strategy's file stays on sys.path, behind the rest.
     """
 
     def __init__(self, spec: StudySpec) -> None:
