@@ -35,7 +35,7 @@ def _equity(figure: Figure, d: Course) -> None:
         top.yaxis.set_major_formatter("{x:,.0f}")
     _legend(figure, top)
     narrow = figure.get_figwidth() * 72 <= NARROW
-    top.set_title("\n".join(textwrap.wrap(d.title, 52 if narrow else 140)), loc="left", color=MUTED)
+    top.set_title("\n".join(textwrap.wrap(d.title, 44 if narrow else 140)), loc="left", color=MUTED)
     if d.since is not None:
         since = float(date2num(d.since))  # type: ignore[no-untyped-call]
         for axes in (top, bottom):
