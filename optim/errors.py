@@ -44,7 +44,9 @@ _SHORT = 80  # characters of a value that a message repeats
 
 
 def shown(value: object) -> str:
-    """A value as a message repeats it: its repr on one line, the middle left out where it is long."""
+    """A value as a message repeats it: its repr on one line, true and false as a file has them, long ones cut."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int) and value.bit_length() > 300:  # Python refuses to write very long ones out
         return f"a whole number of {value.bit_length()} bits"
     short = reprlib.Repr()

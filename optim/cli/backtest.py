@@ -25,12 +25,12 @@ def backtest(spec: StudySpec, options: argparse.Namespace) -> int:
     study, notes = Study(spec), Screen(stderr=True)
     if options.out is not None:
         _check_new(options.out)
-    given = _given(study, options)
-    trial = options.trial
+    given, trial = _given(study, options), None
     if given is None:
         with quiet_optuna():
             plan, record = study.recorded()
-            trial = chosen(plan, record.trials(), trial).number
+            trial = chosen(plan, record.trials(), options.trial).number
+    if given is None or options.trial is not None:
         say_changed(study)
     result = study.backtest(trial, given, Stretch(options.instrument, options.start, options.end))
     if given is not None and (reason := outside(study.plan, given)):
@@ -38,7 +38,9 @@ def backtest(spec: StudySpec, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(as_object(result, trial), allow_nan=False))  # noqa: T201 - the object on stdout
     else:
-        say(Screen(), f"{spec.study.name}, {'parameters as given' if trial is None else f'trial {trial}'}")
+        of = trial if options.trial is None else options.trial
+        changed = f" with {', '.join(options.set)}" if options.set and of is not None else ""
+        say(Screen(), f"{spec.study.name}, {'parameters as given' if of is None else f'trial {of}'}{changed}")
         print_backtest(Screen(), result)
     if options.out is not None:
         try:
@@ -50,11 +52,18 @@ def backtest(spec: StudySpec, options: argparse.Namespace) -> int:
 
 
 def _given(study: Study, options: argparse.Namespace) -> Given | None:
-    """The parameters of the flags; None for those of a trial."""
+    """The parameters of the flags; None for those of a trial as they are."""
     if options.params is None and options.set is None:
         return None
-    plan = study.plan
-    return by_name(plan, parse_values(options.set)) if options.params is None else from_file(plan, options.params)
+    plan, changed = study.plan, by_name(study.plan, parse_values(options.set or []))
+    if options.params is not None:
+        given = from_file(plan, options.params)
+    elif options.trial is not None:
+        with quiet_optuna():
+            given = by_name(plan, chosen(plan, study.recorded()[1].trials(), options.trial).params)
+    else:
+        return changed
+    return Given({**given.params, **changed.params}, {**given.rules, **changed.rules})
 
 
 def parse_values(texts: Sequence[str]) -> dict[str, Any]:

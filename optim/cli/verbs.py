@@ -7,7 +7,7 @@ from pathlib import Path
 from optim.cli.verb import Verb
 from optim.cli.verb import flag as _flag
 
-ONE_OF = ("--trial", "--best", "--params", "--set", "--trials", "--fills")  # flags of one verb that exclude one another
+ONE_OF = ("--trial", "--best", "--params", "--trials", "--fills")  # flags of one verb that exclude one another
 _JSON = _flag("--json", action="store_true", help="print the result as one JSON object, nothing else on stdout")
 _QUIET = _flag("-q", "--quiet", action="store_true", help="show no progress")
 _VERBOSE = _flag("-v", "--verbose", action="store_true", help="say on stderr what is used, and what took how long")
@@ -72,7 +72,10 @@ VERBS = (
                 "--params", type=Path, metavar="FILE", help="a best_params.toml, or what show --json printed (.json)"
             ),
             _flag(
-                "--set", action="append", metavar="NAME=VALUE", help="a parameter or account rule; give it repeatedly"
+                "--set",
+                action="append",
+                metavar="NAME=VALUE",
+                help="a parameter or account rule, repeatedly; with --trial or --params theirs is changed",
             ),
             _flag("--instrument", metavar="NAME", help="one of several"),
             _flag("--start", metavar="DATE", help="from this day, month or year on; earlier bars warm the signal up"),

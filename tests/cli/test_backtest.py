@@ -214,6 +214,22 @@ def test_of_several_instruments_one_is_named(tmp_path: Path, searched: Bars) -> 
     assert found.instrument == "other"
 
 
+def test_a_trial_or_a_file_with_some_values_changed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same as all of its values given one by one."""
+    best = Study.from_toml(finished).best
+    assert best is not None
+    one_by_one = [word for name, value in best.params.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    (tmp_path / "best.json").write_text(json.dumps({"params": best.params}))
+    for own in (["--trial", str(best.number)], ["--params", str(tmp_path / "best.json")]):
+        changed = told(finished, capsys, *own, "--set", "fee_bps=77.0")
+        assert changed == told(finished, capsys, *one_by_one, "--set", "fee_bps=77.0")
+        assert changed["metrics"]["fees_paid"] > told(finished, capsys, *own)["metrics"]["fees_paid"]
+    assert main(["backtest", str(finished), "--trial", str(best.number), "--set", "fee_bps=77.0"]) == 0
+    assert f"trial {best.number} with fee_bps=77.0" in capsys.readouterr().out
+
+
 def test_a_reader_who_has_enough_sees_no_traceback_and_changes_no_exit_code(finished: Path) -> None:
     read, write = os.pipe()
     os.close(read)
