@@ -24,6 +24,10 @@ SHOWN = (
     "sharpe_ratio", "sortino_ratio", "calmar_ratio", "total_return", "cagr", "annual_volatility", "max_drawdown",
     "n_trades", "win_rate", "profit_factor", "exposure", "turnover", "fees_paid",
 )  # fmt: skip
+NONE_FEASIBLE = (
+    "No trial is feasible: loosen the constraints, widen the search space, raise n_trials, or take fewer folds where a "
+    "cell is too short to trade in."
+)
 
 
 def print_summary(console: Console, summary: Summary, params_toml: str) -> None:
@@ -56,9 +60,7 @@ def print_found(console: Console, summary: Summary) -> None:
         )
         return
     if summary.best is None:
-        console.print(
-            "No trial is feasible: loosen the constraints, widen the search space or raise n_trials.", soft_wrap=True
-        )
+        console.print(NONE_FEASIBLE, soft_wrap=True)
         return
     console.print(_top_table(summary))
     if len(summary.objectives) > 1:

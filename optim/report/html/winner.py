@@ -13,7 +13,7 @@ from engine.report.drawn import grown, thinned
 from optim.errors import counted, value_text
 from optim.problem.lookahead import searched_bars
 from optim.problem.plan import Plan
-from optim.report.console import SHOWN
+from optim.report.console import NONE_FEASIBLE, SHOWN
 from optim.report.html.values import (
     Block,
     Chart,
@@ -187,7 +187,7 @@ def _nobody(summary: Summary) -> Missing:
         return Missing("No trial has ended yet.")
     if summary.counts["failed"] == sum(summary.counts[kind] for kind in ("complete", "pruned", "failed")):
         return Missing("Every trial failed; the reasons are below.")
-    return Missing("No trial is feasible: loosen the constraints, widen the search space or raise n_trials.")
+    return Missing(NONE_FEASIBLE)
 
 
 def _in_words(summary: Summary) -> str:
