@@ -9,6 +9,7 @@ import pytest
 
 from engine import load_strategy
 from engine.check import random_bars
+from engine.compiled.jit import config
 from engine.errors import StrategyError
 from engine.strategies.raised import reason, without_place
 
@@ -59,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("below", "below raised ValueError at inner_of_raised/deep.py:3: too deep"),
         ("library", "library raised JSONDecodeError at mine.py:15: "),  # not where json says it
         ("data", "data raised KeyError at mine.py:18: 'clos'"),
-        ("engines", "engines raised TypingError at mine.py:22: "),
+        ("engines", f"engines raised {'TypeError' if config.DISABLE_JIT else 'TypingError'} at mine.py:22: "),
         ("leaves", "leaves raised SystemExit at mine.py:25: 0"),  # and ends no process
     ],
 )
