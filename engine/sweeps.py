@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.backtest import StrategyLike, as_strategy
-from engine.compiled.arrays import Array
+from engine.compiled.arrays import Array, Booleans
 from engine.compiled.memory import keep_freed_memory
 from engine.compiled.shared import Shared
 from engine.compiled.turns import Turns
@@ -188,13 +188,14 @@ def _run_group(
     ready: list[int] = []
     packed: list[Array] = []
     scales: list[Array] = []
+    moving: list[tuple[int, Account, Answer]] = []  # their levels move: each is simulated by itself
     with work.turns.signals(), work.shared:
         for i, row in enumerate(rows):
             try:
                 account, params = _split(work.account, row)
                 answer = strategy.answer(bars, strategy.bind(params))
                 if answer.moving.size:
-                    values[i] = _alone(work, account, answer)
+                    moving.append((i, account, answer._replace(target=answer.target.copy())))  # it may be used again
                     continue
                 room[len(ready)] = answer.target
                 scales.append(volatility_scale(bars.close, account, work.periods_per_year))
@@ -202,13 +203,13 @@ def _run_group(
                 ready.append(i)
             except Exception as error:  # noqa: BLE001 - as above
                 errors[first + i] = reason(strategy, error)
-    if not ready:
-        return
-    rules = np.array(packed)
-    rules.flags.writeable = False  # as pack_rules has it: kernels are compiled for one of the two
-    given = (detail_of(bars), income_of(bars), _stacked(scales), rules, work.periods_per_year, work.tails)
     with work.turns.simulating():
-        scored, usable = score_rows(plain_bars(bars), room[: len(ready)], *given)
+        for i, account, answer in moving:
+            try:
+                values[i] = _alone(work, account, answer)
+            except Exception as error:  # noqa: BLE001 - as above
+                errors[first + i] = reason(strategy, error)
+        scored, usable = _scored(work, room[: len(ready)], scales, packed)
     for at, i in enumerate(ready):
         if usable[at]:
             values[i] = scored[at]
@@ -217,6 +218,16 @@ def _run_group(
             strategy.refuse_unusable(room[at])
         except EngineError as error:
             errors[first + i] = str(error)
+
+
+def _scored(work: Work, targets: Array, scales: list[Array], packed: list[Array]) -> tuple[Array, Booleans]:
+    """What `score_rows` says of these rows; there may be none."""
+    if not packed:
+        return np.empty((0, N_METRICS)), np.empty(0, np.bool_)
+    bars, rules = work.instruments[0], np.array(packed)
+    rules.flags.writeable = False  # as pack_rules has it: kernels are compiled for one of the two
+    given = (detail_of(bars), income_of(bars), _stacked(scales), rules, work.periods_per_year, work.tails)
+    return score_rows(plain_bars(bars), targets, *given)
 
 
 def _alone(work: Work, account: Account, answer: Answer) -> Array:

@@ -16,7 +16,7 @@ class Turns:
     A signal of a few short kernels holds the interpreter lock most of the time. Two threads that compute such signals
     hand it to each other at every kernel and lose more than they gain; one after another, the others simulate
     meanwhile. Where signals take longer than `_QUICK` simulations it is their kernels that count, and they overlap.
-    `python -m benchmarks engine_sweep`: two threads are 1.1 times as fast as one without turns, 1.5 times with them.
+    `python -m benchmarks engine_sweep` shows what it brings.
     """
 
     def __init__(self) -> None:

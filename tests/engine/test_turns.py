@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
+from engine import Signal, strategy, sweep, sweeps
+from engine.check import random_bars
 from engine.compiled import turns
 from engine.compiled.turns import Turns
+from engine.data.bars import Bars
 
 
 def measured(taken: Turns, clock: pytest.MonkeyPatch, signals: float, simulating: float) -> bool:
@@ -70,3 +75,35 @@ def test_who_fails_leaves_the_turn_to_the_next() -> None:
         raise KeyboardInterrupt
     with taken.signals():
         assert taken.one_at_a_time
+
+
+class Params(NamedTuple):
+    days: int
+
+
+_BUFFER = np.empty(300)
+
+
+@strategy
+def stopped(bars: Bars, p: Params) -> Signal:
+    """Writes into one and the same array whenever it is asked."""
+    _BUFFER[:] = np.arange(len(bars.close)) % p.days > p.days // 2
+    return Signal(_BUFFER, stop=bars.close * 0.9)
+
+
+def test_levels_are_simulated_outside_of_the_turn_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take as long as any simulation: within the turn no two threads would ever do them at the same time."""
+    bars, days = random_bars(np.random.default_rng(0), 300), [{"days": n} for n in range(3, 40)]
+    alone, held = sweeps._alone, []
+
+    def watched(work: Any, *given: Any) -> Any:
+        held.append(work.turns._lock.locked())
+        return alone(work, *given)
+
+    monkeypatch.setattr(sweeps, "_alone", watched)
+    together = sweep(bars, stopped, days, n_jobs=1)
+    assert held == [False] * len(days)
+    for i, row in enumerate(days):  # one row at a time: nothing is asked for again before it is simulated
+        one = sweep(bars, stopped, [row], n_jobs=1)
+        assert together.iloc[i : i + 1].reset_index(drop=True).equals(one)
+    assert together["n_trades"].nunique() > 3
