@@ -57,6 +57,7 @@ class AsItIs(SourceFileLoader):
         return code
 
 
+_OURS = ("__main__", "engine", "optim")  # loaded before any strategy, and never anew
 _imported_as: dict[Path, str] = {}  # what an own file meant when its module was last known to be what is on disk
 _neighbourhoods: list[str] = []  # folders of loaded files that are on sys.path for their sake, the last one first
 
@@ -73,7 +74,7 @@ def forget_edited(file: Path) -> str:
     found = {path: meaning_hash(path) for path in _reached([start]) if not path.is_relative_to(ENGINE)}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        if not place or name.split(".")[0] in ("__main__", "engine", "optim"):
+        if not place or name.split(".")[0] in _OURS:
             continue
         installed = place.startswith(_INSTALLED)
         path = _installed(place) if installed else Path(place).resolve()
@@ -92,14 +93,15 @@ def forget_edited(file: Path) -> str:
 
 def _refuse_others(start: Path, found: Iterable[Path]) -> None:
     """StrategyError where a name that `start` or a neighbour of it imports is a neighbour's, and another module's."""
-    near = [path for path in found if path.parent == start.parent]
-    names = {name for path in near for name in _names(meaning_of(path.read_bytes()), path) if isinstance(name, str)}
-    for top in sorted({name.partition(".")[0] for name in names}):
-        beside = next(_files_of(start.parent / top), None)
-        if beside is not None and (other := _taken_for(top)) and Path(other).resolve() != beside.resolve():
-            raise StrategyError(
-                f"{start.name} imports {top}: {beside} stands beside it, but Python takes {other}; rename one of them"
-            )
+    for path in sorted(one for one in found if one.parent == start.parent):
+        names = [name for name in _names(meaning_of(path.read_bytes()), path) if isinstance(name, str)]
+        for top in dict.fromkeys(name.partition(".")[0] for name in names):
+            beside = None if top in _OURS else next(_files_of(start.parent / top), None)
+            if beside is not None and (other := _taken_for(top)) and Path(other).resolve() != beside.resolve():
+                raise StrategyError(
+                    f"{path.name} imports {top}: {beside} stands beside it, but Python takes {other}; "
+                    "rename one of them"
+                )
 
 
 def _taken_for(name: str) -> str:

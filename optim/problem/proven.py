@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from engine.compiled.cache import cache_root
 from optim.problem.plan import Plan
 from optim.problem.provenance import versions
+from optim.record.files import replace_whole
 
 
 def place_of(plan: Plan, params: Sequence[Mapping[str, Any]], seconds: float) -> Path:
@@ -46,7 +45,4 @@ def keep(place: Path, said: str) -> None:
     """Keep good news there, whole or not at all; where that cannot be, nothing is kept."""
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, made = tempfile.mkstemp(dir=place.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            json.dump(said, handle)
-        os.replace(made, place)
+        replace_whole(place, lambda handle: handle.write(json.dumps(said).encode()))

@@ -111,6 +111,22 @@ def test_what_could_be_two_files_is_refused(name: str, tmp_path: Path, monkeypat
         load_strategy("mine.py:mine", folder)
 
 
+def test_the_file_that_imports_it_is_named(tmp_path: Path) -> None:
+    folder = written(tmp_path / "a", 0.25)
+    (folder / "beside_it.py").write_text("import colorsys\n\nlevel = 0.25\n")
+    (folder / "colorsys.py").touch()
+    with pytest.raises(StrategyError, match=r"^beside_it\.py imports colorsys: "):
+        load_strategy("mine.py:mine", folder)
+
+
+def test_the_engine_is_the_one_that_runs(tmp_path: Path) -> None:
+    """In the folder of a copy of the sources, say."""
+    folder = written(tmp_path / "a", 0.25, "import engine\n" + MINE)
+    (folder / "engine").mkdir()
+    (folder / "engine" / "__init__.py").write_text("raise RuntimeError\n")
+    assert level_of(folder) == 0.25
+
+
 def test_a_module_that_a_script_has_imported_is_not_taken_for_a_neighbour(tmp_path: Path) -> None:
     folder = written(tmp_path / "a", 0.25)
     other = types.ModuleType("beside_it")
