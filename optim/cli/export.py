@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,7 +14,7 @@ from optim.errors import OptimError, SpecError, counted
 from optim.problem.checks import check_target
 from optim.record.files import foreign_fills, foreign_params, foreign_table, replace_whole
 from optim.record.quiet import quiet_optuna
-from optim.record.table import trials_frame
+from optim.record.table import trials_frame, write_csv
 from optim.report.backtested import Stretch
 from optim.report.screen import Screen
 from optim.report.summary import params_toml
@@ -54,7 +55,8 @@ def _export_trials(study: Study, target: Path, options: argparse.Namespace) -> s
     if params:
         replace_whole(target.resolve(), lambda handle: handle.write(params_toml(plan, trials[0]).encode()))
         return f"The parameters of trial {trials[0].number}"
-    replace_whole(target.resolve(), _writer(target, trials_frame(trials)))
+    table = trials_frame(trials)
+    replace_whole(target.resolve(), partial(write_csv, table) if target.suffix == ".csv" else _writer(target, table))
     return counted(len(trials), "trial")
 
 

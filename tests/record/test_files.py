@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -298,3 +299,34 @@ def test_an_export_of_no_trial_has_the_columns_that_every_table_has(tmp_path: Pa
     assert is_trials_table(list(frame.columns))
     trial = optuna.trial.create_trial(values=[1.0, 2.0], user_attrs={"n_trades": 3.0})
     assert is_trials_table(list(trials_frame([trial]).columns))
+
+
+def test_a_trials_table_as_csv_reads_back_as_pandas_own_does(tmp_path: Path) -> None:
+    from optim.record.table import is_trials_table, trials_frame, write_csv
+
+    odd = [1.0, 0.1, 1e-5, 1e22, -0.0, 5e-324, 123456789.123, math.inf, -math.inf, math.nan]
+    texts = ["a,b", 'say "so"', "two\nlines", "", " é", "1", "true", "None", "NaN", ";"]
+    trials = [
+        optuna.trial.create_trial(
+            value=value,
+            params={"text": text, "mixed": [1, "auto"][i % 2], "flag": i % 3 == 0},
+            distributions={
+                "text": optuna.distributions.CategoricalDistribution(texts),
+                "mixed": optuna.distributions.CategoricalDistribution([1, "auto"]),
+                "flag": optuna.distributions.CategoricalDistribution([True, False]),
+            },
+            user_attrs={"values": [value, 1.0], "trades": i} | ({} if i % 2 else {"seldom": 2.5, "word": text}),
+        )
+        for i, (value, text) in enumerate(zip(odd, texts, strict=True))
+        if not math.isnan(value)
+    ]
+    trials.append(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+    for some in (trials, trials[:1], []):
+        ours, pandas = tmp_path / "ours.csv", tmp_path / "pandas.csv"
+        frame = trials_frame(some)
+        with ours.open("wb") as handle:
+            write_csv(frame, handle)
+        frame.to_csv(pandas, index=False)
+        found, expected = (pd.read_csv(path) for path in (ours, pandas))
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)
+        assert is_trials_table(list(found.columns))
