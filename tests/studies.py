@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,8 +18,9 @@ from optim.search.search import make_pool
 from optim.search.sweep import Sweep
 from optim.spec.study import StudySpec, load_spec
 from optim.tracking import LiveTrial
+from tests.forked import ROOT
+from tests.forked import command as command
 
-ROOT = Path(__file__).parents[1]
 IBM = ROOT / "studies" / "data" / "ibm_1d.csv"
 SPACE = {
     "constraints": ["fast_window < slow_window"],
@@ -119,19 +117,6 @@ def essence(trials: list[FrozenTrial]) -> list[tuple[Any, ...]]:
         )
         for t in trials
     ]
-
-
-def command(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m optim ...` as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", "optim", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        timeout=300,
-        check=False,
-    )
 
 
 def load(folder: Path, name: str = "s") -> list[FrozenTrial]:
