@@ -43,7 +43,7 @@ def check(spec: StudySpec, *, as_object: bool = False) -> int:
     result, seconds = probe.result, probe.result.ended - probe.result.started
     size = plan.space.size()
     n_trials = min(spec.study.n_trials, size)
-    workers = probe.n_jobs if seconds * spec.parallel.batch_size > INLINE_SECONDS else 1
+    workers = probe.at_work if seconds * spec.parallel.batch_size > INLINE_SECONDS else 1
     total = n_trials * (seconds / workers + _LOOP_SECONDS)
     failed = _failure(plan, result)
     points_text = (
@@ -88,6 +88,7 @@ class _Probe(NamedTuple):
     n_jobs: int
     backend: str
     reason: str
+    at_work: int  # of the n_jobs: there may be more than a run has trials for
     started: float  # seconds until they were
     result: Result
 
@@ -95,10 +96,16 @@ class _Probe(NamedTuple):
 def _probe(plan: Plan) -> _Probe:
     task, began = plan.task(feasible_point(plan), plan.cells), time.monotonic()
     with make_pool(plan) as pool:
-        chosen = pool.n_jobs, pool.backend, pool.reason
-        first = pool.run([task] * pool.n_jobs)  # each worker compiles, or loads what is compiled
+        at_work = 1 if pool.backend == "sequential" else min(pool.n_jobs, _under_way(plan.spec))
+        chosen = pool.n_jobs, pool.backend, pool.reason, at_work
+        first = pool.run([task] * at_work)  # each worker compiles, or loads what is compiled
         waited = time.monotonic() - began - max(one.ended - one.started for one in first)
         return _Probe(*chosen, max(waited, 0.0), pool.run([task])[0])
+
+
+def _under_way(spec: StudySpec) -> int:
+    """How many trials of a run are evaluated at the same time, however many workers there are."""
+    return min(spec.study.n_trials, spec.parallel.batch_size * (1 + spec.parallel.ahead))
 
 
 def _failure(plan: Plan, result: Result) -> str:

@@ -137,8 +137,11 @@ class Pool:
         tags = [("run", number) for number in range(len(tasks))]
         for tag, task in zip(tags, tasks, strict=True):
             self.submit(tag, task, order=tag[1])
-        while not results.keys() >= set(tags):  # what was submitted before may still come in
-            results.update(self.collect())
+        missing = set(tags)
+        while missing:  # what was submitted before may still come in
+            landed = dict(self.collect())
+            results |= landed
+            missing -= landed.keys()
         return [results[tag] for tag in tags]
 
     def _push(self, entry: Entry, order: int) -> None:

@@ -169,6 +169,19 @@ def test_check_estimates_and_writes_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
 
 
+@pytest.mark.parametrize(("backend", "n_jobs"), [("sequential", 10**6), ("threading", 10**6), ("loky", 1000)])
+def test_check_tries_no_more_trials_than_a_run_has_under_way(backend: str, n_jobs: int, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    code = f"    with open({str(calls)!r}, 'a') as file:\n        file.write('.')\n"
+    (tmp_path / "mine.py").write_text(f"def mine(df, params):\n{code}    return (df.close > df.open) * 1.0\n")
+    strategy = {"name": "mine.py:mine", "fixed": {}, "lookahead_check": False}
+    parallel = {"backend": backend, "n_jobs": n_jobs, "batch_size": 2}
+    done = command("check", write_study(tmp_path, strategy=strategy, parallel=parallel))
+    assert done.returncode == 0, done.stderr
+    assert f"{n_jobs}, {backend}" in done.stdout
+    assert len(calls.read_text()) <= 3 * (2 + 1)  # three folds; one for each that has work, and then the one measured
+
+
 def test_check_says_what_a_run_takes_beside_its_trials(tmp_path: Path) -> None:
     code = "import time\n\ntime.sleep(3)\n\n\ndef mine(df, params):\n    return (df.close > df.open) * 1.0\n"
     (tmp_path / "mine.py").write_text(code)
