@@ -72,6 +72,7 @@ def forget_edited(file: Path) -> str:
     start = Path(file).resolve()
     _find_beside(start)
     found = {path: meaning_hash(path) for path in _reached([start]) if not path.is_relative_to(ENGINE)}
+    called = {path.parent.name if path.stem == "__init__" else path.stem for path in found}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
         if not place or name.split(".")[0] in _OURS:
@@ -82,9 +83,9 @@ def forget_edited(file: Path) -> str:
             del sys.modules[name]
             with contextlib.suppress(OSError, NotImplementedError):  # bytecode that may be of the same second and size
                 os.unlink(cache_from_source(str(path)))
-        elif not installed and path not in found and place.startswith(tuple(_neighbourhoods)):
+        elif not installed and path not in found and not called.isdisjoint(name.split(".")):
             files, _ = _places_of(name)  # of what a module of this name would be now
-            if found.keys() & set(files):
+            if found.keys() & set(files) and place.startswith(tuple(_neighbourhoods)):
                 del sys.modules[name]
     _refuse_others(start, found)
     _imported_as.update(found)
