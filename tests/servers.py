@@ -104,6 +104,8 @@ def postgres_cluster() -> Iterator[str]:
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
         command = [str(programs / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-k", str(folder)]
         command += ["-c", "listen_addresses=127.0.0.1"]
+        for safe in ("fsync", "synchronous_commit", "full_page_writes"):  # against a loss of power, which is not tried
+            command += ["-c", f"{safe}=off"]
         command += ["-c", "max_connections=300"]  # those of tests that are over are closed when they are collected
         with process(command, folder / "log", signal.SIGINT, **options):  # do not wait for its clients
             ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
@@ -129,6 +131,7 @@ def mariadb_server() -> Iterator[str]:
         command = [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", data, *user]
         command += [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket", "--skip-name-resolve"]
         command += [f"--init-file={folder}/init.sql", "--innodb-buffer-pool-size=32M"]
+        command += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]  # as above
         server = f"mysql+pymysql://optim:{PASSWORD}@127.0.0.1:{port}"
         with process(command, folder / "log"):
             until(lambda: _accepts(f"{server}/mysql"), f"MariaDB did not start; see {folder / 'log'}")

@@ -240,7 +240,14 @@ def run_from_disk(path: str, work: Sequence[tuple[Task, float | None]], sign: st
 def run_shared(sent: Sent, work: Sequence[tuple[Task, float | None]]) -> list[Result]:
     """In a worker of a cluster."""
     keep_freed_memory()
-    return run_all(read_only(sent.get()), work)
+    job = read_only(sent.get())
+    if (known := (job.strategy, job.folder, job.code)) not in _warm:
+        _warm_up(job)
+        _warm.add(known)
+    return run_all(job, work)
+
+
+_warm: set[tuple[object, ...]] = set()  # the code that this process has run once
 
 
 @functools.lru_cache(maxsize=2)

@@ -55,7 +55,8 @@ def outputs(path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[st
     capsys.readouterr()
     table = pd.read_csv(path.parent / "table.csv")
     yield "export", table.drop(columns=[name for name in table if re.search("datetime|duration", name)]).to_csv()
-    for line in (path.parent / "optuna.journal").read_text().splitlines():
+    record = (path.parent / "optuna.journal").read_text().splitlines()
+    for line in sorted(record, key=lambda line: '"optim:ledger"' in line):  # entered when the first trials have ended
         line = re.sub(r'"(datetime_\w+|optim:id|time|worker_id|optim:owner)": ?("[^"]*"|\d+)', "", line)
         if "optim:null" in line:  # written from time to time, with what had come in
             continue
