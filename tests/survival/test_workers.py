@@ -200,6 +200,38 @@ def test_every_thread_of_a_process_has_its_own_trial_limit(tmp_path: Path) -> No
     assert (done.returncode, done.stdout) == (1, "told\n"), done.stderr
 
 
+STARTED = """
+import sys
+import joblib
+from engine.data.cells import Cell
+from engine.data.load import load_bars
+from engine.simulator.account import Account
+from optim.workers.cluster import SharedValue
+from optim.workers.tasks import Job, Task, run_from_disk, run_shared
+where, folder, bars = sys.argv[1:]
+job = Job("mine.py:mine", folder, (load_bars(bars),), 252.0)
+work = [(Task({"x": 4}, Account(), (Cell(0, 0, 3000),)), 1.0)]
+if where == "cluster":
+    (result,) = run_shared(SharedValue(job), work)
+else:
+    joblib.dump(tuple(job), f"{folder}/job.joblib")
+    (result,) = run_from_disk(f"{folder}/job.joblib", work)
+print(result.outcomes[0].error or "done")
+"""
+
+
+@pytest.mark.parametrize("where", ["cluster", "here"])
+def test_the_start_of_a_worker_is_none_of_a_trials_time(where: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        f"{HEAD}time.sleep(2)\n\ndef mine(df, params):\n    return signal_of(df, params)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED, where, str(tmp_path), str(IBM)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
 @pytest.mark.usefixtures("ways")
 def test_workers_know_neither_optuna_nor_mlflow_and_have_one_thread_and_no_ctrl_c(tmp_path: Path) -> None:
     errors = {
