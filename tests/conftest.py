@@ -30,6 +30,14 @@ def postgresql_bin() -> Path | None:
     return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda folder: int(folder.parent.name))
 
 
+# Their tests wait for other processes most of the time. They come first, so that other workers compute meanwhile.
+WAITING = ("workers", "tracking", "survival")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: WAITING.index(item.path.parent.name) if item.path.parent.name in WAITING else 9)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("real"):
         for component in mark.args:
