@@ -193,6 +193,9 @@ class EvaluationSection(Section):
     constraints: list[str] = []
 
 
+MOST_JOBS = 10_000  # more is a slip of the hand: each worker has a place from the start
+
+
 class ParallelSection(Section):
     """[parallel]: where candidates are evaluated. Only batch_size and ahead have a say in the result."""
 
@@ -206,8 +209,8 @@ class ParallelSection(Section):
     @field_validator("n_jobs")
     @classmethod
     def _some_jobs(cls, value: int) -> int:
-        if value == 0:
-            raise ValueError("must be a number of workers, or -1 for all cores")
+        if value == 0 or value > MOST_JOBS:
+            raise ValueError(f"must be a number of workers up to {MOST_JOBS}, or -1 for all cores")
         return value
 
     @model_validator(mode="after")

@@ -120,6 +120,7 @@ def test_the_pasted_block_gives_the_same_backtest(tmp_path: Path) -> None:
         ({"data": {"start": "2050"}}, r"path = '[^']*ibm_1d.csv': fewer than 2 bars from start 2050: 0 of the 3270 "),
         ({"evaluation": {"constraints": ["n_trades >"]}}, "is not an expression"),
         ({"parallel": {"n_jobs": 0}}, "must be a number of workers"),
+        ({"parallel": {"n_jobs": 10**6}}, "must be a number of workers up to 10000, or -1 for all cores"),
         ({"tracking": {"enabled": True, "mlflow": {"tracking_uri": "${NO_SUCH}"}}}, "NO_SUCH is not set"),
     ],
 )  # fmt: skip

@@ -169,7 +169,7 @@ def test_check_estimates_and_writes_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
 
 
-@pytest.mark.parametrize(("backend", "n_jobs"), [("sequential", 10**6), ("threading", 10**6), ("loky", 1000)])
+@pytest.mark.parametrize(("backend", "n_jobs"), [("sequential", 10_000), ("threading", 10_000), ("loky", 1000)])
 def test_check_tries_no_more_trials_than_a_run_has_under_way(backend: str, n_jobs: int, tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     code = f"    with open({str(calls)!r}, 'a') as file:\n        file.write('.')\n"
