@@ -12,6 +12,7 @@ import json
 import os
 import pkgutil
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -95,6 +96,7 @@ def _become(argv: list[str], cwd: str, env: dict[str, str], stdout: str, stderr:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    signal.alarm(300)  # seconds: a command that hangs is ended, with an exit code that no test expects
     return argv
 
 
