@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.backtest import BacktestResult as BacktestResult
     from engine.check import check_strategy as check_strategy
     from engine.compiled.jit import kernel as kernel
+    from engine.compiled.shared import for_each as for_each
     from engine.compiled.shared import indicator as indicator
     from engine.compiled.tolerance import exceeds as exceeds
     from engine.compiled.tolerance import reaches as reaches
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from engine.strategies.indicators import zscore as zscore
     from engine.strategies.levels import Signal as Signal
     from engine.strategies.signals import above as above
+    from engine.strategies.signals import above_each as above_each
     from engine.strategies.signals import breakout as breakout
     from engine.strategies.signals import fade as fade
     from engine.strategies.signals import fade_bands as fade_bands
@@ -57,6 +59,7 @@ HOME = {
     "BacktestResult": "engine.backtest",
     "check_strategy": "engine.check",
     "kernel": "engine.compiled.jit",
+    "for_each": "engine.compiled.shared",
     "indicator": "engine.compiled.shared",
     "exceeds": "engine.compiled.tolerance",
     "reaches": "engine.compiled.tolerance",
@@ -87,6 +90,7 @@ HOME = {
     "zscore": "engine.strategies.indicators",
     "Signal": "engine.strategies.levels",
     "above": "engine.strategies.signals",
+    "above_each": "engine.strategies.signals",
     "breakout": "engine.strategies.signals",
     "fade": "engine.strategies.signals",
     "fade_bands": "engine.strategies.signals",

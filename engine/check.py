@@ -19,6 +19,7 @@ from engine.simulator.account import SEARCHABLE, Account
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.levels import columns
 from engine.strategies.lookahead import probe_lookahead
+from engine.strategies.many import bind_many, targets_of_many
 from engine.strategies.raised import reason
 
 HOUR = 3_600_000_000_000
@@ -87,6 +88,9 @@ def check_strategy(
         if not _looks_not_ahead(strategy, one, k, rng, seconds, features):
             unproven.append(one)
     checks = [*((check.__doc__ or "").rstrip(".") for check in CHECKS), _CAUSAL]
+    if strategy.many is not None:
+        _agrees_for_many(strategy, drawn, instruments)
+        checks.append(_ALIKE)
     return Report(strategy.name, tuple(checks), len(drawn), tuple(unproven))
 
 
@@ -132,6 +136,23 @@ CHECKS = (is_target, repeats, leaves_bars_alone, warms_up, trades)
 
 
 _CAUSAL = "The signal of bars 0 ... k is the same whether later bars are known or not"
+_ALIKE = "The form for many parameter sets says of each what the strategy says of it alone"
+
+
+def _agrees_for_many(strategy: Strategy, drawn: list[dict[str, Any]], instruments: tuple[Bars, ...]) -> None:
+    """Raises StrategyError where the two forms of the strategy differ, or the one for many fails."""
+    try:
+        found = [(many, targets_of_many(strategy, instruments[0], many)) for many in bind_many(strategy, drawn)]
+    except (Exception, SystemExit) as error:
+        raise StrategyError(f"{reason(strategy, error)}, in its form for many parameter sets") from error
+    refused = set(range(len(drawn))).difference(*(many.at for many, _ in found))
+    if refused:
+        one = drawn[min(refused)]
+        raise StrategyError(f"{strategy.name}({one}) is refused by its rules() only when asked with others, as arrays")
+    for many, targets in found:
+        for i, target in zip(many.at, targets, strict=True):
+            alone = signal(strategy, drawn[i], instruments)
+            _same(strategy, drawn[i], alone, target.astype(np.float64), "differs in its form for many parameter sets")
 
 
 def _looks_not_ahead(

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.compiled.arrays import Array, Booleans
+from engine.compiled.arrays import Array, Booleans, Sides
 from engine.compiled.jit import kernel
 from engine.data.bars import Bars, detail_of, plain_bars, slice_bars
 from engine.data.cells import Cell
 from engine.data.income import income_of
 from engine.errors import ParameterError
-from engine.metrics.measure import N_METRICS, as_metrics, measure
+from engine.metrics.measure import N_METRICS, as_metrics, measure, measure_against
+from engine.metrics.tails import Market, market_of
 from engine.simulator.account import Account
 from engine.simulator.fills import no_fills, room_for_fills
 from engine.simulator.moving import BREAK_AT, LIMIT_AT, n_rungs
@@ -84,8 +85,8 @@ def measure_cell(
         return values
     together = tuple(slice_bars(bars, warm, cell.stop) for bars in instruments)
     answer = strategy.answer_all(together, bound)
-    run, market = run_portfolio(together, first, answer, account, periods_per_year, each)
-    return measure(together[0].timestamp[first:], market, run, float(account.initial_cash), periods_per_year, tails)
+    run, price = run_portfolio(together, first, answer, account, periods_per_year, each)
+    return measure(together[0].timestamp[first:], price, run, float(account.initial_cash), periods_per_year, tails)
 
 
 def score_answer(
@@ -209,16 +210,37 @@ def score_levels(
         bars.volume[first:],
     )
     levels = np.ascontiguousarray(moving[:, first:])
-    run = simulate_levels(traded, target[first:], levels, detail, income, scale[first:], packed, no_fills())
+    market = market_of(traded.close, tails)
+    return _score(
+        traded, target[first:], levels, detail, income, scale[first:], packed, periods_per_year, tails, market
+    )
+
+
+@kernel
+def _score(
+    bars: Bars,
+    target: Array,
+    moving: Array,
+    detail: Array | None,
+    income: Array | None,
+    scale: Array,
+    packed: Array,
+    periods_per_year: float,
+    tails: bool,
+    market: Market,
+) -> Array:
+    """`score_levels` of all bars, whose market is known."""
+    run = simulate_levels(bars, target, moving, detail, income, scale, packed, no_fills())
     if len(run.equity) == 0:
         return np.empty(0)
-    return measure(traded.timestamp, traded.close, run, unpack_rules(packed).initial_cash, periods_per_year, tails)
+    initial_cash = unpack_rules(packed).initial_cash
+    return measure_against(market, bars.timestamp, bars.close, run, initial_cash, periods_per_year, tails)
 
 
 @kernel
 def score_rows(
     bars: Bars,
-    targets: Array,
+    targets: Array | Sides,
     detail: Array | None,
     income: Array | None,
     scales: Array,
@@ -230,12 +252,14 @@ def score_rows(
     packed (k, n_rules).
 
     One call for many backtests: threads need not hand the interpreter lock to each other after every one. Returns the
-    metrics, shape (k, n_metrics), and which rows have them, shape (k,).
+    metrics, shape (k, n_metrics), NaN where there are none, and which rows have them, shape (k,).
     """
-    values, usable = np.empty((len(targets), N_METRICS)), np.zeros(len(targets), np.bool_)
-    none = np.empty((0, 0))
+    values, usable = np.full((len(targets), N_METRICS), np.nan), np.zeros(len(targets), np.bool_)
+    none, target, market = np.empty((0, 0)), np.empty(targets.shape[1]), market_of(bars.close, tails)
     for i in range(len(targets)):
-        row = score_levels(bars, 0, targets[i], none, detail, income, scales[i], packed[i], periods_per_year, tails)
+        for t in range(len(target)):
+            target[t] = targets[i, t]
+        row = _score(bars, target, none, detail, income, scales[i], packed[i], periods_per_year, tails, market)
         if len(row) > 0:
             values[i] = row
             usable[i] = True

@@ -9,53 +9,33 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.backtest import StrategyLike, as_strategy
-from engine.compiled.arrays import Array, Booleans
+from engine.compiled.arrays import Array
 from engine.compiled.memory import keep_freed_memory
 from engine.compiled.shared import Shared
 from engine.compiled.turns import Turns
-from engine.data.bars import Bars, detail_of, is_bars, plain_bars
+from engine.data.bars import Bars, is_bars
 from engine.data.calendar import union
 from engine.data.cells import Cell
 from engine.data.clock import periods_per_year_of
-from engine.data.income import income_of
 from engine.data.load import load_bars
-from engine.errors import EngineError, ParameterError
-from engine.evaluate import measure_cell, score_answer, score_rows
+from engine.errors import ParameterError
+from engine.groups import Work, backtest_rows
 from engine.metrics.catalogue import METRICS
-from engine.metrics.measure import N_METRICS, TAIL_METRICS
-from engine.simulator.account import SEARCHABLE, Account, make_account
-from engine.simulator.rules import pack_rules
-from engine.simulator.sizing import volatility_scale
-from engine.strategies.base import Strategy
+from engine.metrics.measure import TAIL_METRICS
+from engine.simulator.account import make_account
 from engine.strategies.given import on_given
-from engine.strategies.levels import Answer
-from engine.strategies.raised import reason
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK_BARS = 1_000_000  # bars simulated between two reports of progress: some hundredths of a second
-GROUP_BARS = 100_000  # bars scored in one call: their targets stay in the processor's cache
 Progress = Callable[[int, int | None], None]  # rows done, rows in all if known
 Part = tuple[list[Mapping[str, Any]], Array, list[str]]  # rows, their metrics (n_rows, n_metrics), their errors
-
-
-class Work(NamedTuple):
-    """What all rows share."""
-
-    strategy: Strategy
-    account: Account
-    instruments: tuple[Bars, ...]
-    cell: Cell
-    periods_per_year: float
-    tails: bool
-    shared: Shared
-    turns: Turns
 
 
 def sweep(
@@ -74,7 +54,7 @@ def sweep(
     bars: one instrument, or several for a portfolio, on the union of their times. params_table: a DataFrame, or any
     iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
     METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
-    ulcer_index, alpha and beta a row costs less than half. periods_per_year: bars in a year; inferred from the bars
+    ulcer_index, alpha and beta a row costs half as much. periods_per_year: bars in a year; inferred from the bars
     when None (engine.data.clock). n_jobs: threads, -1 for all cores; a plain Python strategy
     holds the interpreter and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in
     all or None).
@@ -96,16 +76,25 @@ def sweep(
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None
     rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))
-    chunk = min(max(1, CHUNK_BARS // (cell.stop * len(instruments))), 256)
+    n_threads = n_jobs if n_jobs > 0 else os.cpu_count() or 1
+    chunk = _evenly(total, min(max(1, CHUNK_BARS // (cell.stop * len(instruments))), 256), n_threads)
     report = _line_on_stderr() if progress is True else progress or None
     done: list[Part] = []
     n_done = 0
-    for part in _in_order(work, rows, chunk, n_jobs if n_jobs > 0 else os.cpu_count() or 1):
+    for part in _in_order(work, rows, chunk, n_threads):
         done.append(part)
         n_done += len(part[0])
         if report is not None:
             report(n_done, total)
     return _table(params_table, names, done)
+
+
+def _evenly(total: int | None, chunk: int, n_threads: int) -> int:
+    """How many rows go to a thread at a time, `chunk` at the most: so that all threads end together."""
+    if not total:
+        return chunk
+    rounds = -(-total // (chunk * n_threads))
+    return -(-total // (rounds * n_threads))
 
 
 def _shared(instruments: Iterable[Bars]) -> Shared:
@@ -144,113 +133,18 @@ def _in_order(work: Work, rows: Iterator[Mapping[str, Any]], chunk: int, n_jobs:
     chunks = iter(lambda: list(islice(rows, chunk)), [])
     if n_jobs == 1:
         for part in chunks:
-            yield part, *_run_chunk(work, part)
+            yield part, *backtest_rows(work, part)
         return
     with ThreadPoolExecutor(n_jobs) as pool:
         pending: deque[tuple[list[Mapping[str, Any]], Future[tuple[Array, list[str]]]]] = deque()
         for part in chunks:
-            pending.append((part, pool.submit(_run_chunk, work, part)))
+            pending.append((part, pool.submit(backtest_rows, work, part)))
             if len(pending) > 3 * n_jobs:
                 first, future = pending.popleft()
                 yield first, *future.result()
         while pending:
             first, future = pending.popleft()
             yield first, *future.result()
-
-
-def _run_chunk(work: Work, rows: list[Mapping[str, Any]]) -> tuple[Array, list[str]]:
-    values, errors = np.full((len(rows), N_METRICS), np.nan), [""] * len(rows)
-    size = GROUP_BARS // work.cell.stop if work.cell.instrument >= 0 else 0
-    if size > 1:
-        room = np.empty((min(size, len(rows)), work.cell.stop))
-        for start in range(0, len(rows), size):
-            _run_group(work, rows[start : start + size], room, values[start : start + size], errors, start)
-        return values, errors
-    for i, row in enumerate(rows):
-        try:
-            account, params = _split(work.account, row)
-            given = (work.strategy, params, account, work.instruments, work.cell, work.periods_per_year)
-            with work.shared:
-                values[i] = measure_cell(*given, tails=work.tails)
-        except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the row fails, the sweep goes on
-            errors[i] = reason(work.strategy, error)
-    return values, errors
-
-
-def _run_group(
-    work: Work, rows: list[Mapping[str, Any]], room: Array, values: Array, errors: list[str], first: int
-) -> None:
-    """Compute the targets of short rows one by one, into `room`, and score them in one call.
-
-    Fills `values`, shape (n_rows, n_metrics), and errors[first:]; room: (n_rows or more, n_bars).
-    """
-    strategy, bars = work.strategy, work.instruments[0]
-    ready: list[int] = []
-    packed: list[Array] = []
-    scales: list[Array] = []
-    moving: list[tuple[int, Account, Answer]] = []  # their levels move: each is simulated by itself
-    with work.turns.signals(), work.shared:
-        for i, row in enumerate(rows):
-            try:
-                account, params = _split(work.account, row)
-                answer = strategy.answer(bars, strategy.bind(params))
-                if answer.moving.size:
-                    moving.append((i, account, answer._replace(target=answer.target.copy())))  # it may be used again
-                    continue
-                room[len(ready)] = answer.target
-                scales.append(volatility_scale(bars.close, account, work.periods_per_year))
-                packed.append(pack_rules(account))
-                ready.append(i)
-            except Exception as error:  # noqa: BLE001 - as above
-                errors[first + i] = reason(strategy, error)
-    with work.turns.simulating():
-        for i, account, answer in moving:
-            try:
-                values[i] = _alone(work, account, answer)
-            except Exception as error:  # noqa: BLE001 - as above
-                errors[first + i] = reason(strategy, error)
-        scored, usable = _scored(work, room[: len(ready)], scales, packed)
-    for at, i in enumerate(ready):
-        if usable[at]:
-            values[i] = scored[at]
-            continue
-        try:
-            strategy.refuse_unusable(room[at])
-        except EngineError as error:
-            errors[first + i] = str(error)
-
-
-def _scored(work: Work, targets: Array, scales: list[Array], packed: list[Array]) -> tuple[Array, Booleans]:
-    """What `score_rows` says of these rows; there may be none."""
-    if not packed:
-        return np.empty((0, N_METRICS)), np.empty(0, np.bool_)
-    bars, rules = work.instruments[0], np.array(packed)
-    rules.flags.writeable = False  # as pack_rules has it: kernels are compiled for one of the two
-    given = (detail_of(bars), income_of(bars), _stacked(scales), rules, work.periods_per_year, work.tails)
-    return score_rows(plain_bars(bars), targets, *given)
-
-
-def _alone(work: Work, account: Account, answer: Answer) -> Array:
-    """The metrics of a row whose levels move."""
-    work.strategy.refuse_unusable(answer.target)
-    return score_answer(work.instruments[0], 0, answer, account, work.periods_per_year, work.tails)
-
-
-def _stacked(scales: list[Array]) -> Array:
-    """Scales of shape (n_bars,), or empty for 1, as one array of shape (k, n_bars), or (k, 0) if all are empty."""
-    width = max(map(len, scales))
-    return np.array([scale if len(scale) == width else np.ones(width) for scale in scales])
-
-
-def _split(account: Account, row: Mapping[str, Any]) -> tuple[Account, Mapping[str, Any]]:
-    """The account with the rules that the row sets, and the rest: the strategy's parameters."""
-    if _RULES.isdisjoint(row):
-        return account, row
-    rules = {name: value.item() if hasattr(value, "item") else value for name, value in row.items() if name in _RULES}
-    return make_account({**account._asdict(), **rules}), {k: v for k, v in row.items() if k not in _RULES}
-
-
-_RULES = frozenset(SEARCHABLE)
 
 
 def _line_on_stderr() -> Progress:

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = {  # from the ground up; each imports from itself and from those before it
     "engine": (
-        "errors", "compiled", "data", "simulator", "metrics", "strategies", "evaluate", "report", "backtest", "sweeps",
-        "check",
+        "errors", "compiled", "data", "simulator", "metrics", "strategies", "evaluate", "report", "backtest", "groups",
+        "sweeps", "check",
     ),
     "optim": (
         "errors", "spec", "workers", "record", "tracking", "validation", "problem", "search", "verdict", "report",

@@ -6,19 +6,58 @@ import functools
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numba.extending import typeof_impl
 from numpy.typing import NDArray
 
+from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import kernel
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 ROOM = 64 << 20  # bytes of results that are kept
+_TABLE, _TABLES = ROOM // 4, 4  # bytes of one table of results, and how many there are
 _PLAIN = (int, float, str, np.generic)
 _NOTED = 10_000  # what was asked for once and could be done without, as far as it is remembered
 _TRIED, _WORTH = 256, 16  # after so many results, fewer than one in so many asked for again: nothing more is kept
+
+
+class Each(NamedTuple):
+    """An indicator of one column for many numbers: that of the i-th is results[at[i]], of shape (n_bars,)."""
+
+    results: Array  # (room, n_bars), of which only the rows in `at` are filled for sure
+    at: Integers  # (k,)
+
+
+class _Table:
+    """Results of one indicator of one column, a row each."""
+
+    def __init__(self) -> None:
+        self._results: Array = np.empty((0, 0))
+        self._shown: tuple[Array, dict[Any, int]] = self._results, {}  # read-only, and the row of each number
+        self._lock = threading.Lock()
+
+    def each(self, indicator: Any, column: Array, numbers: list[Any]) -> Each:
+        results, at = self._shown
+        if not at.keys() >= set(numbers):
+            results, at = self._filled(indicator, column, set(numbers))
+        return Each(results, np.array([at[number] for number in numbers]))
+
+    def _filled(self, indicator: Any, column: Array, numbers: set[Any]) -> tuple[Array, dict[Any, int]]:
+        with self._lock:
+            at = self._shown[1]
+            new = numbers.difference(at)
+            if len(at) + len(new) > len(self._results):  # full: from the start, in another array
+                new, at = numbers, {}
+                self._results = np.empty((max(_TABLE // column.nbytes, len(new)), len(column)))
+                shown = self._results.view()
+                shown.flags.writeable = False
+                self._shown = shown, at
+            for number in new:
+                self._results[len(at)] = indicator.kernel(column, number)
+                at[number] = len(at)
+            return self._shown
 
 
 class Shared:
@@ -35,6 +74,7 @@ class Shared:
         self._starts, self._stops = [start for start, _ in places], [stop for _, stop in places]
         self._results: dict[Any, Any] = {}  # in the order they were made
         self._asked: set[Any] = set()
+        self._tables: dict[Any, _Table] = {}
         self._room, self._used = room, 0
         self._found, self._made = 0, 0
         self._lock = threading.Lock()
@@ -75,6 +115,20 @@ class Shared:
         found = indicator.kernel(*arguments)
         self._keep(name, found)
         return found
+
+    def each(self, indicator: Any, column: Array, numbers: list[Any]) -> Each:
+        """indicator(column, number) for each of the numbers, which are of one type; computed once."""
+        place = id(column) if id(column) in self._known else self._part(column)
+        if place is None:
+            return _Table().each(indicator, column, numbers)
+        name = (indicator, place, type(numbers[0]))
+        table = self._tables.get(name)
+        if table is None:
+            with self._lock:
+                table = self._tables.setdefault(name, _Table())
+                if len(self._tables) > _TABLES:
+                    self._tables.pop(next(iter(self._tables)))
+        return table.each(indicator, column, numbers)
 
     def _part(self, array: NDArray[Any]) -> tuple[int, int, str] | None:
         """Where a piece of a column begins, its length and type; None for any other array."""
@@ -135,6 +189,14 @@ class Indicator:
             return self.kernel(*arguments, **named)
         found = shared.result(self, arguments)
         return tuple(one.copy() for one in found) if isinstance(found, tuple) else found.copy()
+
+
+def for_each(indicator: Any, column: Array, numbers: NDArray[Any]) -> Each:
+    """indicator(column, number) for each number of an array of shape (k,), computed once in a sweep.
+
+    column: (n_bars,). The indicator must return one array of that shape; what is returned cannot be written to.
+    """
+    return (_active.shared or Shared(())).each(indicator, column, numbers.tolist())
 
 
 @typeof_impl.register(Indicator)

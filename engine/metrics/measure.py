@@ -12,7 +12,7 @@ from engine.compiled.jit import inner, kernel
 from engine.compiled.sums import ROOM, squares_around, sum_returns
 from engine.metrics import catalogue
 from engine.metrics.catalogue import METRICS
-from engine.metrics.tails import Tail, alpha_beta, compounded, quantiles, ulcer_index
+from engine.metrics.tails import Market, Tail, alpha_beta, compounded, market_of, quantiles, ulcer_index
 from engine.simulator.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
 from engine.simulator.simulate import Simulation
 
@@ -33,17 +33,31 @@ def as_metrics(values: Array) -> dict[str, float]:
 
 @kernel
 def measure(
-    timestamp: Integers, market: Array, run: Simulation, initial_cash: float, periods_per_year: float, tails: bool
+    timestamp: Integers, price: Array, run: Simulation, initial_cash: float, periods_per_year: float, tails: bool
 ) -> Array:
     """Metrics in the order of the catalogue, shape (n_metrics,).
 
-    market: price of buying and holding, (n_bars,). periods_per_year: bars in a year. tails: False leaves what
-    engine/metrics/tails.py computes NaN, at a quarter of the cost.
+    price: of buying and holding, (n_bars,). periods_per_year: bars in a year. tails: False leaves what
+    engine/metrics/tails.py computes NaN, at half the cost.
     """
+    return measure_against(market_of(price, tails), timestamp, price, run, initial_cash, periods_per_year, tails)
+
+
+@kernel
+def measure_against(
+    market: Market,
+    timestamp: Integers,
+    price: Array,
+    run: Simulation,
+    initial_cash: float,
+    periods_per_year: float,
+    tails: bool,
+) -> Array:
+    """`measure` for a market that is known: market_of(price, tails)."""
     equity = run.equity
     n = len(equity)
-    returns = np.empty(n)
-    m = moments(equity, initial_cash, returns, np.empty(ROOM))
+    returns, room = np.empty(n), np.empty(ROOM)
+    m = moments(equity, initial_cash, returns, room)
     d = drawdowns(equity, initial_cash)
     s = trade_sums(run.trades, n)
     deviation = math.sqrt(m.squares / (n - 1))
@@ -52,9 +66,9 @@ def measure(
     cagr = annual_growth(growth, (timestamp[n - 1] - timestamp[0]) / (NANOSECONDS_PER_DAY * DAYS_PER_YEAR))
     ulcer, low, high, alpha, beta = math.nan, Tail(math.nan, math.nan), Tail(math.nan, math.nan), math.nan, math.nan
     if tails:
-        ulcer = ulcer_index(equity, initial_cash)
         low, high = quantiles(returns)
-        alpha, beta = alpha_beta(returns, market, periods_per_year)
+        alpha, beta = alpha_beta(returns, market, periods_per_year, room)
+        ulcer = ulcer_index(equity, initial_cash, returns, room)  # they are not needed any more
     values = (
         bounded(m.mean * yearly, deviation),
         bounded(m.mean * yearly, math.sqrt(m.down_squares / n)),
@@ -76,7 +90,7 @@ def measure(
         low.edge,
         low.beyond,
         bounded(abs(high.edge), abs(low.edge)),
-        market[n - 1] / market[0] - 1.0,
+        price[n - 1] / price[0] - 1.0,
         alpha,
         beta,
     )

@@ -24,24 +24,27 @@ class Tail(NamedTuple):
 @kernel
 def quantiles(returns: Array) -> tuple[Tail, Tail]:
     """The 5 % and the 95 % quantile of returns of shape (n_bars,)."""
-    room = np.empty(len(returns) + 1)
-    low = tail(returns, 1.0, room)
-    high = tail(returns, -1.0, room)
+    below, above = np.empty(len(returns) + 1), np.empty(len(returns) + 1)
+    lowest, highest = likely_bound(returns, 1.0, below), likely_bound(returns, -1.0, above)
+    n_below, n_above = select_tails(returns, lowest, highest, below, above)
+    low, high = tail(returns, 1.0, n_below, below), tail(returns, -1.0, n_above, above)
     return low, Tail(-high.edge, -high.beyond)
 
 
 @inner
-def tail(values: Array, sign: float, room: Array) -> Tail:
+def tail(values: Array, sign: float, m: int, room: Array) -> Tail:
     """Quantile of sign * values with linear interpolation (numpy's default) and mean of the worst (empyrical's).
 
-    room: scratch, one longer than values. Only what may lie in the tail is sorted out; a sample says what may.
+    room: scratch, one longer than values, of which the first m are what may lie in the tail; all are taken if those are
+    too few.
     """
     n = len(values)
     position = TAIL * (n - 1)
     k = int(position)
-    m = select_below(values, sign, likely_bound(values, sign, room), room)
     if m < min(k + 2, n):
-        m = select_below(values, sign, math.inf, room)
+        for i in range(n):
+            room[i] = sign * values[i]
+        m = n
     _select(room, 0, m, k)
     total = 0.0
     for i in range(k + 1):
@@ -68,14 +71,19 @@ def likely_bound(values: Array, sign: float, room: Array) -> float:
 
 
 @inner
-def select_below(values: Array, sign: float, bound: float, room: Array) -> int:
-    """Copy sign * values up to `bound` to the front of `room`; returns how many. Without a branch to mispredict."""
-    m = 0
+def select_tails(values: Array, lowest: float, highest: float, below: Array, above: Array) -> tuple[int, int]:
+    """Copy values up to `lowest` to the front of `below`, -values up to `highest` to that of `above`; how many of each.
+
+    In one pass, without a branch to mispredict.
+    """
+    m, k = 0, 0
     for i in range(len(values)):
-        value = sign * values[i]
-        room[m] = value
-        m += value <= bound
-    return m
+        value = values[i]
+        below[m] = value
+        above[k] = -value
+        m += value <= lowest
+        k += -value <= highest
+    return m, k
 
 
 @inner
@@ -111,19 +119,38 @@ def _part(values: Array, left: int, right: int, pivot: float, equal: bool) -> in
     return bound
 
 
+class Market(NamedTuple):
+    """Buying and holding, as the regression on it needs it."""
+
+    returns: Array  # close to close, from the second bar on
+    mean: float
+    variance: float  # times their number
+
+
 @kernel
-def alpha_beta(returns: Array, close: Array, periods_per_year: float) -> tuple[float, float]:
-    """Regression on the close-to-close returns of the instrument, from the second bar on (empyrical's convention)."""
-    n = len(close) - 1
-    own, market, later, earlier, room = returns[1:], np.empty(n), close[1:], close[:-1], np.empty(ROOM)
-    for i in range(n):
-        market[i] = later[i] / earlier[i] - 1.0
-    mean_market, mean_own = sum_of(market, room) / n, sum_of(own, room) / n
-    variance = squares_around(market, mean_market, room)
-    if variance == 0.0:
+def market_of(close: Array, wanted: bool) -> Market:
+    """The market of prices of shape (n_bars,); nothing is computed where it is not wanted."""
+    if not wanted:
+        return Market(np.empty(0), math.nan, math.nan)
+    returns, later, earlier, room = np.empty(len(close) - 1), close[1:], close[:-1], np.empty(ROOM)
+    for i in range(len(returns)):
+        returns[i] = later[i] / earlier[i] - 1.0
+    mean = sum_of(returns, room) / len(returns)
+    return Market(returns, mean, squares_around(returns, mean, room))
+
+
+@kernel
+def alpha_beta(returns: Array, market: Market, periods_per_year: float, room: Array) -> tuple[float, float]:
+    """Regression on the close-to-close returns of the instrument, from the second bar on (empyrical's convention).
+
+    room: (ROOM,), scratch.
+    """
+    own = returns[1:]
+    mean = sum_of(own, room) / len(own)
+    if market.variance == 0.0:
         return math.nan, math.nan
-    beta = products_around(market, mean_market, own, mean_own, room) / variance
-    daily = 1.0 + mean_own - beta * mean_market
+    beta = products_around(market.returns, market.mean, own, mean, room) / market.variance
+    daily = 1.0 + mean - beta * market.mean
     return compounded(math.log(daily) * periods_per_year) if daily > 0.0 else math.nan, beta
 
 
@@ -134,11 +161,12 @@ def compounded(log_growth: float) -> float:
 
 
 @inner
-def ulcer_index(equity: Array, initial_cash: float) -> float:
-    """Root mean square of equity / highest equity so far - 1."""
-    peak, squares = initial_cash, 0.0
+def ulcer_index(equity: Array, initial_cash: float, depths: Array, room: Array) -> float:
+    """Root mean square of equity / highest equity so far - 1; depths: scratch of shape (n_bars,)."""
+    peak = initial_cash
     for t in range(len(equity)):
         peak = max(peak, equity[t])
-        depth = equity[t] / peak - 1.0
-        squares += depth * depth
-    return math.sqrt(squares / len(equity))
+        depths[t] = peak
+    for t in range(len(equity)):
+        depths[t] = equity[t] / depths[t] - 1.0
+    return math.sqrt(squares_around(depths, 0.0, room) / len(equity))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -16,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compiled.arrays import Array
+from engine.compiled.arrays import Array, Sides
 from engine.compiled.jit import kernel
 from engine.data.bars import Bars, plain_bars, without_detail
 from engine.data.calendar import BAR, is_marked, mark_of, on_calendar, own_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
+from engine.strategies.modules import module_of
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
-from engine.strategies.raised import ask, raised
-from engine.strategies.source import AsItIs, forget_edited
+from engine.strategies.raised import ask
+from engine.strategies.source import forget_edited
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,9 +52,12 @@ class Strategy:
         self.joint = self.n_instruments != 1
         self.zone = "UTC"
         self._built_in = compiled and str(getattr(signal, "__module__", "")).startswith("engine.strategies.")
-        self._rules = {} if self.params is None else {f: caster(t) for f, t in hints(self.params).items()}
-        self._required = {name for name in self._rules if name not in self.params._field_defaults}
-        self._ruled = hasattr(self.params, "rules")
+        declared = {} if self.params is None else hints(self.params)
+        self.casts = {name: caster(one) for name, one in declared.items()}
+        self._required = {name for name in self.casts if name not in self.params._field_defaults}
+        self.ruled = hasattr(self.params, "rules")
+        self.many: Callable[[Bars, Any], Array | Sides] | None = None
+        self.no_numbers = [i for i, t in enumerate(declared.values()) if t not in (int, float)]
         self.__doc__ = signal.__doc__
 
     def __repr__(self) -> str:
@@ -71,6 +74,18 @@ class Strategy:
         found.zone = zone
         return found
 
+    def for_many(self, function: Callable[[Bars, Any], Array | Sides]) -> Callable[[Bars, Any], Array | Sides]:
+        """Give it a second form, `function(bars, p) -> targets` of shape (k, n_bars) for k parameter sets at once.
+
+        p: Params with an array of shape (k,) where it declares int or float; the rest is alike in all k. targets: row i
+        is what the strategy says of set i, bit for bit (engine.check); float64, or int8 for sides. A sweep uses it.
+        Raises StrategyError for a strategy without Params, or of several instruments.
+        """
+        if self.params is None or self.joint:
+            raise StrategyError(f"{self.name} has no Params, or trades several instruments: it cannot have this form")
+        self.many = function
+        return function
+
     def bind(self, mapping: Mapping[str, Any]) -> Any:
         """Cast to the declared types and check; returns the params NamedTuple (a dict if the strategy declares none).
 
@@ -78,15 +93,17 @@ class Strategy:
         """
         if self.params is None:
             return dict(mapping)
+        casts = self.casts
         try:
-            values = {name: self._rules[name](value) for name, value in mapping.items()}
+            values = {name: casts[name](value) for name, value in mapping.items()}
         except (KeyError, TypeError, ValueError, OverflowError):
             self._refuse(mapping)
             raise
-        if missing := self._required - values.keys():
-            raise ParameterError(f"{self.name}: missing parameter {', '.join(n for n in self._rules if n in missing)}")
+        if not values.keys() >= self._required:
+            missing = [name for name in casts if name in self._required - values.keys()]
+            raise ParameterError(f"{self.name}: missing parameter {', '.join(missing)}")
         params = self.params(**values)
-        for held, rule in params.rules() if self._ruled else ():
+        for held, rule in params.rules() if self.ruled else ():
             if not held:
                 shown = ", ".join(f"{name} = {value!r}" for name, value in params._asdict().items() if name in rule)
                 raise ParameterError(f"{self.name}: {shown} breaks the rule {rule}")
@@ -95,10 +112,10 @@ class Strategy:
     def _refuse(self, mapping: Mapping[str, Any]) -> None:
         """ParameterError naming the first value that cannot be bound."""
         for name, value in mapping.items():
-            cast = self._rules.get(name)
+            cast = self.casts.get(name)
             if cast is None:
-                near = get_close_matches(name, self._rules, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self._rules) or 'none'}"
+                near = get_close_matches(name, self.casts, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.casts) or 'none'}"
                 raise ParameterError(f"{self.name} has no parameter {name}; {hint}")
             try:
                 cast(value)
@@ -121,7 +138,7 @@ class Strategy:
             raise StrategyError(f"{self.name} trades several instruments together: set portfolio = true")
         shape = (len(bars.close),)
         if self.compiled:
-            return as_answer(self.name, ask(self, self._seen(bars), params), partial(of_shape, self.name, shape))
+            return as_answer(self.name, ask(self, self.seen(bars), params), partial(of_shape, self.name, shape))
         frame = self.frame_of(bars)
         index = frame.index  # before the function may change it
 
@@ -152,7 +169,7 @@ class Strategy:
         if self.n_instruments not in (0, 1, len(instruments)):
             raise StrategyError(f"{self.name} trades {self.n_instruments} instruments, but got {len(instruments)}")
         if self.joint:
-            given = ask(self, tuple(map(self._seen, instruments)), params)
+            given = ask(self, tuple(map(self.seen, instruments)), params)
             weights, moving = as_answer(self.name, given, partial(of_shape, self.name, shape))
             if any(map(is_marked, instruments)) and np.isnan(weights).any():
                 absent = np.stack([mark_of(bars) != BAR for bars in instruments], axis=1)
@@ -178,7 +195,7 @@ class Strategy:
             moving = np.array([on_calendar(row, bars, np.nan) for row in moving])
         return Answer(on_calendar(target, bars), moving)
 
-    def _seen(self, bars: Bars) -> Bars:
+    def seen(self, bars: Bars) -> Bars:
         """The bars as a compiled strategy sees them: a built-in one knows of no features, and is compiled once."""
         return plain_bars(bars) if self._built_in else without_detail(bars)
 
@@ -251,7 +268,7 @@ def _built_in(name: str) -> Strategy:
 
 @lru_cache(maxsize=256)
 def _from_file(path: str, function: str, content: str) -> Strategy:
-    module = _module(path, content)
+    module = module_of(path, content)
     found = getattr(module, function, None)
     if isinstance(found, Strategy):
         return found
@@ -266,24 +283,6 @@ def _from_file(path: str, function: str, content: str) -> Strategy:
 def _is_own(one: Any, module: ModuleType) -> bool:
     """Whether it is a strategy, or a function that is written in this module."""
     return isinstance(one, (Strategy, FunctionType)) and getattr(one, "signal", one).__module__ == module.__name__
-
-
-@lru_cache(maxsize=256)
-def _module(path: str, content: str) -> ModuleType:
-    name = f"optim_strategy_{Path(path).stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{content}"
-    if not path.endswith(".py"):
-        raise StrategyError(f"{path} is no Python file: its name must end in .py")
-    loader = AsItIs(name, path)
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    assert spec is not None  # it has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # get_type_hints and pickle look the module up by name
-    try:
-        loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise StrategyError(f"{path} cannot be imported: {raised(error, Path(path))}") from error
-    return module
 
 
 def _reference(signal: Callable[..., Any]) -> str:

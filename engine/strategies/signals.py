@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.arrays import Array
+from engine.compiled.arrays import Array, Sides
 from engine.compiled.jit import inner, kernel
-from engine.compiled.shared import Indicator, sharing
+from engine.compiled.shared import Each, Indicator, sharing
 from engine.compiled.tolerance import exceeds, reaches
 from engine.strategies.indicators import sma
 
@@ -42,6 +42,17 @@ def above(left: Array, right: Array, scale: Array | None = None) -> Array:
         size = _larger(left[t], right[t]) if scale is None else abs(scale[t])
         target[t] = 1.0 if exceeds(left[t], right[t], size) else 0.0
     return target
+
+
+@kernel
+def above_each(left: Each, right: Each) -> Sides:
+    """above(left, right) for many: row i of (k, n_bars) compares left.results[left.at[i]] with right's i-th."""
+    targets = np.empty((len(left.at), left.results.shape[1]), np.int8)
+    for i in range(len(targets)):
+        early, late, target = left.results[left.at[i]], right.results[right.at[i]], targets[i]
+        for t in range(len(target)):
+            target[t] = exceeds(early[t], late[t], _larger(early[t], late[t]))
+    return targets
 
 
 class _MeanAbove(Indicator):

@@ -216,7 +216,7 @@ def test_sweep_keeps_going_and_says_why_a_row_failed(capsys):
 @pytest.mark.parametrize("n_bars", [400, 60])
 @pytest.mark.parametrize("group_bars", [0, 900, 10**6])
 def test_a_group_of_rows_is_what_each_row_is_alone(monkeypatch, group_bars, n_bars):
-    monkeypatch.setattr("engine.sweeps.GROUP_BARS", group_bars)
+    monkeypatch.setattr("engine.groups.GROUP_BARS", group_bars)
     bars = slice_bars(BARS, 0, n_bars)
     rows = [
         {"level": 1.0},

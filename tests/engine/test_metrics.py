@@ -19,7 +19,7 @@ from engine.compiled.sums import ROOM, products_around, squares_around, sum_of, 
 from engine.data.load import load_bars
 from engine.metrics.catalogue import METRICS, RATIO_LIMIT, metric_text
 from engine.metrics.measure import N_METRICS, as_metrics, drawdowns, measure
-from engine.metrics.tails import alpha_beta, quantiles
+from engine.metrics.tails import alpha_beta, market_of, quantiles
 from engine.simulator.fills import no_fills
 from engine.simulator.orders import EXIT_REASON, N_TRADE, OPEN, PNL
 from engine.simulator.simulate import Simulation
@@ -297,6 +297,6 @@ def test_drawdowns_equal_pandas(levels, cash):
 def test_growth_beyond_a_float_is_undefined_compiled_or_not(daily):
     """(1 + daily) ** 525,600 is beyond a float, or 0: a year of minutes."""
     close = 100.0 * np.cumprod(1.0 + 0.01 * np.resize([1.0, -1.0, 0.5, -0.5], 101))
-    alpha, beta = alpha_beta(np.full(101, daily), close, 525_600.0)
+    alpha, beta = alpha_beta(np.full(101, daily), market_of(close, True), 525_600.0, np.empty(ROOM))
     assert beta == pytest.approx(0.0, abs=1e-9)
     assert alpha == -1.0 if daily < 0 else math.isnan(alpha)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from engine import Signal, strategy, sweep, sweeps
+from engine import Signal, groups, strategy, sweep
 from engine.check import random_bars
 from engine.compiled import turns
 from engine.compiled.turns import Turns
@@ -94,13 +94,13 @@ def stopped(bars: Bars, p: Params) -> Signal:
 def test_levels_are_simulated_outside_of_the_turn_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take as long as any simulation: within the turn no two threads would ever do them at the same time."""
     bars, days = random_bars(np.random.default_rng(0), 300), [{"days": n} for n in range(3, 40)]
-    alone, held = sweeps._alone, []
+    alone, held = groups._alone, []
 
     def watched(work: Any, *given: Any) -> Any:
         held.append(work.turns._lock.locked())
         return alone(work, *given)
 
-    monkeypatch.setattr(sweeps, "_alone", watched)
+    monkeypatch.setattr(groups, "_alone", watched)
     together = sweep(bars, stopped, days, n_jobs=1)
     assert held == [False] * len(days)
     for i, row in enumerate(days):  # one row at a time: nothing is asked for again before it is simulated

@@ -1,12 +1,13 @@
 """Moving-average crossover."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from engine.compiled.arrays import Array
+from engine.compiled.arrays import Array, Sides
+from engine.compiled.shared import for_each
 from engine.data.bars import Bars
 from engine.strategies.base import strategy
-from engine.strategies.indicators import ema
-from engine.strategies.signals import above, mean_above
+from engine.strategies.indicators import ema, sma
+from engine.strategies.signals import above, above_each, mean_above
 
 
 class Params(NamedTuple):
@@ -32,3 +33,10 @@ def ma_crossover(bars: Bars, p: Params) -> Array:
     if p.ma_type == "sma":
         return mean_above(bars.close, p.fast_window, p.slow_window)
     return above(ema(bars.close, p.fast_window), ema(bars.close, p.slow_window))
+
+
+@ma_crossover.for_many
+def crossovers(bars: Bars, p: Any) -> Sides:
+    """The same for many pairs of windows; each mean is computed once."""
+    mean = sma if p.ma_type == "sma" else ema
+    return above_each(for_each(mean, bars.close, p.fast_window), for_each(mean, bars.close, p.slow_window))
