@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +75,7 @@ def backtest_rows(work: Work, rows: Sequence[Row]) -> tuple[Array, list[str]]:
 def _backtest_row(work: Work, row: Row, values: Array) -> str:
     """Fill `values`, (n_metrics,); what went wrong, if anything did."""
     try:
-        account, params = _split(work.account, row)
+        account, params = _account_of(work.account, row), _params_of(row)
         given = (work.strategy, params, account, work.instruments, work.cell, work.periods_per_year)
         with work.shared:
             values[:] = measure_cell(*given, tails=work.tails)
@@ -89,18 +89,39 @@ def _at_once(work: Work, rows: Sequence[Row]) -> Iterator[Group]:
 
     Asked one by one, the others say what is wrong with them.
     """
-    strategy, bars, account = work.strategy, work.instruments[0], work.account
-    if strategy.many is None or not rows:
+    strategy, bars = work.strategy, work.instruments[0]
+    if strategy.many is None:
         return
     try:
-        scale, rules = volatility_scale(bars.close, account, work.periods_per_year), pack_rules(account)
-        for many in bind_many(strategy, rows):
+        terms = _terms_of(work, rows)
+        fine = [i for i, one in enumerate(terms) if one is not None]
+        sets = [_params_of(rows[i]) for i in fine]
+        for many in bind_many(strategy, sets):
             with work.shared:
                 targets = targets_of_many(strategy, bars, many)
-            k = len(many.at)
-            yield Group(many.at, targets, _repeated(scale, k), _repeated(rules, k))
+            at = [fine[i] for i in many.at]
+            scales, rules = zip(*(terms[i] for i in at), strict=True)
+            yield Group(at, targets, _stacked(scales), _stacked(rules))
     except (Exception, SystemExit):  # noqa: BLE001 - as above
         return
+
+
+def _terms_of(work: Work, rows: Sequence[Row]) -> list[tuple[Array, Array] | None]:
+    """volatility_scale and pack_rules of each row's account, once for those that set the same; None: refused."""
+    known: dict[Hashable, tuple[Array, Array] | None] = {}
+    found = []
+    for row in rows:
+        plain = _RULES.isdisjoint(row)
+        key = () if plain else tuple((name, type(value), value) for name, value in row.items() if name in _RULES)
+        if key not in known:
+            try:
+                account = _account_of(work.account, row)
+                scale = volatility_scale(work.instruments[0].close, account, work.periods_per_year)
+                known[key] = scale, pack_rules(account)
+            except EngineError:
+                known[key] = None
+        found.append(known[key])
+    return found
 
 
 def _one_by_one(work: Work, rows: Sequence[Row], some: Sequence[int], errors: list[str]) -> Group:
@@ -114,7 +135,7 @@ def _one_by_one(work: Work, rows: Sequence[Row], some: Sequence[int], errors: li
     with work.turns.signals(), work.shared:
         for i in some:
             try:
-                account, params = _split(work.account, rows[i])
+                account, params = _account_of(work.account, rows[i]), _params_of(rows[i])
                 answer = strategy.answer(bars, strategy.bind(params))
                 if answer.moving.size:
                     moving.append((i, account, answer._replace(target=answer.target.copy())))  # it may be used again
@@ -125,7 +146,7 @@ def _one_by_one(work: Work, rows: Sequence[Row], some: Sequence[int], errors: li
                 at.append(i)
             except Exception as error:  # noqa: BLE001 - as above
                 errors[i] = reason(strategy, error)
-    return Group(at, targets[: len(at)], _stacked(scales), np.array(packed), moving)
+    return Group(at, targets[: len(at)], _stacked(scales), _stacked(packed), moving)
 
 
 def _score(work: Work, group: Group, values: Array, errors: list[str]) -> None:
@@ -166,22 +187,26 @@ def _unusable(strategy: Strategy, target: Array | Sides) -> str:
     return ""
 
 
-def _stacked(scales: list[Array]) -> Array:
-    """Scales of shape (n_bars,), or empty for 1, as one array of shape (k, n_bars), or (k, 0) if all are empty."""
-    width = max(map(len, scales), default=0)
-    return np.array([scale if len(scale) == width else np.ones(width) for scale in scales])
+def _stacked(arrays: Sequence[Array]) -> Array:
+    """Arrays of shape (n,) as one of shape (k, n), an empty one among others as ones; (k, 0) if all are empty."""
+    width = max(map(len, arrays), default=0)
+    stacked = np.empty((len(arrays), width))
+    if all(one is arrays[0] for one in arrays):  # most often
+        stacked[:] = arrays[0] if arrays else 0.0
+        return stacked
+    for i, one in enumerate(arrays):
+        stacked[i] = one if len(one) == width else 1.0
+    return stacked
 
 
-def _repeated(values: Array, k: int) -> Array:
-    """An array of shape (k, n) of one of shape (n,)."""
-    rows = np.empty((k, len(values)))
-    rows[:] = values
-    return rows
-
-
-def _split(account: Account, row: Row) -> tuple[Account, Row]:
-    """The account with the rules that the row sets, and the rest: the strategy's parameters."""
+def _account_of(account: Account, row: Row) -> Account:
+    """The account with the rules that the row sets."""
     if _RULES.isdisjoint(row):
-        return account, row
+        return account
     rules = {name: value.item() if hasattr(value, "item") else value for name, value in row.items() if name in _RULES}
-    return make_account({**account._asdict(), **rules}), {k: v for k, v in row.items() if k not in _RULES}
+    return make_account({**account._asdict(), **rules})
+
+
+def _params_of(row: Row) -> Row:
+    """The strategy's parameters: what is no rule of the account."""
+    return row if _RULES.isdisjoint(row) else {name: value for name, value in row.items() if name not in _RULES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -138,6 +139,17 @@ def test_it_is_asked_once_for_all_that_are_alike_in_what_is_no_number() -> None:
     rows = [{"window": n, "mean": mean} for n in range(3, 13) for mean in ("sma", "ema")]
     held_equal(one, rows)
     assert calls == [10, 10]
+
+
+def test_rows_that_set_rules_of_the_account_are_asked_together_too() -> None:
+    one, calls = made()
+    fees, stops, targets = (0.0, 5.0, -5.0), (0.01, 0.05), (0.0, 0.2)
+    rows = [
+        {"window": n, "fee_bps": fee, "stop_pct": stop, "volatility_target": target}
+        for n, fee, stop, target in product((5, 9), fees, stops, targets)
+    ]
+    held_equal(one, rows)
+    assert calls == [sum(row["fee_bps"] >= 0.0 for row in rows)]  # the others are refused, each by itself
 
 
 @pytest.mark.parametrize("fault", ["raises", "exits", "another shape", "sides"])
