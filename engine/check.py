@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,8 +90,7 @@ def check_strategy(
             unproven.append(one)
     checks = [*((check.__doc__ or "").rstrip(".") for check in CHECKS), _CAUSAL]
     if strategy.many is not None:
-        _agrees_for_many(strategy, drawn, instruments)
-        checks.append(_ALIKE)
+        checks += [_ALIKE] * _agrees_for_many(strategy, drawn, instruments)
     return Report(strategy.name, tuple(checks), len(drawn), tuple(unproven))
 
 
@@ -139,20 +139,36 @@ _CAUSAL = "The signal of bars 0 ... k is the same whether later bars are known o
 _ALIKE = "The form for many parameter sets says of each what the strategy says of it alone"
 
 
-def _agrees_for_many(strategy: Strategy, drawn: list[dict[str, Any]], instruments: tuple[Bars, ...]) -> None:
-    """Raises StrategyError where the two forms of the strategy differ, or the one for many fails."""
+def _agrees_for_many(strategy: Strategy, drawn: list[dict[str, Any]], instruments: tuple[Bars, ...]) -> bool:
+    """Whether sets that differ were compared; StrategyError where the two forms differ, or the one for many fails."""
+    sets = [*drawn, *(other for one in drawn for other in _beside(strategy, one, instruments))]
     try:
-        found = [(many, targets_of_many(strategy, instruments[0], many)) for many in bind_many(strategy, drawn)]
+        found = [(many, targets_of_many(strategy, instruments[0], many)) for many in bind_many(strategy, sets)]
     except (Exception, SystemExit) as error:
         raise StrategyError(f"{reason(strategy, error)}, in its form for many parameter sets") from error
-    refused = set(range(len(drawn))).difference(*(many.at for many, _ in found))
+    refused = set(range(len(sets))).difference(*(many.at for many, _ in found))
     if refused:
-        one = drawn[min(refused)]
+        one = sets[min(refused)]
         raise StrategyError(f"{strategy.name}({one}) is refused by its rules() only when asked with others, as arrays")
     for many, targets in found:
         for i, target in zip(many.at, targets, strict=True):
-            alone = signal(strategy, drawn[i], instruments)
-            _same(strategy, drawn[i], alone, target.astype(np.float64), "differs in its form for many parameter sets")
+            alone = signal(strategy, sets[i], instruments)
+            if alone.ndim > 1:
+                raise StrategyError(f"{strategy.name} answers with levels, which its form for many cannot say")
+            _same(strategy, sets[i], alone, target.astype(np.float64), "differs in its form for many parameter sets")
+    return any(len(many.at) > 1 for many, _ in found)
+
+
+def _beside(strategy: Strategy, one: Mapping[str, Any], instruments: tuple[Bars, ...]) -> Iterator[dict[str, Any]]:
+    """Sets near this one that have a signal: a form that is asked for one set at a time proves nothing."""
+    whole = strategy.bind(one)._asdict()
+    for name, kind in zip(whole, strategy.kinds, strict=True):
+        for factor in (1.25, 0.75) if kind else ():
+            value = whole[name] * factor
+            near = {**whole, name: value if kind is np.float64 else int(value) + (factor > 1.0)}
+            with contextlib.suppress(Exception):  # beyond its rules, or out of what it was written for
+                signal(strategy, near, instruments)
+                yield near
 
 
 def _looks_not_ahead(

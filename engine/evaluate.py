@@ -54,7 +54,7 @@ def evaluate(
     try:
         values = measure_cell(strategy, params, account, instruments, cell, periods_per_year, tails=tails, each=each)
         return Outcome(as_metrics(values), "")
-    except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the trial fails, the study goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's strategy may raise anything; the trial fails, the study goes on
         return Outcome({}, reason(strategy, error))
 
 

@@ -79,7 +79,7 @@ def _backtest_row(work: Work, row: Row, values: Array) -> str:
         given = (work.strategy, params, account, work.instruments, work.cell, work.periods_per_year)
         with work.shared:
             values[:] = measure_cell(*given, tails=work.tails)
-    except Exception as error:  # noqa: BLE001 - a user's strategy may raise anything; the row fails, the sweep goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's strategy may raise anything; the row fails, the sweep goes on
         return reason(work.strategy, error)
     return ""
 
@@ -144,7 +144,7 @@ def _one_by_one(work: Work, rows: Sequence[Row], some: Sequence[int], errors: li
                 scales.append(volatility_scale(bars.close, account, work.periods_per_year))
                 packed.append(pack_rules(account))
                 at.append(i)
-            except Exception as error:  # noqa: BLE001 - as above
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
                 errors[i] = reason(strategy, error)
     return Group(at, targets[: len(at)], _stacked(scales), _stacked(packed), moving)
 
@@ -154,7 +154,7 @@ def _score(work: Work, group: Group, values: Array, errors: list[str]) -> None:
     for i, account, answer in group.moving:
         try:
             values[i] = _alone(work, account, answer)
-        except Exception as error:  # noqa: BLE001 - as above
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
             errors[i] = reason(work.strategy, error)
     scored, usable = _scored(work, group)
     values[group.at] = scored

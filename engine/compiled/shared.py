@@ -17,7 +17,7 @@ from engine.compiled.jit import kernel
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 ROOM = 64 << 20  # bytes of results that are kept
-_TABLE, _TABLES = ROOM // 4, 4  # bytes of one table of results, and how many there are
+_TABLE, _TABLES = ROOM // 4, 4  # bytes of a table of results, and how many there are: as much again as ROOM
 _PLAIN = (int, float, str, np.generic)
 _NOTED = 10_000  # what was asked for once and could be done without, as far as it is remembered
 _TRIED, _WORTH = 256, 16  # after so many results, fewer than one in so many asked for again: nothing more is kept
@@ -35,28 +35,29 @@ class _Table:
 
     def __init__(self) -> None:
         self._results: Array = np.empty((0, 0))
-        self._shown: tuple[Array, dict[Any, int]] = self._results, {}  # read-only, and the row of each number
+        self._shown: tuple[Array, dict[int, int]] = self._results, {}  # read-only, and the row of each number
         self._lock = threading.Lock()
 
-    def each(self, indicator: Any, column: Array, numbers: list[Any]) -> Each:
+    def each(self, indicator: Any, column: Array, numbers: NDArray[Any]) -> Each:
+        names = numbers.view(np.int64).tolist()  # by their bits: -0.0 is another number than 0.0
         results, at = self._shown
-        if not at.keys() >= set(numbers):
-            results, at = self._filled(indicator, column, set(numbers))
-        return Each(results, np.array([at[number] for number in numbers]))
+        if not at.keys() >= set(names):
+            results, at = self._filled(indicator, column, dict(zip(names, numbers.tolist(), strict=True)))
+        return Each(results, np.array([at[name] for name in names], np.int64))
 
-    def _filled(self, indicator: Any, column: Array, numbers: set[Any]) -> tuple[Array, dict[Any, int]]:
+    def _filled(self, indicator: Any, column: Array, numbers: dict[int, Any]) -> tuple[Array, dict[int, int]]:
         with self._lock:
             at = self._shown[1]
-            new = numbers.difference(at)
+            new = numbers.keys() - at.keys()
             if len(at) + len(new) > len(self._results):  # full: from the start, in another array
-                new, at = numbers, {}
-                self._results = np.empty((max(_TABLE // column.nbytes, len(new)), len(column)))
+                new, at = set(numbers), {}
+                self._results = np.empty((max(_TABLE // max(column.nbytes, 1), len(new)), len(column)))
                 shown = self._results.view()
                 shown.flags.writeable = False
                 self._shown = shown, at
-            for number in new:
-                self._results[len(at)] = indicator.kernel(column, number)
-                at[number] = len(at)
+            for name in new:
+                self._results[len(at)] = indicator.kernel(column, numbers[name])
+                at[name] = len(at)
             return self._shown
 
 
@@ -116,18 +117,17 @@ class Shared:
         self._keep(name, found)
         return found
 
-    def each(self, indicator: Any, column: Array, numbers: list[Any]) -> Each:
-        """indicator(column, number) for each of the numbers, which are of one type; computed once."""
+    def each(self, indicator: Any, column: Array, numbers: NDArray[Any]) -> Each:
+        """indicator(column, number) for each number of an int64 or float64 array, computed once if there is room."""
         place = id(column) if id(column) in self._known else self._part(column)
         if place is None:
             return _Table().each(indicator, column, numbers)
-        name = (indicator, place, type(numbers[0]))
-        table = self._tables.get(name)
-        if table is None:
-            with self._lock:
-                table = self._tables.setdefault(name, _Table())
-                if len(self._tables) > _TABLES:
-                    self._tables.pop(next(iter(self._tables)))
+        name = (indicator, place, numbers.dtype.char)
+        with self._lock:
+            table = self._tables.pop(name, None) or _Table()
+            self._tables[name] = table  # the one used last comes last
+            if len(self._tables) > _TABLES:
+                self._tables.pop(next(iter(self._tables)))
         return table.each(indicator, column, numbers)
 
     def _part(self, array: NDArray[Any]) -> tuple[int, int, str] | None:
@@ -192,11 +192,12 @@ class Indicator:
 
 
 def for_each(indicator: Any, column: Array, numbers: NDArray[Any]) -> Each:
-    """indicator(column, number) for each number of an array of shape (k,), computed once in a sweep.
+    """indicator(column, number) for each number of an array of shape (k,), int64 or float64.
 
-    column: (n_bars,). The indicator must return one array of that shape; what is returned cannot be written to.
+    column: (n_bars,). The indicator must return one array of that shape. In a sweep what was computed is kept, of up to
+    four indicators and columns, 16 MB each; what is returned cannot be written to.
     """
-    return (_active.shared or Shared(())).each(indicator, column, numbers.tolist())
+    return (_active.shared or Shared(())).each(indicator, column, np.ascontiguousarray(numbers))
 
 
 @typeof_impl.register(Indicator)

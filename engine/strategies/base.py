@@ -57,7 +57,7 @@ class Strategy:
         self._required = {name for name in self.casts if name not in self.params._field_defaults}
         self.ruled = hasattr(self.params, "rules")
         self.many: Callable[[Bars, Any], Array | Sides] | None = None
-        self.no_numbers = [i for i, t in enumerate(declared.values()) if t not in (int, float)]
+        self.kinds = [{int: np.int64, float: np.float64}.get(one) for one in declared.values()]  # of arrays of many
         self.__doc__ = signal.__doc__
 
     def __repr__(self) -> str:
@@ -79,10 +79,13 @@ class Strategy:
 
         p: Params with an array of shape (k,) where it declares int or float; the rest is alike in all k. targets: row i
         is what the strategy says of set i, bit for bit (engine.check); float64, or int8 for sides. A sweep uses it.
-        Raises StrategyError for a strategy without Params, or of several instruments.
+        Raises StrategyError for a strategy of several instruments, or without a number in its Params.
         """
-        if self.params is None or self.joint:
-            raise StrategyError(f"{self.name} has no Params, or trades several instruments: it cannot have this form")
+        if self.joint or not any(self.kinds):
+            raise StrategyError(
+                f"{self.name} has no form for many parameter sets: it trades several instruments, or no int or float "
+                "of its Params differs between them"
+            )
         self.many = function
         return function
 

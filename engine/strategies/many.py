@@ -9,7 +9,6 @@ import numpy as np
 
 from engine.compiled.arrays import Array, Sides
 from engine.data.bars import Bars
-from engine.errors import ParameterError
 from engine.strategies.levels import of_shape
 
 if TYPE_CHECKING:
@@ -24,21 +23,31 @@ class Many(NamedTuple):
 
 
 def bind_many(strategy: Strategy, sets: Sequence[Mapping[str, Any]]) -> list[Many]:
-    """What `Strategy.bind` accepts of the sets, which have the same keys.
+    """What `Strategy.bind` accepts of the sets, for a strategy with a form for many.
 
-    The others break a rule; bound alone they say which. Raises where the strategy has no form for many, where a value
-    is refused, and where its rules cannot be asked of arrays.
+    The others, refused, are left out: bound alone they say why. Raises where the rules cannot be asked of arrays, or an
+    int is beyond 64 bits.
     """
-    columns = _columns(strategy, sets)
-    held = np.ones(len(sets), np.bool_)
-    for obeyed, _ in _params(strategy, columns, object).rules() if strategy.ruled else ():  # as Python computes
-        held &= np.asarray(obeyed, dtype=np.bool_)
-    alike = [columns[i] for i in strategy.no_numbers] or [[()] * len(sets)]
+    kinds = strategy.kinds
     parts: dict[Hashable, list[int]] = {}
-    for i, key in enumerate(zip(*alike, strict=True)):
-        if held[i]:
+    rows: list[list[Any]] = []
+    for i, one in enumerate(sets):
+        row = _cast(strategy, one)
+        rows.append(row)
+        if row:  # 0 == False, and is another choice
+            key = tuple((type(v), v) for v, kind in zip(row, kinds, strict=True) if kind is None)
             parts.setdefault(key, []).append(i)
-    return [Many(at, _params(strategy, [[column[i] for i in at] for column in columns])) for at in parts.values()]
+    found = []
+    for at in parts.values():
+        columns = list(zip(*(rows[i] for i in at), strict=True))
+        held = _obeys(strategy, columns)
+        if held.all():
+            found.append(Many(at, _params(strategy, columns)))
+        elif held.any():
+            kept = np.flatnonzero(held).tolist()
+            chosen = [[column[i] for i in kept] for column in columns]
+            found.append(Many([at[i] for i in kept], _params(strategy, chosen)))
+    return found
 
 
 def targets_of_many(strategy: Strategy, bars: Bars, bound: Many) -> Array | Sides:
@@ -47,22 +56,32 @@ def targets_of_many(strategy: Strategy, bars: Bars, bound: Many) -> Array | Side
     shape = (len(bound.at), len(bars.close))
     given: Any = strategy.many(strategy.seen(bars), bound.params)
     if isinstance(given, np.ndarray) and given.dtype == np.int8 and given.shape == shape:
-        return np.ascontiguousarray(given)
+        return np.require(given, requirements=["C", "W"])  # kernels are compiled for it
     return of_shape(strategy.name, shape, "target", given)
 
 
-def _columns(strategy: Strategy, sets: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """The values of each field of Params, cast as `bind` casts them."""
-    names, defaults = sets[0].keys(), strategy.params._field_defaults
-    if any(one.keys() != names for one in sets):
-        raise ParameterError("the sets have not all the same keys")
-    given = {name: list(map(strategy.casts[name], [one[name] for one in sets])) for name in names}
-    return [given[name] if name in given else [defaults[name]] * len(sets) for name in strategy.casts]
+def _cast(strategy: Strategy, one: Mapping[str, Any]) -> list[Any]:
+    """The values of all fields of Params, cast as `bind` casts them; empty where one is refused, missing or unknown."""
+    casts, defaults = strategy.casts, strategy.params._field_defaults
+    if not one.keys() <= casts.keys():
+        return []
+    try:
+        return [cast(one[name]) if name in one else defaults[name] for name, cast in casts.items()]
+    except Exception:  # noqa: BLE001 - a value may be anything; `bind` says what is wrong with it
+        return []
 
 
-def _params(strategy: Strategy, columns: list[list[Any]], kind: type | None = None) -> Any:
+def _obeys(strategy: Strategy, columns: Sequence[Sequence[Any]]) -> Any:
+    """Which sets obey the strategy's rules, as Python computes them: arrays of objects, not of 64 bits."""
+    held = np.ones(len(columns[0]), np.bool_)
+    for obeyed, _ in _params(strategy, columns, as_objects=True).rules() if strategy.ruled else ():
+        held &= np.asarray(obeyed, dtype=np.bool_)
+    return held
+
+
+def _params(strategy: Strategy, columns: Sequence[Sequence[Any]], *, as_objects: bool = False) -> Any:
     """Params with an array of each number; of anything else the first stands for all."""
-    texts = strategy.no_numbers
     return strategy.params._make(
-        column[0] if i in texts else np.array(column, dtype=kind) for i, column in enumerate(columns)
+        column[0] if kind is None else np.array(column, dtype=object if as_objects else kind)
+        for column, kind in zip(columns, strategy.kinds, strict=True)
     )

@@ -46,7 +46,12 @@ def above(left: Array, right: Array, scale: Array | None = None) -> Array:
 
 @kernel
 def above_each(left: Each, right: Each) -> Sides:
-    """above(left, right) for many: row i of (k, n_bars) compares left.results[left.at[i]] with right's i-th."""
+    """above(left, right) for many: row i of (k, n_bars) compares left.results[left.at[i]] with right's i-th.
+
+    Raises ValueError where they are not equally many, or not equally long.
+    """
+    if len(left.at) != len(right.at) or left.results.shape[1] != right.results.shape[1]:
+        raise ValueError("above_each compares results that are equally many and equally long")
     targets = np.empty((len(left.at), left.results.shape[1]), np.int8)
     for i in range(len(targets)):
         early, late, target = left.results[left.at[i]], right.results[right.at[i]], targets[i]

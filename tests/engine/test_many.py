@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import above, ema, sma, strategy, sweep
+from engine import Signal, above, above_each, ema, sma, strategy, sweep
 from engine.check import check_strategy, draw_params, random_bars
 from engine.compiled import shared
 from engine.compiled.arrays import Array
@@ -38,7 +39,25 @@ class Params(NamedTuple):
     inverse: bool = False
 
     def rules(self) -> tuple[tuple[bool, str], ...]:
-        return ((self.window >= 2, "window >= 2"), (self.window * self.window < 900, "window ** 2 < 900"))
+        return (
+            (self.window >= 2, "window >= 2"),
+            (self.window * self.window < 900, "window ** 2 < 900"),
+            (self.mean == "sma" or self.window < 20, "window < 20 for ema"),
+        )
+
+
+class Choices(NamedTuple):
+    window: int
+    choice: Literal[False, 0, 1, True]
+
+
+class Stopped(NamedTuple):
+    window: int
+    stop_pct: float = 0.0
+
+
+class Seeded(NamedTuple):
+    seed: int
 
 
 class Choosy(NamedTuple):
@@ -104,6 +123,7 @@ ROWS = st.fixed_dictionaries(
         "mean": st.sampled_from(["sma", "ema", "wma"]),
         "inverse": st.sampled_from([True, False, 1]),
         "fee_bps": st.sampled_from([0.0, 10.0, -1.0]),
+        "stop_pct": st.sampled_from([0.0, 0.02]),
         "other": st.just(1),
     },
 )
@@ -152,6 +172,58 @@ def test_rows_that_set_rules_of_the_account_are_asked_together_too() -> None:
     assert calls == [sum(row["fee_bps"] >= 0.0 for row in rows)]  # the others are refused, each by itself
 
 
+def test_a_row_that_is_refused_takes_no_other_with_it() -> None:
+    one, calls = made()
+    good = [{"window": n} for n in range(3, 13)]
+    held_equal(one, [*good, {"window": 7.5}, {"window": 5, "other": 1}, {"sign": 1.0}, {"window": 5, "fee_bps": -1.0}])
+    assert calls == [10]
+
+
+def test_choices_that_are_equal_and_not_the_same_come_in_calls_of_their_own() -> None:
+    @strategy
+    def choosing(bars: Bars, p: Choices) -> Array:
+        share = {False: 0.1, True: 0.2}[p.choice] if isinstance(p.choice, bool) else 0.3 + 0.1 * p.choice
+        return share * above(bars.close, sma(bars.close, p.window))
+
+    @choosing.for_many
+    def many(bars: Bars, p: Any) -> Any:
+        return np.array([choosing.signal(bars, Choices(window, p.choice)) for window in p.window.tolist()])
+
+    held_equal(choosing, [{"window": n, "choice": choice} for n in (5, 9) for choice in (0, False, 1, True)])
+
+
+def test_a_parameter_called_like_a_rule_of_the_account_stays_a_rule() -> None:
+    @strategy
+    def stopped(bars: Bars, p: Stopped) -> Array:
+        return above(bars.close, (1.0 - p.stop_pct) * sma(bars.close, p.window))
+
+    @stopped.for_many
+    def many(bars: Bars, p: Any) -> Any:
+        return np.array([stopped.signal(bars, Stopped(*one)) for one in zip(p.window, p.stop_pct, strict=True)])
+
+    rows = [{"window": n, "stop_pct": stop} for n in (5, 10) for stop in (0.01, 0.03)]
+    held_equal(stopped, rows)
+
+
+def test_numbers_of_any_size_are_what_they_are() -> None:
+    @strategy
+    def seeded(bars: Bars, p: Seeded) -> Array:
+        return np.full(len(bars.close), (p.seed % 8) / 8)
+
+    @seeded.for_many
+    def many(bars: Bars, p: Any) -> Any:
+        return np.repeat((p.seed % 8 / 8)[:, None], len(bars.close), axis=1)
+
+    held_equal(seeded, [{"seed": 2**63 + 5}, {"seed": -3}, {"seed": 2**62 + 1}])
+
+
+def test_pairs_must_be_equally_many() -> None:
+    with pytest.raises(ValueError, match="equally many and equally long"):
+        above_each(for_each(sma, BARS.close, np.arange(2, 99)), for_each(sma, BARS.close, np.array([100])))
+    with pytest.raises(ValueError, match="equally many and equally long"):
+        above_each(for_each(sma, BARS.close, np.array([2])), for_each(sma, BARS.close[:100], np.array([9])))
+
+
 @pytest.mark.parametrize("fault", ["raises", "exits", "another shape", "sides"])
 def test_a_form_that_fails_costs_time_only(fault: str) -> None:
     one, calls = made(fault)
@@ -180,8 +252,8 @@ def test_rules_are_computed_as_python_computes_them() -> None:
     [
         ("raises", "ZeroDivisionError at test_many.py:.*: in the form for many, in its form for many parameter sets"),
         ("exits", "trend raised SystemExit at test_many.py:.*: 3, in its form for many parameter sets"),
-        ("another shape", r"trend returned target of shape \(700, 4\), expected \(4, 700\)"),
-        ("differs", r"trend\({'window': 8, .*}\) differs in its form for many parameter sets: bar 200 is .* and 0.25"),
+        ("another shape", r"trend returned target of shape \(700, \d+\), expected \(\d+, 700\)"),
+        ("differs", r"trend\({'window': .*}\) differs in its form for many parameter sets: bar 200 is .* and 0.25"),
     ],
 )
 def test_the_conformance_suite_finds_a_form_that_is_wrong(
@@ -191,14 +263,45 @@ def test_the_conformance_suite_finds_a_form_that_is_wrong(
     monkeypatch.setattr("engine.check.draw_params", lambda *_: iter(sets))
     with pytest.raises(StrategyError, match=said):
         check_strategy(made(fault)[0])
-    for fine in ("", "sides"):
-        report = check_strategy(made(fine)[0])
-        assert "The form for many parameter sets says of each what the strategy says of it alone" in str(report)
+    with pytest.raises(StrategyError, match="differs in its form"):  # sides cannot say 0.75
+        check_strategy(made("sides")[0])
+    report = check_strategy(made()[0])
+    assert "The form for many parameter sets says of each what the strategy says of it alone" in str(report)
 
 
-def test_a_strategy_of_several_instruments_has_no_such_form() -> None:
-    with pytest.raises(StrategyError, match="zscore_pairs has no Params, or trades several instruments"):
-        load_strategy("zscore_pairs").for_many(lambda bars, p: np.empty(0))
+def test_one_set_alone_proves_nothing() -> None:
+    """A form that says the same of all is found even where a single set is checked."""
+    one, _ = made()
+    one.for_many(lambda bars, p: np.array([above(bars.close, sma(bars.close, int(p.window[0])))] * len(p.window)))
+    with pytest.raises(StrategyError, match="differs in its form for many parameter sets"):
+        check_strategy(one, {"window": 8})
+
+
+def test_levels_have_no_form_for_many() -> None:
+    @strategy
+    def levels(bars: Bars, p: Stopped) -> Signal:
+        return Signal(above(bars.close, sma(bars.close, p.window)), stop=bars.close * 0.9)
+
+    @levels.for_many
+    def many(bars: Bars, p: Any) -> Any:
+        return np.array([above(bars.close, sma(bars.close, int(window))) for window in p.window])
+
+    with pytest.raises(StrategyError, match="levels answers with levels, which its form for many cannot say"):
+        check_strategy(levels, {"window": 8, "stop_pct": 0.1})
+
+
+@pytest.mark.parametrize("name", ["zscore_pairs", "textual"])
+def test_a_strategy_that_can_have_no_such_form_says_so(name: str) -> None:
+    class Texts(NamedTuple):
+        mean: str = "sma"
+
+    def textual(bars: Bars, p: Any) -> Array:
+        return np.ones(len(bars.close))
+
+    textual.__annotations__["p"] = Texts
+    one = strategy(textual) if name == "textual" else load_strategy(name)
+    with pytest.raises(StrategyError, match=f"{name} has no form for many parameter sets"):
+        one.for_many(lambda bars, p: np.empty(0))
 
 
 def test_each_number_is_computed_once_and_cannot_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +325,9 @@ def test_each_number_is_computed_once_and_cannot_be_written_to(monkeypatch: pyte
         with pytest.raises(ValueError, match="read-only"):
             found.results[0, 0] = 1.0
         np.testing.assert_array_equal(for_each(counted, BARS.close * 2.0, np.array([3.0])).results[0], BARS.close * 6.0)
+        signs = for_each(counted, BARS.close, np.array([0.0, -0.0]))
+        np.testing.assert_array_equal(np.signbit(signs.results[signs.at, 0]), [False, True])
+        assert len(for_each(counted, BARS.close, np.empty(0)).at) == 0
 
 
 def test_threads_share_a_table_that_is_full_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +348,7 @@ def test_threads_share_a_table_that_is_full_again_and_again(monkeypatch: pytest.
         list(pool.map(work, range(4)))
 
 
-def test_a_strategy_file_has_its_form_in_every_process(tmp_path: Path) -> None:
+def test_a_strategy_file_brings_its_form_along(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "from typing import NamedTuple\n"
@@ -255,5 +361,5 @@ def test_a_strategy_file_has_its_form_in_every_process(tmp_path: Path) -> None:
         "    return above_each(for_each(sma, bars.close, p.fast), for_each(sma, bars.close, p.slow))\n"
     )
     one = load_strategy(f"{file}:mine")
-    assert one.many is not None
+    assert pickle.loads(pickle.dumps(one)).many is not None
     held_equal(one, [{"fast": f, "slow": s} for f in (2, 5) for s in (8, 13)])

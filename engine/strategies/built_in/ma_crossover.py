@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from engine.compiled.arrays import Array, Sides
+from engine.compiled.arrays import Array
 from engine.compiled.shared import for_each
 from engine.data.bars import Bars
 from engine.strategies.base import strategy
@@ -36,7 +36,7 @@ def ma_crossover(bars: Bars, p: Params) -> Array:
 
 
 @ma_crossover.for_many
-def crossovers(bars: Bars, p: Any) -> Sides:
+def crossovers(bars: Bars, p: Any) -> Any:
     """The same for many pairs of windows; each mean is computed once."""
     mean = sma if p.ma_type == "sma" else ema
     return above_each(for_each(mean, bars.close, p.fast_window), for_each(mean, bars.close, p.slow_window))
