@@ -27,6 +27,7 @@ from engine.strategies.raised import reason
 GROUP_BARS = 100_000  # bars scored in one call: their targets stay in the processor's caches
 _RULES = frozenset(SEARCHABLE)
 Row = Mapping[str, Any]
+Terms = tuple[Array, Array]  # volatility_scale and pack_rules of an account
 
 
 class Work(NamedTuple):
@@ -106,22 +107,26 @@ def _at_once(work: Work, rows: Sequence[Row]) -> Iterator[Group]:
         return
 
 
-def _terms_of(work: Work, rows: Sequence[Row]) -> list[tuple[Array, Array] | None]:
+def _terms_of(work: Work, rows: Sequence[Row]) -> list[Terms | None]:
     """volatility_scale and pack_rules of each row's account, once for those that set the same; None: refused."""
-    known: dict[Hashable, tuple[Array, Array] | None] = {}
+    if all(map(_RULES.isdisjoint, rows)):
+        return [_terms(work, {})] * len(rows)
+    known: dict[Hashable, Terms | None] = {}
     found = []
     for row in rows:
-        plain = _RULES.isdisjoint(row)
-        key = () if plain else tuple((name, type(value), value) for name, value in row.items() if name in _RULES)
+        key = tuple((name, type(value), value) for name, value in row.items() if name in _RULES)
         if key not in known:
-            try:
-                account = _account_of(work.account, row)
-                scale = volatility_scale(work.instruments[0].close, account, work.periods_per_year)
-                known[key] = scale, pack_rules(account)
-            except EngineError:
-                known[key] = None
+            known[key] = _terms(work, row)
         found.append(known[key])
     return found
+
+
+def _terms(work: Work, row: Row) -> Terms | None:
+    try:
+        account = _account_of(work.account, row)
+        return volatility_scale(work.instruments[0].close, account, work.periods_per_year), pack_rules(account)
+    except EngineError:
+        return None
 
 
 def _one_by_one(work: Work, rows: Sequence[Row], some: Sequence[int], errors: list[str]) -> Group:

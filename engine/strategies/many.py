@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,8 @@ from engine.strategies.levels import of_shape
 
 if TYPE_CHECKING:
     from engine.strategies.base import Strategy
+
+Columns = Sequence[Sequence[Any]]  # a column per field of Params
 
 
 class Many(NamedTuple):
@@ -28,18 +30,10 @@ def bind_many(strategy: Strategy, sets: Sequence[Mapping[str, Any]]) -> list[Man
     The others, refused, are left out: bound alone they say why. Raises where the rules cannot be asked of arrays, or an
     int is beyond 64 bits.
     """
-    kinds = strategy.kinds
-    parts: dict[Hashable, list[int]] = {}
-    rows: list[list[Any]] = []
-    for i, one in enumerate(sets):
-        row = _cast(strategy, one)
-        rows.append(row)
-        if row:  # 0 == False, and is another choice
-            key = tuple((type(v), v) for v, kind in zip(row, kinds, strict=True) if kind is None)
-            parts.setdefault(key, []).append(i)
+    columns = _columns(strategy, sets) if sets else None
+    parts = _parts(strategy, sets) if columns is None else [(list(range(len(sets))), columns)]
     found = []
-    for at in parts.values():
-        columns = list(zip(*(rows[i] for i in at), strict=True))
+    for at, columns in parts:
         held = _obeys(strategy, columns)
         if held.all():
             found.append(Many(at, _params(strategy, columns)))
@@ -60,6 +54,35 @@ def targets_of_many(strategy: Strategy, bars: Bars, bound: Many) -> Array | Side
     return of_shape(strategy.name, shape, "target", given)
 
 
+def _columns(strategy: Strategy, sets: Sequence[Mapping[str, Any]]) -> Columns | None:
+    """All sets, which are most often alike in their keys and in what is no number; None where they are not.
+
+    Column by column it takes a third of the time.
+    """
+    names, defaults, k = sets[0].keys(), strategy.params._field_defaults, len(sets)
+    if any(one.keys() != names for one in sets):
+        return None
+    try:
+        cast = {name: list(map(strategy.casts[name], [one[name] for one in sets])) for name in names}
+        columns = [cast[name] if name in cast else [defaults[name]] * k for name in strategy.casts]
+    except Exception:  # noqa: BLE001 - as in _cast
+        return None
+    texts = (column for column, kind in zip(columns, strategy.kinds, strict=True) if kind is None)
+    return columns if all(len({(type(v), v) for v in text}) == 1 for text in texts) else None
+
+
+def _parts(strategy: Strategy, sets: Sequence[Mapping[str, Any]]) -> Iterator[tuple[list[int], Columns]]:
+    """Which sets can be cast, and they, in parts that are alike in what is no number."""
+    parts: dict[Hashable, tuple[list[int], list[list[Any]]]] = {}
+    for i, one in enumerate(sets):
+        if row := _cast(strategy, one):  # 0 == False, and is another choice
+            key = tuple((type(v), v) for v, kind in zip(row, strategy.kinds, strict=True) if kind is None)
+            at, rows = parts.setdefault(key, ([], []))
+            at.append(i)
+            rows.append(row)
+    return ((at, list(zip(*rows, strict=True))) for at, rows in parts.values())
+
+
 def _cast(strategy: Strategy, one: Mapping[str, Any]) -> list[Any]:
     """The values of all fields of Params, cast as `bind` casts them; empty where one is refused, missing or unknown."""
     casts, defaults = strategy.casts, strategy.params._field_defaults
@@ -71,7 +94,7 @@ def _cast(strategy: Strategy, one: Mapping[str, Any]) -> list[Any]:
         return []
 
 
-def _obeys(strategy: Strategy, columns: Sequence[Sequence[Any]]) -> Any:
+def _obeys(strategy: Strategy, columns: Columns) -> Any:
     """Which sets obey the strategy's rules, as Python computes them: arrays of objects, not of 64 bits."""
     held = np.ones(len(columns[0]), np.bool_)
     for obeyed, _ in _params(strategy, columns, as_objects=True).rules() if strategy.ruled else ():
@@ -79,7 +102,7 @@ def _obeys(strategy: Strategy, columns: Sequence[Sequence[Any]]) -> Any:
     return held
 
 
-def _params(strategy: Strategy, columns: Sequence[Sequence[Any]], *, as_objects: bool = False) -> Any:
+def _params(strategy: Strategy, columns: Columns, *, as_objects: bool = False) -> Any:
     """Params with an array of each number; of anything else the first stands for all."""
     return strategy.params._make(
         column[0] if kind is None else np.array(column, dtype=object if as_objects else kind)
