@@ -90,7 +90,8 @@ def check_strategy(
             unproven.append(one)
     checks = [*((check.__doc__ or "").rstrip(".") for check in CHECKS), _CAUSAL]
     if strategy.many is not None:
-        checks += [_ALIKE] * _agrees_for_many(strategy, drawn, instruments)
+        _agrees_for_many(strategy, drawn, instruments)
+        checks.append(_ALIKE)
     return Report(strategy.name, tuple(checks), len(drawn), tuple(unproven))
 
 
@@ -139,8 +140,8 @@ _CAUSAL = "The signal of bars 0 ... k is the same whether later bars are known o
 _ALIKE = "The form for many parameter sets says of each what the strategy says of it alone"
 
 
-def _agrees_for_many(strategy: Strategy, drawn: list[dict[str, Any]], instruments: tuple[Bars, ...]) -> bool:
-    """Whether sets that differ were compared; StrategyError where the two forms differ, or the one for many fails."""
+def _agrees_for_many(strategy: Strategy, drawn: list[dict[str, Any]], instruments: tuple[Bars, ...]) -> None:
+    """StrategyError where the two forms differ, the one for many fails, or there are no two sets to compare them on."""
     sets = [*drawn, *(other for one in drawn for other in _beside(strategy, one, instruments))]
     try:
         found = [(many, targets_of_many(strategy, instruments[0], many)) for many in bind_many(strategy, sets)]
@@ -156,7 +157,11 @@ def _agrees_for_many(strategy: Strategy, drawn: list[dict[str, Any]], instrument
             if alone.ndim > 1:
                 raise StrategyError(f"{strategy.name} answers with levels, which its form for many cannot say")
             _same(strategy, sets[i], alone, target.astype(np.float64), "differs in its form for many parameter sets")
-    return any(len(many.at) > 1 for many, _ in found)
+    if all(len({strategy.bind(sets[i]) for i in many.at}) < 2 for many, _ in found):
+        raise StrategyError(
+            f"{strategy.name} has a form for many parameter sets, but {drawn[0]} has no other set beside it to compare "
+            f"them on: write search_spaces/{strategy.name}.toml beside its file, or leave the form out"
+        )
 
 
 def _beside(strategy: Strategy, one: Mapping[str, Any], instruments: tuple[Bars, ...]) -> Iterator[dict[str, Any]]:
@@ -164,7 +169,7 @@ def _beside(strategy: Strategy, one: Mapping[str, Any], instruments: tuple[Bars,
     whole = strategy.bind(one)._asdict()
     for name, kind in zip(whole, strategy.kinds, strict=True):
         for factor in (1.25, 0.75) if kind else ():
-            value = whole[name] * factor
+            value = whole[name] * factor or factor - 1.0
             near = {**whole, name: value if kind is np.float64 else int(value) + (factor > 1.0)}
             with contextlib.suppress(Exception):  # beyond its rules, or out of what it was written for
                 signal(strategy, near, instruments)

@@ -100,6 +100,9 @@ def _at_once(work: Work, rows: Sequence[Row]) -> Iterator[Group]:
         for many in bind_many(strategy, sets):
             with work.shared:
                 targets = targets_of_many(strategy, bars, many)
+                alone = strategy.answer(bars, strategy.bind(sets[many.at[-1]]))
+            if alone.moving.size or not np.array_equal(alone.target, targets[-1], equal_nan=True):
+                return  # it has levels, or the form is wrong
             at = [fine[i] for i in many.at]
             scales, rules = zip(*(terms[i] for i in at), strict=True)
             yield Group(at, targets, _stacked(scales), _stacked(rules))

@@ -192,12 +192,13 @@ class Indicator:
 
 
 def for_each(indicator: Any, column: Array, numbers: NDArray[Any]) -> Each:
-    """indicator(column, number) for each number of an array of shape (k,), int64 or float64.
+    """indicator(column, number) for each number of an array of shape (k,).
 
     column: (n_bars,). The indicator must return one array of that shape. In a sweep what was computed is kept, of up to
     four indicators and columns, 16 MB each; what is returned cannot be written to.
     """
-    return (_active.shared or Shared(())).each(indicator, column, np.ascontiguousarray(numbers))
+    whole = np.ascontiguousarray(numbers, np.int64 if np.issubdtype(numbers.dtype, np.integer) else np.float64)
+    return (_active.shared or Shared(())).each(indicator, column, whole)
 
 
 @typeof_impl.register(Indicator)

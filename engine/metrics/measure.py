@@ -37,8 +37,8 @@ def measure(
 ) -> Array:
     """Metrics in the order of the catalogue, shape (n_metrics,).
 
-    price: of buying and holding, (n_bars,). periods_per_year: bars in a year. tails: False leaves what
-    engine/metrics/tails.py computes NaN: it costs as much as all the others.
+    price: of buying and holding, (n_bars,). periods_per_year: bars in a year. tails: False spares
+    what engine/metrics/tails.py computes and leaves it NaN.
     """
     return measure_against(market_of(price, tails), timestamp, price, run, initial_cash, periods_per_year, tails)
 

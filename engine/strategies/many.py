@@ -57,7 +57,7 @@ def targets_of_many(strategy: Strategy, bars: Bars, bound: Many) -> Array | Side
 def _columns(strategy: Strategy, sets: Sequence[Mapping[str, Any]]) -> Columns | None:
     """All sets, which are most often alike in their keys and in what is no number; None where they are not.
 
-    Column by column it takes a third of the time.
+    Column by column a crossover takes 0.5 us a set, set by set (`_parts`) 2.4.
     """
     names, defaults, k = sets[0].keys(), strategy.params._field_defaults, len(sets)
     if any(one.keys() != names for one in sets):

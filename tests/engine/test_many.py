@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,36 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import Signal, above, above_each, ema, sma, strategy, sweep
-from engine.check import check_strategy, draw_params, random_bars
-from engine.compiled import shared
+from engine import Signal, above, sma, strategy
+from engine.check import draw_params
 from engine.compiled.arrays import Array
-from engine.compiled.shared import Shared, for_each
+from engine.compiled.shared import Shared
 from engine.data.bars import Bars, slice_bars
-from engine.data.cells import Cell
-from engine.errors import ParameterError, StrategyError
-from engine.evaluate import Outcome, evaluate
-from engine.metrics.catalogue import METRICS
-from engine.simulator.account import SEARCHABLE, make_account
-from engine.strategies.base import Strategy, builtin_names, load_strategy
+from engine.strategies.base import builtin_names, load_strategy
 from engine.strategies.many import bind_many, targets_of_many
+from tests.forms import BARS, held_equal, made
 
-BARS = random_bars(np.random.default_rng(3), 300)
 FORMS = [name for name in builtin_names() if load_strategy(name).many is not None]
-
-
-class Params(NamedTuple):
-    window: int
-    sign: float = 1.0
-    mean: Literal["sma", "ema"] = "sma"
-    inverse: bool = False
-
-    def rules(self) -> tuple[tuple[bool, str], ...]:
-        return (
-            (self.window >= 2, "window >= 2"),
-            (self.window * self.window < 900, "window ** 2 < 900"),
-            (self.mean == "sma" or self.window < 20, "window < 20 for ema"),
-        )
 
 
 class Choices(NamedTuple):
@@ -65,55 +44,6 @@ class Choosy(NamedTuple):
 
     def rules(self) -> tuple[tuple[bool, str], ...]:
         return ((2 <= self.window < 20, "2 <= window < 20"),)
-
-
-def made(fault: str = "") -> tuple[Strategy, list[int]]:
-    """A strategy, and how many sets each call of its form for many had."""
-    calls: list[int] = []
-
-    @strategy
-    def trend(bars: Bars, p: Params) -> Array:
-        mean = (sma if p.mean == "sma" else ema)(bars.close, p.window)
-        return p.sign * (above(mean, bars.close) if p.inverse else above(bars.close, mean))
-
-    @trend.for_many
-    def many(bars: Bars, p: Any) -> Any:
-        calls.append(len(p.window))
-        means = for_each(sma if p.mean == "sma" else ema, bars.close, p.window)
-        rows = [means.results[i] for i in means.at]
-        found = [above(row, bars.close) if p.inverse else above(bars.close, row) for row in rows]
-        targets = p.sign[:, None] * np.array(found)
-        if fault == "raises":
-            raise ZeroDivisionError("in the form for many")
-        if fault == "exits":
-            raise SystemExit(3)
-        if fault == "another shape":
-            return targets.T
-        if fault == "differs":
-            targets[-1, 200] = 0.25
-        if fault == "sides":
-            return targets.astype(np.int8)
-        return targets
-
-    return trend, calls
-
-
-def alone(one: Strategy, row: dict[str, Any]) -> Outcome:
-    params = {name: value for name, value in row.items() if name not in SEARCHABLE}
-    try:
-        account = make_account({name: value for name, value in row.items() if name in SEARCHABLE})
-    except ParameterError as error:
-        return Outcome({}, str(error))
-    return evaluate(one, params, account, (BARS,), Cell(0, 0, len(BARS.close)), 252.0)
-
-
-def held_equal(one: Strategy, rows: list[dict[str, Any]], n_jobs: int = 1) -> None:
-    found = sweep(BARS, one, rows, n_jobs=n_jobs, periods_per_year=252)
-    for i, row in enumerate(rows):
-        expected = alone(one, row)
-        assert (found["error"][i] if "error" in found else "") == expected.error
-        metrics = [expected.metrics.get(name, math.nan) for name in METRICS]
-        np.testing.assert_array_equal(found.loc[i, list(METRICS)].to_numpy(float), metrics)
 
 
 ROWS = st.fixed_dictionaries(
@@ -205,6 +135,18 @@ def test_a_parameter_called_like_a_rule_of_the_account_stays_a_rule() -> None:
     held_equal(stopped, rows)
 
 
+def test_levels_are_not_lost_by_a_form_that_cannot_say_them() -> None:
+    @strategy
+    def levels(bars: Bars, p: Seeded) -> Signal:
+        return Signal(above(bars.close, sma(bars.close, p.seed)), stop=bars.close * 0.99)
+
+    @levels.for_many
+    def many(bars: Bars, p: Any) -> Any:
+        return np.array([above(bars.close, sma(bars.close, int(window))) for window in p.seed])
+
+    held_equal(levels, [{"seed": window} for window in (5, 9, 20)])
+
+
 def test_numbers_of_any_size_are_what_they_are() -> None:
     @strategy
     def seeded(bars: Bars, p: Seeded) -> Array:
@@ -217,14 +159,7 @@ def test_numbers_of_any_size_are_what_they_are() -> None:
     held_equal(seeded, [{"seed": 2**63 + 5}, {"seed": -3}, {"seed": 2**62 + 1}])
 
 
-def test_pairs_must_be_equally_many() -> None:
-    with pytest.raises(ValueError, match="equally many and equally long"):
-        above_each(for_each(sma, BARS.close, np.arange(2, 99)), for_each(sma, BARS.close, np.array([100])))
-    with pytest.raises(ValueError, match="equally many and equally long"):
-        above_each(for_each(sma, BARS.close, np.array([2])), for_each(sma, BARS.close[:100], np.array([9])))
-
-
-@pytest.mark.parametrize("fault", ["raises", "exits", "another shape", "sides"])
+@pytest.mark.parametrize("fault", ["raises", "exits", "another shape", "sides", "differs"])
 def test_a_form_that_fails_costs_time_only(fault: str) -> None:
     one, calls = made(fault)
     held_equal(one, [{"window": n} for n in range(3, 13)])
@@ -245,107 +180,6 @@ def test_rules_are_computed_as_python_computes_them() -> None:
     one, calls = made()
     held_equal(one, [{"window": 2**62}, {"window": 5}])
     assert calls == [1]
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("raises", "ZeroDivisionError at test_many.py:.*: in the form for many, in its form for many parameter sets"),
-        ("exits", "trend raised SystemExit at test_many.py:.*: 3, in its form for many parameter sets"),
-        ("another shape", r"trend returned target of shape \(700, \d+\), expected \(\d+, 700\)"),
-        ("differs", r"trend\({'window': .*}\) differs in its form for many parameter sets: bar 200 is .* and 0.25"),
-    ],
-)
-def test_the_conformance_suite_finds_a_form_that_is_wrong(
-    fault: str, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sets = [{"window": n, "sign": 1.0} for n in (2, 4, 6, 8)]
-    monkeypatch.setattr("engine.check.draw_params", lambda *_: iter(sets))
-    with pytest.raises(StrategyError, match=said):
-        check_strategy(made(fault)[0])
-    with pytest.raises(StrategyError, match="differs in its form"):  # sides cannot say 0.75
-        check_strategy(made("sides")[0])
-    report = check_strategy(made()[0])
-    assert "The form for many parameter sets says of each what the strategy says of it alone" in str(report)
-
-
-def test_one_set_alone_proves_nothing() -> None:
-    """A form that says the same of all is found even where a single set is checked."""
-    one, _ = made()
-    one.for_many(lambda bars, p: np.array([above(bars.close, sma(bars.close, int(p.window[0])))] * len(p.window)))
-    with pytest.raises(StrategyError, match="differs in its form for many parameter sets"):
-        check_strategy(one, {"window": 8})
-
-
-def test_levels_have_no_form_for_many() -> None:
-    @strategy
-    def levels(bars: Bars, p: Stopped) -> Signal:
-        return Signal(above(bars.close, sma(bars.close, p.window)), stop=bars.close * 0.9)
-
-    @levels.for_many
-    def many(bars: Bars, p: Any) -> Any:
-        return np.array([above(bars.close, sma(bars.close, int(window))) for window in p.window])
-
-    with pytest.raises(StrategyError, match="levels answers with levels, which its form for many cannot say"):
-        check_strategy(levels, {"window": 8, "stop_pct": 0.1})
-
-
-@pytest.mark.parametrize("name", ["zscore_pairs", "textual"])
-def test_a_strategy_that_can_have_no_such_form_says_so(name: str) -> None:
-    class Texts(NamedTuple):
-        mean: str = "sma"
-
-    def textual(bars: Bars, p: Any) -> Array:
-        return np.ones(len(bars.close))
-
-    textual.__annotations__["p"] = Texts
-    one = strategy(textual) if name == "textual" else load_strategy(name)
-    with pytest.raises(StrategyError, match=f"{name} has no form for many parameter sets"):
-        one.for_many(lambda bars, p: np.empty(0))
-
-
-def test_each_number_is_computed_once_and_cannot_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "_TABLE", 4 * BARS.close.nbytes)  # room for four
-
-    class Counted:
-        runs = 0
-
-        def kernel(self, values: Array, by: float) -> Array:
-            self.runs += 1
-            return values * by
-
-    counted = Counted()
-    with Shared(BARS):
-        for numbers, runs in (([1.0, 2.0, 1.0], 2), ([2.0, 3.0], 3), ([4.0, 1.0], 4), ([5.0, 1.0], 6), ([1.0], 6)):
-            found = for_each(counted, BARS.close, np.array(numbers))
-            assert counted.runs == runs
-            for at, number in zip(found.at, numbers, strict=True):
-                np.testing.assert_array_equal(found.results[at], BARS.close * number)
-        assert len(for_each(counted, BARS.close, np.arange(9.0)).results) == 9  # as many as are asked for at least
-        with pytest.raises(ValueError, match="read-only"):
-            found.results[0, 0] = 1.0
-        np.testing.assert_array_equal(for_each(counted, BARS.close * 2.0, np.array([3.0])).results[0], BARS.close * 6.0)
-        signs = for_each(counted, BARS.close, np.array([0.0, -0.0]))
-        np.testing.assert_array_equal(np.signbit(signs.results[signs.at, 0]), [False, True])
-        assert len(for_each(counted, BARS.close, np.empty(0)).at) == 0
-
-
-def test_threads_share_a_table_that_is_full_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "_TABLE", 6 * BARS.close.nbytes)
-    means = {n: sma(BARS.close, n) for n in range(2, 30)}
-    common = Shared(BARS)
-
-    def work(seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        for _ in range(200):
-            windows = rng.integers(2, 30, 5)
-            with common:
-                found = for_each(sma, BARS.close, windows)
-            for at, window in zip(found.at, windows, strict=True):
-                np.testing.assert_array_equal(found.results[at], means[int(window)])
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4)))
 
 
 def test_a_strategy_file_brings_its_form_along(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Indicators of one column for many numbers: computed once, read-only, compared pair by pair."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from engine import above_each, for_each, sma
+from engine.compiled import shared
+from engine.compiled.arrays import Array
+from engine.compiled.shared import Shared
+from tests.forms import BARS
+
+
+def test_pairs_must_be_equally_many() -> None:
+    with pytest.raises(ValueError, match="equally many and equally long"):
+        above_each(for_each(sma, BARS.close, np.arange(2, 99)), for_each(sma, BARS.close, np.array([100])))
+    with pytest.raises(ValueError, match="equally many and equally long"):
+        above_each(for_each(sma, BARS.close, np.array([2])), for_each(sma, BARS.close[:100], np.array([9])))
+
+
+def test_numbers_may_be_of_any_width() -> None:
+    for kind in (np.int16, np.int32, np.int64):
+        found = for_each(sma, BARS.close, np.array([5, 9, 5], kind))
+        for at, window in zip(found.at, (5, 9, 5), strict=True):
+            np.testing.assert_array_equal(found.results[at], sma(BARS.close, window))
+
+
+def test_each_number_is_computed_once_and_cannot_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "_TABLE", 4 * BARS.close.nbytes)  # room for four
+
+    class Counted:
+        runs = 0
+
+        def kernel(self, values: Array, by: float) -> Array:
+            self.runs += 1
+            return values * by
+
+    counted = Counted()
+    with Shared(BARS):
+        for numbers, runs in (([1.0, 2.0, 1.0], 2), ([2.0, 3.0], 3), ([4.0, 1.0], 4), ([5.0, 1.0], 6), ([1.0], 6)):
+            found = for_each(counted, BARS.close, np.array(numbers))
+            assert counted.runs == runs
+            for at, number in zip(found.at, numbers, strict=True):
+                np.testing.assert_array_equal(found.results[at], BARS.close * number)
+        assert len(for_each(counted, BARS.close, np.arange(9.0)).results) == 9  # as many as are asked for at least
+        with pytest.raises(ValueError, match="read-only"):
+            found.results[0, 0] = 1.0
+        np.testing.assert_array_equal(for_each(counted, BARS.close * 2.0, np.array([3.0])).results[0], BARS.close * 6.0)
+        signs = for_each(counted, BARS.close, np.array([0.0, -0.0]))
+        np.testing.assert_array_equal(np.signbit(signs.results[signs.at, 0]), [False, True])
+        assert len(for_each(counted, BARS.close, np.empty(0)).at) == 0
+
+
+def test_threads_share_a_table_that_is_full_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "_TABLE", 6 * BARS.close.nbytes)
+    means = {n: sma(BARS.close, n) for n in range(2, 30)}
+    common = Shared(BARS)
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for _ in range(200):
+            windows = rng.integers(2, 30, 5)
+            with common:
+                found = for_each(sma, BARS.close, windows)
+            for at, window in zip(found.at, windows, strict=True):
+                np.testing.assert_array_equal(found.results[at], means[int(window)])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
