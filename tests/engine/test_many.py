@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import Signal, above, sma, strategy
-from engine.check import draw_params
+from engine import Signal, above, sma, strategy, sweep
+from engine.check import draw_params, random_bars
 from engine.compiled.arrays import Array
 from engine.compiled.shared import Shared
 from engine.data.bars import Bars, slice_bars
@@ -37,6 +37,13 @@ class Stopped(NamedTuple):
 
 class Seeded(NamedTuple):
     seed: int
+
+
+class Leaving(NamedTuple):
+    window: int
+
+    def rules(self) -> tuple[tuple[bool, str], ...]:
+        raise SystemExit(3)
 
 
 class Choosy(NamedTuple):
@@ -173,6 +180,19 @@ def test_rules_that_no_array_can_be_asked_for_are_asked_one_at_a_time() -> None:
 
     choosy.for_many(lambda bars, p: np.zeros((len(p.window), len(bars.close))))
     held_equal(choosy, [{"window": n} for n in (1, 5, 19, 20)])
+
+
+@pytest.mark.parametrize("n_bars", [300, 60_000])
+def test_rules_that_exit_fail_their_rows(n_bars: int) -> None:
+    @strategy
+    def leaving(bars: Bars, p: Leaving) -> Array:
+        return np.zeros(len(bars.close))
+
+    leaving.for_many(lambda bars, p: np.zeros((len(p.window), len(bars.close))))
+    bars = random_bars(np.random.default_rng(0), n_bars)
+    for n_jobs in (1, 2):
+        found = sweep(bars, leaving, [{"window": n} for n in (2, 3)], n_jobs=n_jobs, periods_per_year=252)
+        assert all("leaving raised SystemExit at test_many.py:" in error for error in found["error"])
 
 
 def test_rules_are_computed_as_python_computes_them() -> None:
