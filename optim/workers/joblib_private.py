@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import queue
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
@@ -55,6 +56,9 @@ class WorkerProcess:
     def end(self) -> None:
         """Kill the process, whatever it is doing."""
         if self._loky:
+            with contextlib.suppress(queue.Empty):  # a call not taken up yet ends loky's thread with a KeyError
+                while True:
+                    self._executor._work_ids.get_nowait()
             self._executor.shutdown(kill_workers=True)
             return
         for child in self._children:
