@@ -12,7 +12,8 @@ from engine.compiled.jit import inner, kernel
 from engine.compiled.sums import ROOM, squares_around, sum_returns
 from engine.metrics import catalogue
 from engine.metrics.catalogue import METRICS
-from engine.metrics.tails import Market, Tail, alpha_beta, compounded, market_of, quantiles, ulcer_index
+from engine.metrics.drawdowns import drawdowns
+from engine.metrics.tails import Market, Tail, alpha_beta, compounded, market_of, quantiles
 from engine.simulator.orders import ENTRY_BAR, ENTRY_PRICE, EXIT_BAR, EXIT_REASON, OPEN, PNL, SIZE
 from engine.simulator.simulate import Simulation
 
@@ -23,7 +24,6 @@ TAIL_METRICS = frozenset(
 )
 NANOSECONDS_PER_DAY = 86_400_000_000_000
 bounded = inner(catalogue.bounded)
-STRIDE = 16  # bars looked at together while under water: one question, seldom answered otherwise than before
 
 
 def as_metrics(values: Array) -> dict[str, float]:
@@ -38,7 +38,7 @@ def measure(
     """Metrics in the order of the catalogue, shape (n_metrics,).
 
     price: of buying and holding, (n_bars,). periods_per_year: bars in a year. tails: False spares
-    what engine/metrics/tails.py computes and leaves it NaN.
+    the TAIL_METRICS and leaves them NaN.
     """
     return measure_against(market_of(price, tails), timestamp, price, run, initial_cash, periods_per_year, tails)
 
@@ -58,17 +58,16 @@ def measure_against(
     n = len(equity)
     returns, room = np.empty(n), np.empty(ROOM)
     m = moments(equity, initial_cash, returns, room)
-    d = drawdowns(equity, initial_cash)
+    d = drawdowns(equity, initial_cash, tails, room)
     s = trade_sums(run.trades, n)
     deviation = math.sqrt(m.squares / (n - 1))
     yearly = math.sqrt(periods_per_year)
     growth = equity[n - 1] / initial_cash
     cagr = annual_growth(growth, (timestamp[n - 1] - timestamp[0]) / (NANOSECONDS_PER_DAY * DAYS_PER_YEAR))
-    ulcer, low, high, alpha, beta = math.nan, Tail(math.nan, math.nan), Tail(math.nan, math.nan), math.nan, math.nan
+    low, high, alpha, beta = Tail(math.nan, math.nan), Tail(math.nan, math.nan), math.nan, math.nan
     if tails:
         low, high = quantiles(returns)
         alpha, beta = alpha_beta(returns, market, periods_per_year, room)
-        ulcer = ulcer_index(equity, initial_cash, returns, room)  # they are not needed any more
     values = (
         bounded(m.mean * yearly, deviation),
         bounded(m.mean * yearly, math.sqrt(m.down_squares / n)),
@@ -79,7 +78,7 @@ def measure_against(
         d.deepest,
         d.longest,
         ratio(d.bars_under, d.n),
-        ulcer,
+        math.sqrt(d.squares / n),
         bounded(m.gains, -m.losses),
         bounded(growth - 1.0, -d.deepest),
         *trade_metrics(s),
@@ -169,53 +168,6 @@ def moments(equity: Array, initial_cash: float, returns: Array, room: Array) -> 
     total, gains, losses, down = sum_returns(equity, returns, room)
     mean = (gains + losses) / len(equity)
     return Moments(mean, squares_around(returns, mean, room), down, gains, losses, total)
-
-
-class Drawdowns(NamedTuple):
-    """Falls below the running peak of the equity."""
-
-    deepest: float
-    longest: float
-    n: float
-    bars_under: float
-
-
-@inner
-def drawdowns(equity: Array, initial_cash: float) -> Drawdowns:
-    """One division a drawdown, at its end, instead of one a bar: the peak is the same throughout."""
-    peak, deepest = initial_cash, 0.0
-    t, longest, count, under = 0, 0, 0, 0
-    while t < len(equity):
-        if equity[t] >= peak:
-            peak = equity[t]
-            t += 1
-            continue
-        stop, trough = under_water(equity, t, peak)
-        deepest = min(deepest, trough / peak - 1.0)
-        longest = max(longest, stop - t)
-        count += 1
-        under += stop - t
-        t = stop
-    return Drawdowns(deepest, float(longest), float(count), float(under))
-
-
-@inner
-def under_water(equity: Array, start: int, peak: float) -> tuple[int, float]:
-    """The first bar from `start` on that is back at the peak, n_bars if none is; and the lowest equity before it."""
-    t, trough = start, peak
-    while t + STRIDE <= len(equity):
-        highest, lowest = equity[t], equity[t]
-        for i in range(t + 1, t + STRIDE):
-            highest = max(highest, equity[i])
-            lowest = min(lowest, equity[i])
-        if highest >= peak:
-            break
-        trough = min(trough, lowest)
-        t += STRIDE
-    while t < len(equity) and equity[t] < peak:
-        trough = min(trough, equity[t])
-        t += 1
-    return t, trough
 
 
 class TradeSums(NamedTuple):

@@ -1,4 +1,4 @@
-"""Metrics that cost more than the others: quantiles, regression on buying and holding, depth under water."""
+"""Metrics that cost more than the others: quantiles, regression on buying and holding."""
 
 from __future__ import annotations
 
@@ -158,15 +158,3 @@ def alpha_beta(returns: Array, market: Market, periods_per_year: float, room: Ar
 def compounded(log_growth: float) -> float:
     """exp(log_growth) - 1; NaN beyond a float, where plain Python raises and compiled code is infinite."""
     return math.exp(log_growth) - 1.0 if log_growth < 700.0 else math.nan
-
-
-@inner
-def ulcer_index(equity: Array, initial_cash: float, depths: Array, room: Array) -> float:
-    """Root mean square of equity / highest equity so far - 1; depths: scratch of shape (n_bars,)."""
-    peak = initial_cash
-    for t in range(len(equity)):
-        peak = max(peak, equity[t])
-        depths[t] = peak
-    for t in range(len(equity)):
-        depths[t] = equity[t] / depths[t] - 1.0
-    return math.sqrt(squares_around(depths, 0.0, room) / len(equity))

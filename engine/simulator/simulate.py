@@ -124,14 +124,13 @@ def note_turns(target: Array, turns: Integers) -> int:
 
     Returns how many turns there are, -1 when a target is NaN or outside [-1, 1].
     """
-    found, before = 0, target[0]
-    n_usable = 1 if abs(before) <= 1.0 else 0
-    for t in range(1, len(target)):
-        turns[found] = t  # kept only if it is one: nothing to mispredict
-        now = target[t]
-        found += now != before
-        n_usable += abs(now) <= 1.0
-        before = now
+    n_usable = 0
+    for t in range(len(target)):
+        n_usable += abs(target[t]) <= 1.0
+    found, earlier, later = 0, target[:-1], target[1:]
+    for t in range(len(later)):
+        turns[found] = t + 1  # kept only if it is one: nothing to mispredict
+        found += later[t] != earlier[t]
     turns[found] = len(target)
     return found if n_usable == len(target) else -1
 

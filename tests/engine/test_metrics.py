@@ -18,7 +18,8 @@ from engine.compiled.jit import kernel
 from engine.compiled.sums import ROOM, products_around, squares_around, sum_of, sum_returns
 from engine.data.load import load_bars
 from engine.metrics.catalogue import METRICS, RATIO_LIMIT, metric_text
-from engine.metrics.measure import N_METRICS, as_metrics, drawdowns, measure
+from engine.metrics.drawdowns import drawdowns
+from engine.metrics.measure import N_METRICS, as_metrics, measure
 from engine.metrics.tails import alpha_beta, market_of, quantiles
 from engine.simulator.fills import no_fills
 from engine.simulator.orders import EXIT_REASON, N_TRADE, OPEN, PNL
@@ -278,11 +279,17 @@ def test_returns_and_their_sums_equal_the_exact_ones(n, seed, ruined):
 
 @kernel
 def all_drawdowns(equity, cash):
-    return drawdowns(equity, cash)
+    return drawdowns(equity, cash, True, np.empty(ROOM))
+
+
+levels = st.lists(st.integers(1, 12), min_size=1, max_size=120)
+walks = st.tuples(st.integers(0, 2**32), st.integers(1, 1000), st.integers(0, 3)).map(
+    lambda given: np.maximum(20 + np.random.default_rng(given[0]).integers(-1, 2, given[1]).cumsum() * given[2], 0)
+)  # under water for hundreds of bars, or for none
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=120), st.integers(1, 12))
+@given(levels | walks, st.integers(1, 30))
 def test_drawdowns_equal_pandas(levels, cash):
     equity = np.array(levels, float)
     peaks = pd.Series(np.concatenate([[cash], equity])).cummax()[1:]
@@ -291,6 +298,7 @@ def test_drawdowns_equal_pandas(levels, cash):
     found = all_drawdowns(equity, float(cash))
     assert found.deepest == depth.min()
     assert (found.longest, found.n, found.bars_under) == (lengths.max(), (lengths > 0).sum(), (depth < 0).sum())
+    assert found.squares == pytest.approx(math.fsum(depth**2), rel=1e-13, abs=0)
 
 
 @pytest.mark.parametrize("daily", [0.5, 0.999, -0.5])
