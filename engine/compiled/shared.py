@@ -6,59 +6,22 @@ import functools
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba.extending import typeof_impl
 from numpy.typing import NDArray
 
-from engine.compiled.arrays import Array, Integers
+from engine.compiled.arrays import Array
+from engine.compiled.each import Each, Table
 from engine.compiled.jit import kernel
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 ROOM = 64 << 20  # bytes of results that are kept
-_TABLE, _TABLES = ROOM // 4, 4  # bytes of a table of results, and how many there are: as much again as ROOM
+_TABLES = 4  # of results for many numbers, of TABLE bytes each: as much again as ROOM
 _PLAIN = (int, float, str, np.generic)
 _NOTED = 10_000  # what was asked for once and could be done without, as far as it is remembered
 _TRIED, _WORTH = 256, 16  # after so many results, fewer than one in so many asked for again: nothing more is kept
-
-
-class Each(NamedTuple):
-    """An indicator of one column for many numbers: that of the i-th is results[at[i]], of shape (n_bars,)."""
-
-    results: Array  # (room, n_bars), of which only the rows in `at` are filled for sure
-    at: Integers  # (k,)
-
-
-class _Table:
-    """Results of one indicator of one column, a row each."""
-
-    def __init__(self) -> None:
-        self._results: Array = np.empty((0, 0))
-        self._shown: tuple[Array, dict[int, int]] = self._results, {}  # read-only, and the row of each number
-        self._lock = threading.Lock()
-
-    def each(self, indicator: Any, column: Array, numbers: NDArray[Any]) -> Each:
-        names = numbers.view(np.int64).tolist()  # by their bits: -0.0 is another number than 0.0
-        results, at = self._shown
-        if not at.keys() >= set(names):
-            results, at = self._filled(indicator, column, dict(zip(names, numbers.tolist(), strict=True)))
-        return Each(results, np.array([at[name] for name in names], np.int64))
-
-    def _filled(self, indicator: Any, column: Array, numbers: dict[int, Any]) -> tuple[Array, dict[int, int]]:
-        with self._lock:
-            at = self._shown[1]
-            new = numbers.keys() - at.keys()
-            if len(at) + len(new) > len(self._results):  # full: from the start, in another array
-                new, at = set(numbers), {}
-                self._results = np.empty((max(_TABLE // max(column.nbytes, 1), len(new)), len(column)))
-                shown = self._results.view()
-                shown.flags.writeable = False
-                self._shown = shown, at
-            for name in new:
-                self._results[len(at)] = indicator.kernel(column, numbers[name])
-                at[name] = len(at)
-            return self._shown
 
 
 class Shared:
@@ -75,7 +38,7 @@ class Shared:
         self._starts, self._stops = [start for start, _ in places], [stop for _, stop in places]
         self._results: dict[Any, Any] = {}  # in the order they were made
         self._asked: set[Any] = set()
-        self._tables: dict[Any, _Table] = {}
+        self._tables: dict[Any, Table] = {}
         self._room, self._used = room, 0
         self._found, self._made = 0, 0
         self._lock = threading.Lock()
@@ -121,10 +84,10 @@ class Shared:
         """indicator(column, number) for each number of an int64 or float64 array, computed once if there is room."""
         place = id(column) if id(column) in self._known else self._part(column)
         if place is None:
-            return _Table().each(indicator, column, numbers)
+            return Table().each(indicator, column, numbers)
         name = (indicator, place, numbers.dtype.char)
         with self._lock:
-            table = self._tables.pop(name, None) or _Table()
+            table = self._tables.pop(name, None) or Table()
             self._tables[name] = table  # the one used last comes last
             if len(self._tables) > _TABLES:
                 self._tables.pop(next(iter(self._tables)))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.arrays import Array, Sides
+from engine.compiled.each import Each
 from engine.compiled.jit import inner, kernel
-from engine.compiled.shared import Each, Indicator, sharing
+from engine.compiled.shared import Indicator, sharing
 from engine.compiled.tolerance import exceeds, reaches
 from engine.strategies.indicators import sma
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engine import above_each, for_each, sma
-from engine.compiled import shared
+from engine.compiled import each
 from engine.compiled.arrays import Array
 from engine.compiled.shared import Shared
 from tests.forms import BARS
@@ -29,7 +31,7 @@ def test_numbers_may_be_of_any_width() -> None:
 
 
 def test_each_number_is_computed_once_and_cannot_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "_TABLE", 4 * BARS.close.nbytes)  # room for four
+    monkeypatch.setattr(each, "TABLE", 4 * BARS.close.nbytes)  # room for four
 
     class Counted:
         runs = 0
@@ -55,7 +57,7 @@ def test_each_number_is_computed_once_and_cannot_be_written_to(monkeypatch: pyte
 
 
 def test_threads_share_a_table_that_is_full_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "_TABLE", 6 * BARS.close.nbytes)
+    monkeypatch.setattr(each, "TABLE", 6 * BARS.close.nbytes)
     means = {n: sma(BARS.close, n) for n in range(2, 30)}
     common = Shared(BARS)
 
@@ -70,3 +72,52 @@ def test_threads_share_a_table_that_is_full_again_and_again(monkeypatch: pytest.
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
+
+
+def test_threads_compute_different_numbers_side_by_side() -> None:
+    both_compute = threading.Barrier(2)
+
+    class Slow:
+        def kernel(self, values: Array, by: int) -> Array:
+            both_compute.wait(60)  # broken, and the test with it, unless another thread computes meanwhile
+            return values * by
+
+    slow, common = Slow(), Shared(BARS)
+
+    def ask(_: int) -> Any:
+        with common:
+            return for_each(slow, BARS.close, np.array([3, 4]))
+
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(ask, range(2)):
+            np.testing.assert_array_equal(found.results[found.at], [BARS.close * 3, BARS.close * 4])
+
+
+def test_a_number_that_fails_fails_whoever_asks_for_it_and_no_other() -> None:
+    asked = threading.Barrier(2)
+
+    class Picky:
+        runs = 0
+
+        def kernel(self, values: Array, by: int) -> Array:
+            if by == 0:
+                self.runs += 1
+                if self.runs == 1:
+                    asked.wait(60)  # the other thread waits for this one's number
+                raise ZeroDivisionError
+            return values / by
+
+    picky, common = Picky(), Shared(BARS)
+
+    def ask(first: bool) -> None:
+        if not first:
+            asked.wait(60)
+        with common, pytest.raises(ZeroDivisionError):
+            for_each(picky, BARS.close, np.array([0, 2]))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(ask, (True, False)))
+    assert picky.runs == 2
+    with common:
+        found = for_each(picky, BARS.close, np.array([2]))
+    np.testing.assert_array_equal(found.results[found.at[0]], BARS.close / 2)
