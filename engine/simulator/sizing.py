@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import kernel
+from engine.compiled.windows import spreads
 from engine.simulator.account import Account
 
 NO_SCALE: Array = np.empty(0)
@@ -26,18 +27,13 @@ def volatility_scale(close: Array, account: Account, periods_per_year: float) ->
 @kernel
 def scale_of(close: Array, window: int, per_bar: float) -> Array:
     """per_bar / standard deviation (ddof 1) of the last `window` close-to-close returns; shape (n_bars,)."""
-    n = len(close)
-    scale = np.zeros(n)
-    for t in range(window, n):
-        mean = 0.0
-        for i in range(t - window + 1, t + 1):
-            mean += close[i] / close[i - 1] - 1.0
-        mean /= window
-        squares = 0.0
-        for i in range(t - window + 1, t + 1):
-            deviation = close[i] / close[i - 1] - 1.0 - mean
-            squares += deviation * deviation
-        deviation = math.sqrt(squares / (window - 1))
+    scale, returns = np.zeros(len(close)), np.empty(max(len(close) - 1, 0))
+    for t in range(1, len(close)):
+        returns[t - 1] = close[t] / close[t - 1] - 1.0
+    tails, mean, squares = np.empty((2, window)), np.empty(len(returns)), np.zeros(len(returns))
+    spreads(returns, window, tails[0], tails[1], mean, squares)
+    for t in range(window, len(close)):
+        deviation = math.sqrt(squares[t - 1] / (window - 1))
         if deviation > 0.0:
             scale[t] = per_bar / deviation
     return scale

@@ -13,8 +13,10 @@ import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import inner, kernel
+from engine.compiled.refused import refuse_lengths, refuse_window
 from engine.compiled.shared import indicator
 from engine.compiled.tolerance import exceeds
+from engine.compiled.windows import extremes, means, spreads, weighted_means
 
 
 @inner
@@ -26,41 +28,29 @@ def _end_of_run(values: Array, start: int) -> int:
     return t
 
 
+@inner
+def _room(values: Array, window: int) -> int:
+    """Places of scratch for windows of these values; raises ValueError for a window of no bar."""
+    refuse_window(window)
+    return max(min(window, len(values)), 1)
+
+
 @indicator
 def sma(values: Array, window: int) -> Array:
     """Simple moving average. Warm-up: window - 1 bars."""
-    out = np.full(len(values), np.nan)
-    tails = np.zeros(min(window, len(values)))
+    tails, out = np.empty(_room(values, window)), np.full(len(values), np.nan)
     start = 0
     while start < len(values):
         stop = _end_of_run(values, start)
-        _means(values[start:stop], window, tails, out[start:stop])
+        means(values[start:stop], window, tails, out[start:stop])
         start = stop + 1
     return out
-
-
-@inner
-def _means(values: Array, window: int, tails: Array, out: Array) -> None:
-    """Fill out[window - 1:]. Nothing is ever subtracted from a sum, so nothing drifts, and no old value leaves a trace.
-
-    Every window that ends in the block s <= t < s + window holds values[s]: it is the end of what lies before the block
-    and the beginning of the block, and both are summed as distances from values[s]. tails: scratch, its last one 0.
-    """
-    share = 1.0 / window
-    for s in range(window - 1, len(values), window):
-        anchor, tail, head = values[s], 0.0, 0.0
-        before, block, means = values[s - window + 1 : s], values[s : s + window], out[s : s + window]
-        for i in range(window - 2, -1, -1):
-            tail += before[i] - anchor
-            tails[i] = tail
-        for i in range(len(block)):
-            head += block[i] - anchor
-            means[i] = anchor + (tails[i] + head) * share
 
 
 @indicator
 def ema(values: Array, window: int) -> Array:
     """Exponential moving average, alpha 2 / (window + 1), from the mean of the first window. Warm-up: window - 1."""
+    refuse_window(window)
     out = np.full(len(values), np.nan)
     forever = (window - 1.0) / (window + 1.0)
     seen, mean = 0, 0.0
@@ -87,6 +77,7 @@ def rsi(values: Array, period: int) -> Array:
 
     Where nothing moves it stays as it is: gains and losses fade in proportion.
     """
+    refuse_window(period)
     out = np.full(len(values), np.nan)
     seen, gain, loss, index = 0, 0.0, 0.0, 50.0
     for t in range(1, len(values)):
@@ -108,24 +99,19 @@ def rsi(values: Array, period: int) -> Array:
 @indicator
 def wma(values: Array, window: int) -> Array:
     """Linearly weighted moving average, the newest value weighs most. Warm-up: window - 1 bars."""
-    n = len(values)
-    out = np.full(n, np.nan)
-    share = 2.0 / (window * (window + 1.0))
-    for t in range(window - 1, n):
-        anchor, total = values[t], 0.0
-        for i in range(window):
-            total += (i + 1) * (values[t - window + 1 + i] - anchor)
-        out[t] = anchor + total * share
+    tails, out = np.empty(_room(values, window)), np.full(len(values), np.nan)
+    start = 0
+    while start < len(values):
+        stop = _end_of_run(values, start)
+        weighted_means(values[start:stop], window, tails, out[start:stop])
+        start = stop + 1
     return out
 
 
 @indicator
 def std(values: Array, window: int) -> Array:
     """Standard deviation (ddof 0, as Bollinger has it) of the last `window` values. Warm-up: window - 1 bars."""
-    out = np.full(len(values), np.nan)
-    for t in range(window - 1, len(values)):
-        out[t] = _spread(values, t, window)[1]
-    return out
+    return _spread(values, window)[1]
 
 
 @indicator
@@ -134,34 +120,31 @@ def zscore(values: Array, window: int) -> Array:
 
     Equal is what differs by rounding only, see engine/compiled/tolerance.py; its scale is the value.
     """
-    out = np.full(len(values), np.nan)
+    mean, out = _spread(values, window)
     for t in range(window - 1, len(values)):
-        mean, deviation = _spread(values, t, window)
-        moved = exceeds(deviation, 0.0, abs(values[t])) or math.isnan(deviation)
-        out[t] = (values[t] - mean) / deviation if moved else 0.0
+        moved = exceeds(out[t], 0.0, abs(values[t])) or math.isnan(out[t])
+        out[t] = (values[t] - mean[t]) / out[t] if moved else 0.0
     return out
 
 
-@inner
-def _spread(values: Array, t: int, window: int) -> tuple[float, float]:
-    """Mean and standard deviation (ddof 0) of the window that ends at t, in two passes around its newest value.
-
-    Deviations from the newest value, because the mean of equal numbers is not always that number.
-    """
-    anchor = values[t]
-    mean = 0.0
-    for i in range(t - window + 1, t + 1):
-        mean += values[i] - anchor
-    mean /= window
-    squares = 0.0
-    for i in range(t - window + 1, t + 1):
-        squares += (values[i] - anchor - mean) * (values[i] - anchor - mean)
-    return anchor + mean, math.sqrt(squares / window)
+@kernel
+def _spread(values: Array, window: int) -> tuple[Array, Array]:
+    """Mean and standard deviation (ddof 0)."""
+    tails, mean, out = np.empty((2, _room(values, window))), np.full(len(values), np.nan), np.full(len(values), np.nan)
+    start = 0
+    while start < len(values):
+        stop = _end_of_run(values, start)
+        spreads(values[start:stop], window, tails[0], tails[1], mean[start:stop], out[start:stop])
+        start = stop + 1
+    for t in range(len(out)):
+        out[t] = math.sqrt(out[t] / window)
+    return mean, out
 
 
 @indicator
 def roc(values: Array, period: int) -> Array:
     """Rate of change: value / value `period` bars ago - 1, NaN where that was 0. Warm-up: period bars."""
+    refuse_window(period)
     out = np.full(len(values), np.nan)
     for t in range(period, len(values)):
         if values[t - period] != 0.0:
@@ -172,6 +155,8 @@ def roc(values: Array, period: int) -> Array:
 @indicator
 def atr(high: Array, low: Array, close: Array, period: int) -> Array:
     """Average true range with Wilder's smoothing, from the mean of the first `period` ranges. Warm-up: period bars."""
+    refuse_window(period)
+    refuse_lengths(len(close), (len(high), len(low)))
     out = np.full(len(close), np.nan)
     seen, mean = 0, 0.0
     for t in range(1, len(close)):
@@ -195,7 +180,7 @@ def macd(values: Array, fast: int, slow: int, smooth: int) -> tuple[Array, Array
 
 @indicator
 def highest(values: Array, window: int) -> Array:
-    """Largest of the last `window` values. Warm-up: window - 1 bars. Monotone queue: linear in the bars."""
+    """Largest of the last `window` values. Warm-up: window - 1 bars."""
     return _extreme(values, window, 1.0)
 
 
@@ -207,19 +192,10 @@ def lowest(values: Array, window: int) -> Array:
 
 @kernel
 def _extreme(values: Array, window: int, sign: float) -> Array:
-    out = np.full(len(values), np.nan)
-    queue = np.empty(len(values), np.int64)  # bars whose value no later one has beaten yet
-    start, head, tail = 0, 0, 0
-    for t in range(len(values)):
-        if math.isnan(values[t]):
-            start, head, tail = t + 1, 0, 0
-            continue
-        while tail > head and sign * values[queue[tail - 1]] <= sign * values[t]:
-            tail -= 1
-        queue[tail] = t
-        tail += 1
-        if queue[head] <= t - window:
-            head += 1
-        if t >= start + window - 1:
-            out[t] = values[queue[head]]
+    tails, out = np.empty(_room(values, window)), np.full(len(values), np.nan)
+    start = 0
+    while start < len(values):
+        stop = _end_of_run(values, start)
+        extremes(values[start:stop], window, sign, tails, out[start:stop])
+        start = stop + 1
     return out

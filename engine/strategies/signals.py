@@ -13,6 +13,7 @@ import numpy as np
 from engine.compiled.arrays import Array, Sides
 from engine.compiled.each import Each
 from engine.compiled.jit import inner, kernel
+from engine.compiled.refused import refuse_lengths
 from engine.compiled.shared import Indicator, sharing
 from engine.compiled.tolerance import exceeds, reaches
 from engine.strategies.indicators import sma
@@ -38,6 +39,7 @@ def above(left: Array, right: Array, scale: Array | None = None) -> Array:
     scale: (n_bars,), the numbers whose differences left and right are, such as the prices behind a MACD; without it
     the two themselves.
     """
+    refuse_lengths(len(left), (len(right), len(left) if scale is None else len(scale)))
     target = np.empty(len(left))
     for t in range(len(left)):  # chosen, not jumped over: so it goes several bars at a time
         size = _larger(left[t], right[t]) if scale is None else abs(scale[t])
@@ -66,7 +68,7 @@ class _MeanAbove(Indicator):
 
     def __call__(self, *arguments: Any, **named: Any) -> Array:
         shared = sharing()
-        if shared is not None and len(arguments) == 3:
+        if shared is not None and len(arguments) == 3 and 1 <= arguments[1] <= arguments[2]:
             values, fast, slow = arguments
             early = shared.result(sma, (values, fast), at_once=False)
             late = shared.result(sma, (values, slow), at_once=False)
@@ -83,6 +85,8 @@ def mean_above(values: Array, fast: int, slow: int) -> Array:
     Running sums answer where their rounding cannot matter; where the means are closer, or NaN, the window is summed
     anew, and the running sums go on from there.
     """
+    if not 1 <= fast <= slow:
+        raise ValueError("mean_above takes windows with 1 <= fast <= slow")
     n = len(values)
     target = np.zeros(n)
     if n < slow:
@@ -142,6 +146,7 @@ def latch_channels(close: Array, enter: Array, leave: Array) -> Array:
 
     Scale: the larger of the two compared.
     """
+    refuse_lengths(len(close), (len(enter), len(leave)))
     target = np.zeros(len(close))
     held = 0.0
     for t in range(1, len(close)):
@@ -175,9 +180,11 @@ def fade_bands(
 
     Scale: the larger of value and centre, or `scale`, shape (n_bars,): 1 for logarithms.
     """
-    target = np.zeros(len(values))
+    n = len(values)
+    refuse_lengths(n, (len(centre), len(width), n if scale is None else len(scale)))
+    target = np.zeros(n)
     held = 0.0
-    for t in range(len(values)):
+    for t in range(n):
         size = _larger(values[t], centre[t]) if scale is None else abs(scale[t])
         held = _faded(held, values[t] - centre[t], enter * width[t], leave * width[t], size)
         target[t] = held
@@ -200,6 +207,7 @@ def breakout(close: Array, centre: Array, width: Array, multiple: float) -> Arra
 
     Scale: the larger of the two compared.
     """
+    refuse_lengths(len(close), (len(centre), len(width)))
     target = np.zeros(len(close))
     held = 0.0
     for t in range(1, len(close)):

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from numba.core import config
 
 from engine.check import random_bars
+from engine.compiled.shared import Shared
 from engine.strategies import indicators as ind
+from engine.strategies import signals
 
 N = 300 if config.DISABLE_JIT else 2000
 BARS = random_bars(np.random.default_rng(5), N)
@@ -106,6 +108,21 @@ def test_warm_up_is_as_stated_and_nothing_looks_ahead(indicator, warm_up):
     for n in (1, warm_up, warm_up + 1, 100):
         part = indicator(type(BARS)(*(column[:n] for column in BARS)))
         np.testing.assert_array_equal(part, whole[:n])
+
+
+@pytest.mark.parametrize("indicator", [ind.sma, ind.wma, ind.std, ind.zscore, ind.highest, ind.lowest])
+@pytest.mark.parametrize("window", [1, 2, 20, 77])
+def test_a_window_among_its_neighbours_is_what_it_is_alone(indicator, window):
+    """Wherever in its block it ends, and however far from it the anchor is; NaN and infinity spoil no other window."""
+    values = CLOSE[:290].copy()
+    values[100:150] *= 1e6
+    values[[60, 200, 201]] = np.nan
+    values[30] = np.inf
+    whole = indicator(values, window)
+    alone = [indicator(part.copy(), window)[-1] for part in windows(values, window)]
+    found, expected = (np.where(np.isfinite(one), one, np.nan) for one in (whole[window - 1 :], np.array(alone)))
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+    assert np.isnan(whole[: window - 1]).all()
 
 
 def test_a_mean_does_not_drift_over_many_bars():
@@ -206,3 +223,46 @@ def test_a_gap_is_a_warm_up(name, gaps, window):
         for a, part in zip(edges, parts, strict=False):
             expected[a + 1 : a + 1 + len(part)] = part
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("window", [0, -1, -40])
+def test_a_window_of_no_bar_is_refused(name, window):
+    """Compiled code would write beside its arrays."""
+    with pytest.raises(ValueError, match="at least 1 bar"):
+        SINGLE[name](CLOSE[:30], window)
+    assert len(SINGLE[name](CLOSE[:0], 3)) == 0
+
+
+LONG, SHORT = CLOSE[:30], CLOSE[:10]
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (ind.atr, (LONG, SHORT, LONG, 3)),
+        (ind.atr, (LONG, LONG, SHORT, 3)),
+        (signals.above, (LONG, SHORT)),
+        (signals.above, (LONG, LONG, SHORT)),
+        (signals.latch_channels, (LONG, LONG, SHORT)),
+        (signals.latch_channels, (LONG, SHORT, LONG)),
+        (signals.fade_bands, (LONG, SHORT, LONG, 2.0, 1.0)),
+        (signals.fade_bands, (LONG, LONG, SHORT, 2.0, 1.0)),
+        (signals.fade_bands, (LONG, LONG, LONG, 2.0, 1.0, SHORT)),
+        (signals.breakout, (LONG, SHORT, LONG, 1.0)),
+        (signals.breakout, (LONG, LONG, SHORT, 1.0)),
+    ],
+)
+def test_arrays_of_other_lengths_are_refused(function, arguments):
+    with pytest.raises(ValueError, match="equally long"):
+        function(*arguments)
+
+
+@pytest.mark.parametrize("windows", [(9, 3), (0, 3), (-2, 3)])
+def test_windows_that_mean_above_does_not_know_are_refused_shared_or_not(windows):
+    for _ in range(3):
+        with pytest.raises(ValueError, match="1 <= fast <= slow"):
+            signals.mean_above(CLOSE, *windows)
+        with Shared([CLOSE]), pytest.raises(ValueError, match="1 <= fast <= slow"):
+            signals.mean_above(CLOSE, *windows)
+    assert not signals.mean_above(CLOSE, 3, 3).any()

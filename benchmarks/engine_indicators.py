@@ -1,0 +1,66 @@
+"""Rolling indicators beside TA-Lib's and pandas', on the same 5,000 closes, in turns.
+
+TA-Lib's deviation is one of running sums, which leave a rest where prices stand still; pandas' is one of running sums
+too. Ours sums each window for itself, many windows side by side (engine/compiled/windows.py).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import talib
+
+from benchmarks.engine_sweep import daily_bars
+from benchmarks.table import Line
+from engine import highest, sma, std, wma
+
+WINDOWS = (20, 100)
+NAMES = {"sma": "mean", "wma": "weighted mean", "std": "standard deviation", "highest": "highest value"}
+LINES = tuple(
+    Line(f"{what} of the last {window} of 5,000 closes", "us", f"{name}/{window}/ours", peer, f"{name}/{window}/{key}")
+    for window in WINDOWS
+    for name, what in NAMES.items()
+    for peer, key in (("TA-Lib", "talib"), *((("pandas", "pandas"),) if name != "wma" else ()))
+)
+
+
+def main(repeats: int = 51) -> dict[str, Any]:
+    """Microseconds a call, the median of each."""
+    close = np.array(daily_bars(5_000).close)
+    return {name: {window: measured(works(name, close, window), repeats) for window in WINDOWS} for name in NAMES}
+
+
+def works(name: str, close: Any, window: int) -> dict[str, Callable[[], Any]]:
+    """The same by each; a difference beyond rounding fails the benchmark."""
+    series, kernel = pd.Series(close), {"sma": sma, "wma": wma, "std": std, "highest": highest}[name].kernel  # type: ignore[attr-defined]
+    theirs = {"sma": talib.SMA, "wma": talib.WMA, "std": talib.STDDEV, "highest": talib.MAX}[name]
+    found: dict[str, Callable[[], Any]] = {
+        "ours": lambda: kernel(close, window),
+        "talib": lambda: theirs(close, window),
+    }
+    rolled = {
+        "sma": lambda: series.rolling(window).mean(),
+        "std": lambda: series.rolling(window).std(ddof=0),
+        "highest": lambda: series.rolling(window).max(),
+    }
+    if name in rolled:
+        found["pandas"] = rolled[name]
+    for work in found.values():
+        np.testing.assert_allclose(work(), found["ours"](), rtol=1e-7)
+    return found
+
+
+def measured(works: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """In turns."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            times[name].append(1e6 * (time.perf_counter() - start))
+    return {name: statistics.median(found) for name, found in times.items()}
