@@ -125,6 +125,23 @@ def test_a_window_among_its_neighbours_is_what_it_is_alone(indicator, window):
     assert np.isnan(whole[: window - 1]).all()
 
 
+RNG = np.random.default_rng(0)
+HOSTILE = {
+    "cents at a billion": 1e9 + RNG.normal(0, 1e-3, 600),
+    "another unit": np.r_[1.0, 1e6].repeat(300) + RNG.normal(0, 1e-3, 600),
+    "spikes": np.where(RNG.random(600) < 0.02, 1e8, 100 + RNG.normal(0, 0.01, 600)),
+    "a steep line": 1e3 * np.arange(600.0) + RNG.normal(0, 1e-6, 600),
+}
+
+
+@pytest.mark.parametrize("values", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("window", [2, 20, 250])
+def test_a_deviation_keeps_its_digits(values, window):
+    """In one pass, and yet nothing cancels: against numpy in numbers of twice the digits."""
+    expected = windows(values.astype(np.longdouble), window).std(axis=1).astype(float)
+    np.testing.assert_allclose(ind.std(values, window)[window - 1 :], expected, rtol=1e-11)
+
+
 def test_a_mean_does_not_drift_over_many_bars():
     rng = np.random.default_rng(0)
     n = 5_000 if config.DISABLE_JIT else 1_000_000
