@@ -1,7 +1,7 @@
 """Rolling indicators beside TA-Lib's and pandas', on the same 5,000 closes, in turns.
 
-TA-Lib's deviation is one of running sums, which leave a rest where prices stand still; pandas' is one of running sums
-too. Ours sums each window for itself, many windows side by side (engine/compiled/windows.py).
+TA-Lib's and pandas' deviations are of running sums, which leave a rest where prices stand still; ours sums outwards
+from one value of each block and subtracts nothing (engine/compiled/windows.py).
 """
 
 from __future__ import annotations

@@ -69,22 +69,25 @@ class _Rows:
     def fill(self, indicator: Any, column: Array, wanted: dict[int, Any]) -> None:
         """Compute what no other thread does, and wait for the rest; what fails elsewhere is tried again here."""
         while not self.done.issuperset(wanted):
-            for name, number in wanted.items():
-                if self._is_mine(name):
-                    after = self._open
-                    try:
+            mine: set[int] = set()
+            try:
+                for name, number in wanted.items():
+                    if self._claim(name, mine):
                         self._results[self.place[name]] = indicator.kernel(column, number)
-                        after = self.done
-                    finally:
                         with self._changed:
-                            after.add(name)
+                            self.done.add(name)
                             self._changed.notify_all()
+            finally:
+                with self._changed:
+                    self._open |= mine - self.done
+                    self._changed.notify_all()
             with self._changed:
                 self._changed.wait_for(lambda: all(name in self.done or name in self._open for name in wanted))
 
-    def _is_mine(self, name: int) -> bool:
+    def _claim(self, name: int, mine: set[int]) -> bool:
         with self._changed:
             if name not in self._open:
                 return False
+            mine.add(name)  # before it is taken: whatever interrupts here, it is given back
             self._open.remove(name)
             return True

@@ -63,7 +63,7 @@ def under_water(equity: Array, start: int, peak: float) -> tuple[int, float]:
             d = min(d, block[i + 3])
         trough = min(min(a, b), min(c, d))
         t += STRIDE
-    while t < len(equity) and equity[t] < peak:
+    while t < len(equity) and not equity[t] >= peak:
         trough = min(trough, equity[t])
         t += 1
     return t, trough

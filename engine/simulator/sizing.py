@@ -30,7 +30,8 @@ def scale_of(close: Array, window: int, per_bar: float) -> Array:
     scale, returns = np.zeros(len(close)), np.empty(max(len(close) - 1, 0))
     for t in range(1, len(close)):
         returns[t - 1] = close[t] / close[t - 1] - 1.0
-    tails, mean, squares = np.empty((2, window)), np.empty(len(returns)), np.zeros(len(returns))
+    room = max(min(window, len(returns)), 1)
+    tails, mean, squares = np.empty((2, room)), np.empty(len(returns)), np.zeros(len(returns))
     spreads(returns, window, tails[0], tails[1], mean, squares)
     for t in range(window, len(close)):
         deviation = math.sqrt(squares[t - 1] / (window - 1))

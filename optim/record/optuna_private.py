@@ -29,6 +29,7 @@ KNOWN = ("5.0.",)  # the versions of Optuna whose insides are those used here
 
 _TRIAL = f'{{"op_code":{JournalOperation.CREATE_TRIAL:d},'.encode()  # how the entry of a whole trial begins
 _STATES = {state.value: state for state in TrialState}
+_UTC, _MINUTE = "+00:00", len("2026-01-31T12:34")  # how a time of the journal ends, and its minute
 
 
 class GroupingStorage(JournalStorage):
@@ -224,14 +225,17 @@ def _decoded(line: bytes) -> dict[str, Any]:
 def _local(text: str | None) -> datetime | None:
     if text is None:
         return None
+    if text.endswith(_UTC):
+        return datetime.fromisoformat(text[: -len(_UTC)]) + _ahead(text[:_MINUTE])
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=None) + _ahead(moment.replace(second=0, microsecond=0))
+    return moment.astimezone().replace(tzinfo=None) if moment.tzinfo else moment
 
 
 @functools.lru_cache(maxsize=4096)
-def _ahead(moment: datetime) -> timedelta:
-    """How far local time is ahead of a whole minute: clocks are changed at whole minutes."""
-    return moment.astimezone().replace(tzinfo=None) - moment.replace(tzinfo=None)
+def _ahead(minute: str) -> timedelta:
+    """How far local time is ahead of a minute of UTC: clocks are changed at whole minutes."""
+    moment = datetime.fromisoformat(minute)
+    return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) - moment
 
 
 def _utc(moment: datetime | None) -> str | None:

@@ -121,3 +121,19 @@ def test_a_number_that_fails_fails_whoever_asks_for_it_and_no_other() -> None:
     with common:
         found = for_each(picky, BARS.close, np.array([2]))
     np.testing.assert_array_equal(found.results[found.at[0]], BARS.close / 2)
+
+
+def test_what_is_interrupted_is_left_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between a number's claim and its computation."""
+    claim = each._Rows._claim
+
+    def interrupted(rows: Any, name: int, mine: set[int]) -> bool:
+        claim(rows, name, mine)
+        raise KeyboardInterrupt
+
+    with Shared(BARS):
+        monkeypatch.setattr(each._Rows, "_claim", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            for_each(sma, BARS.close, np.array([3]))
+        monkeypatch.undo()
+        np.testing.assert_array_equal(for_each(sma, BARS.close, np.array([3])).results[0], sma(BARS.close, 3))

@@ -14,6 +14,7 @@ from numba.core import config
 
 from engine.check import random_bars
 from engine.compiled.shared import Shared
+from engine.simulator.sizing import scale_of
 from engine.strategies import indicators as ind
 from engine.strategies import signals
 
@@ -140,6 +141,21 @@ def test_a_deviation_keeps_its_digits(values, window):
     """In one pass, and yet nothing cancels: against numpy in numbers of twice the digits."""
     expected = windows(values.astype(np.longdouble), window).std(axis=1).astype(float)
     np.testing.assert_allclose(ind.std(values, window)[window - 1 :], expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.bool_])
+@pytest.mark.parametrize("indicator", [ind.sma, ind.wma, ind.std, ind.zscore, ind.highest, ind.lowest])
+def test_numbers_of_other_kinds_are_taken_as_floats(indicator, kind):
+    """Differences of unsigned ones wrap round."""
+    values = np.random.default_rng(1).integers(0, 2 if kind == np.bool_ else 200, 50).astype(kind)
+    np.testing.assert_allclose(indicator(values, 5), indicator(values.astype(float), 5), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [50, 51, 10**12])
+def test_a_window_longer_than_the_bars_has_no_value(window):
+    for name in ("sma", "wma", "std", "zscore", "highest", "lowest"):
+        assert np.isnan(SINGLE[name](CLOSE[:49], window)).all()
+    assert (scale_of(CLOSE[:50], window, 0.01) == 0.0).all()
 
 
 def test_a_mean_does_not_drift_over_many_bars():

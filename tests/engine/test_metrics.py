@@ -301,6 +301,10 @@ def test_drawdowns_equal_pandas(levels, cash):
     assert found.squares == pytest.approx(math.fsum(depth**2), rel=1e-13, abs=0)
 
 
+def test_drawdowns_end_where_the_equity_is_no_number():
+    assert all_drawdowns(np.r_[np.full(199, 150.0), np.nan], 100.0).bars_under == 1
+
+
 @pytest.mark.parametrize("daily", [0.5, 0.999, -0.5])
 def test_growth_beyond_a_float_is_undefined_compiled_or_not(daily):
     """(1 + daily) ** 525,600 is beyond a float, or 0: a year of minutes."""
