@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import optuna
+import psutil
 import pytest
 
 from optim.record.record import open_record
@@ -55,9 +56,17 @@ def study(folder: Path) -> Shown:
 
 
 @pytest.fixture(scope="module")
-def printed(study: Shown) -> Iterator[dict[str, str]]:
+def started() -> list[psutil.Process]:
+    """The dashboards' processes: other tests may have theirs below this one too."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def printed(study: Shown, started: list[psutil.Process]) -> Iterator[dict[str, str]]:
     """The links as `optim ui` prints them."""
+    before = psutil.Process().children()
     with open_dashboards(study) as (_, links):
+        started += [child for child in psutil.Process().children() if child not in before]
         many = study._replace(study_id="a11", name="many", mlflow=study.mlflow._replace(experiment_name="many"))
         root = links[1].url.partition("#")[0]
         yield {link.title: link.url for link in links} | {"many": mlflow_links(many, root)[1].url}
@@ -241,11 +250,9 @@ def test_searching_is_reading(printed: dict[str, str]) -> None:
     assert "browser" in [experiment["name"] for experiment in found["experiments"]]
 
 
-def test_nothing_but_the_gates_listens(printed: dict[str, str]) -> None:
+def test_nothing_but_the_gates_listens(printed: dict[str, str], started: list[psutil.Process]) -> None:
     """The dashboards are processes of ours; what they listen on is in no table of ports."""
-    import psutil
-
-    below = psutil.Process().children(recursive=True)
+    below = [one for child in started for one in (child, *child.children(recursive=True))]
     assert len(below) >= 2
     ports = {c.laddr.port for p in below for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
     assert ports == set()
