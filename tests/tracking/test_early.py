@@ -36,10 +36,10 @@ def test_a_study_that_is_refused_leaves_no_process_and_no_file(tmp_path: Path) -
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     tracking = {"enabled": True, "mlflow": {"tracking_uri": uri}}
     path = write_study(tmp_path, study={"objective": "sharp"}, tracking=tracking)
-    before, files = psutil.Process().children(), sorted(tmp_path.iterdir())
+    before, files = psutil.Process().children(recursive=True), sorted(tmp_path.iterdir())
     with pytest.raises(SpecError, match="did you mean 'sharpe_ratio'"):
         Study.from_toml(path).run()
-    assert [child for child in psutil.Process().children() if child not in before] == []
+    assert psutil.Process().children(recursive=True) == before
     assert sorted(tmp_path.iterdir()) == files
 
 
