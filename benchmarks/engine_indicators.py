@@ -6,8 +6,6 @@ from one value of each block and subtracts nothing (engine/compiled/windows.py).
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +13,14 @@ import numpy as np
 import pandas as pd
 import talib
 
-from benchmarks.engine_sweep import daily_bars
+from benchmarks.engine_sweep import daily_bars, in_turns
 from benchmarks.table import Line
 from engine import highest, sma, std, wma
 
 WINDOWS = (20, 100)
 NAMES = {"sma": "mean", "wma": "weighted mean", "std": "standard deviation", "highest": "highest value"}
+OURS: dict[str, Any] = {"sma": sma, "wma": wma, "std": std, "highest": highest}
+TALIBS = {"sma": talib.SMA, "wma": talib.WMA, "std": talib.STDDEV, "highest": talib.MAX}
 LINES = tuple(
     Line(f"{what} of the last {window} of 5,000 closes", "us", f"{name}/{window}/ours", peer, f"{name}/{window}/{key}")
     for window in WINDOWS
@@ -32,13 +32,18 @@ LINES = tuple(
 def main(repeats: int = 51) -> dict[str, Any]:
     """Microseconds a call, the median of each."""
     close = np.array(daily_bars(5_000).close)
-    return {name: {window: measured(works(name, close, window), repeats) for window in WINDOWS} for name in NAMES}
+    figures: dict[str, Any] = {name: {} for name in NAMES}
+    for name in NAMES:
+        for window in WINDOWS:
+            seconds = in_turns(works(name, close, window), repeats)
+            figures[name][window] = {by: 1e6 * value for by, value in seconds.items()}
+    return figures
 
 
 def works(name: str, close: Any, window: int) -> dict[str, Callable[[], Any]]:
     """The same by each; a difference beyond rounding fails the benchmark."""
-    series, kernel = pd.Series(close), {"sma": sma, "wma": wma, "std": std, "highest": highest}[name].kernel  # type: ignore[attr-defined]
-    theirs = {"sma": talib.SMA, "wma": talib.WMA, "std": talib.STDDEV, "highest": talib.MAX}[name]
+    series, theirs = pd.Series(close), TALIBS[name]
+    kernel = OURS[name].kernel  # whose results are not shared, but computed every time
     found: dict[str, Callable[[], Any]] = {
         "ours": lambda: kernel(close, window),
         "talib": lambda: theirs(close, window),
@@ -53,14 +58,3 @@ def works(name: str, close: Any, window: int) -> dict[str, Callable[[], Any]]:
     for work in found.values():
         np.testing.assert_allclose(work(), found["ours"](), rtol=1e-7)
     return found
-
-
-def measured(works: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """In turns."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(repeats):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            times[name].append(1e6 * (time.perf_counter() - start))
-    return {name: statistics.median(found) for name, found in times.items()}
