@@ -1,1 +1,1 @@
-"""How Python becomes machine code: options, caches, array types, sums, windows, comparisons, and results that are shared."""
+"""How Python becomes machine code: options, caches, array types, sums, windows, comparisons, shared results."""
