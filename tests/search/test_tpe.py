@@ -215,7 +215,9 @@ def test_truncated_normals_are_optunas_to_the_last_digit(seed: int, spread: floa
     with np.errstate(all="ignore"):
         masses = _truncnorm._log_gauss_mass(a, b)
         np.testing.assert_array_equal(normal.log_mass(a[where], b[where]), masses[where])
-        np.testing.assert_array_equal(normal.log_mass(a[where], b[where], repeated=True), masses[where])
+        at_once = normal.log_masses(a, b, np.array([0.0, 0.0]), np.array([1.0, 2.0]))
+        np.testing.assert_array_equal(at_once[:, 0], masses)
+        np.testing.assert_array_equal(at_once[:, 1], _truncnorm._log_gauss_mass(a / 2.0, b / 2.0))
         ours, theirs = (np.random.RandomState(seed) for _ in range(2))
         mu, sigma = np.zeros((1, size)), np.ones((1, size))
         drawn = normal.draw(ours, a[np.newaxis], b[np.newaxis], mu, sigma)

@@ -15,32 +15,13 @@ from optuna.distributions import BaseDistribution
 from optuna.search_space.group_decomposed import _SearchSpaceGroup
 from optuna.trial import FrozenTrial, TrialState
 
-from engine.compiled.arrays import Array, Integers
+from engine.compiled.arrays import Integers
+from optim.search.tpe.columns import Column
 from optim.search.tpe.front import best_of
-from optim.search.tpe.parzen import range_of
+from optim.search.tpe.parzen import Estimator
 
 _Key = tuple[float, float, int]
-
-
-class Column:
-    """One parameter under one distribution, by trial: codes of choices, or values, logs where it is one of logs.
-
-    NaN where a trial has no such parameter.
-    """
-
-    def __init__(self, distribution: BaseDistribution):
-        self.distribution = distribution
-        self.range = range_of(distribution)
-        self.values = np.empty(0)
-        self.n_ended = 0  # of the trials that have ended, in the order in which they did, as far as they are here
-
-    def put(self, name: str, trials: Iterable[tuple[int, Mapping[str, Any]]], size: int) -> None:
-        """Write the parameter of trials given by number and parameters; `size`: trials that there are."""
-        if size > len(self.values):
-            self.values = np.append(self.values, np.full(size + 64, np.nan))
-        for number, params in trials:
-            value = self.distribution.to_internal_repr(params[name]) if name in params else math.nan
-            self.values[number] = np.log(np.array([value]))[0] if self.range.log else value
+_MOST = 64  # distributions of a parameter, and mixtures, that are kept up to date: a space may change with every trial
 
 
 class History:
@@ -66,6 +47,7 @@ class History:
         self._infeasible: list[_Key] = []
         self._has_ended = np.zeros(0, dtype=bool)
         self._columns: dict[str, list[Column]] = {}
+        self._estimators: dict[tuple[object, ...], Estimator] = {}
 
     def see(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
         """Take in what has ended since. trials: all of the study, by number."""
@@ -139,17 +121,19 @@ class History:
             if column is None:
                 column = Column(distribution)
                 known.append(column)
+                if len(known) > _MOST:
+                    del known[0]
             column.put(name, self.ended[column.n_ended :], self.size)
             column.n_ended = len(self.ended)
             column.put(name, running, self.size)
             found.append(column)
         return found
 
-
-def observations(columns: list[Column], trials: Integers) -> list[Array]:
-    """The columns' values of those trials that have all of the parameters."""
-    values = [column.values[trials] for column in columns]
-    lacking = np.isnan(values[0])
-    for value in values[1:]:
-        lacking |= np.isnan(value)
-    return [value[~lacking] for value in values] if lacking.any() else values
+    def estimator(self, side: str, columns: list[Column]) -> Estimator:
+        """What fits mixtures to these columns on one side, and remembers the last."""
+        key = (side, *map(id, columns))
+        found = self._estimators.pop(key, None) or Estimator(columns)
+        self._estimators[key] = found
+        if len(self._estimators) > _MOST:
+            del self._estimators[next(iter(self._estimators))]  # the one not asked for longest
+        return found

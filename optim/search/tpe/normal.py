@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import math
 import sys
+from typing import NamedTuple
 
 import numpy as np
 from optuna.samplers._tpe import _truncnorm
 
-from engine.compiled.arrays import Array, Booleans
+from engine.compiled.arrays import Array, Booleans, Integers
 from engine.compiled.jit import inner, kernel
 
 LOG_SQRT_2PI = math.log(math.sqrt(2 * math.pi))
@@ -66,19 +67,10 @@ def _log_ndtr(a: Array, two: float) -> Array:
 
 
 @kernel
-def _mass_parts(a: Array, b: Array, repeated: bool, two: float) -> tuple[Array, Array, Booleans]:
+def _mass_parts(a: Array, b: Array, two: float) -> tuple[Array, Array, Booleans]:
     """Of intervals in a tail: the logs of the masses beyond the near and the far end. Around 0: 0, what is outside."""
     near, far, central = np.zeros(len(a)), np.empty(len(a)), np.zeros(len(a), dtype=np.bool_)
-    known = np.full(_KNOWN if repeated else 1, -1)  # where an interval was last seen
-    bits = a.view(np.int64)
     for i in range(len(a)):
-        if repeated:
-            place = ((bits[i] ^ (bits[i] >> 32)) * _MIX >> 32) & (_KNOWN - 1)
-            before = known[place]
-            if before >= 0 and a[before] == a[i] and b[before] == b[i]:
-                near[i], far[i], central[i] = near[before], far[before], central[before]
-                continue
-            known[place] = i
         if b[i] <= 0:
             near[i], far[i] = _log_below(b[i], two), _log_below(a[i], two)
         elif a[i] > 0:
@@ -89,13 +81,40 @@ def _mass_parts(a: Array, b: Array, repeated: bool, two: float) -> tuple[Array, 
     return near, far, central
 
 
-def log_mass(a: Array, b: Array, *, repeated: bool = False) -> Array:
-    """The logs of the standard normal's masses within [a, b], arrays of one shape; repeated: many are the same."""
-    near, far, central = _mass_parts(a.ravel(), b.ravel(), repeated, 2.0)
+def log_mass(a: Array, b: Array) -> Array:
+    """The logs of the standard normal's masses within [a, b], arrays of shape (n,)."""
+    near, far, central = _mass_parts(a, b, 2.0)
     if not central.all():
         tail = ~central
         far[tail] = -np.exp(np.maximum(far[tail] - near[tail], VANISHING))
-    return np.asarray((near + np.log1p(far)).reshape(a.shape))
+    return np.asarray(near + np.log1p(far))
+
+
+@kernel
+def _intervals(left: Array, right: Array, mu: Array, sigma: Array) -> tuple[Array, Array, Integers]:
+    """The standardised intervals of all points and normals, most of the repeated ones once, and which each has."""
+    a, b = np.empty(len(left) * len(mu)), np.empty(len(left) * len(mu))
+    bits = a.view(np.int64)
+    which = np.empty((len(left), len(mu)), dtype=np.int64)
+    known = np.full(_KNOWN, -1)  # where an interval was last seen
+    n = 0
+    for i in range(len(left)):
+        for k in range(len(mu)):
+            a[n], b[n] = (left[i] - mu[k]) / sigma[k], (right[i] - mu[k]) / sigma[k]
+            place = ((bits[n] ^ (bits[n] >> 32)) * _MIX >> 32) & (_KNOWN - 1)
+            before = known[place]
+            if before >= 0 and a[before] == a[n] and b[before] == b[n]:
+                which[i, k] = before
+            else:
+                which[i, k] = known[place] = n
+                n += 1
+    return a[:n].copy(), b[:n].copy(), which
+
+
+def log_masses(left: Array, right: Array, mu: Array, sigma: Array) -> Array:
+    """The log masses of intervals [left, right], shape (n,), under normals (mu, sigma), shape (k,); shape (n, k)."""
+    a, b, which = _intervals(left, right, mu, sigma)
+    return log_mass(a, b)[which]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -104,23 +123,41 @@ def log_mass_among_many(a: float, b: float) -> float:
     return float(_truncnorm._log_gauss_mass(np.full(MANY, a), np.full(MANY, b))[0])
 
 
-@kernel
-def add_log_pdf(total: Array, x: Array, cut: tuple[float, float], normals: tuple[Array, Array, Array, Array]) -> None:
-    """Add the log densities of a continuous parameter: -inf outside of the bounds, by the same roundings as Optuna's.
+class Normals(NamedTuple):
+    """Normals cut to bounds: a row a parameter, a column a kernel."""
 
-    x: shape (n_points,); normals: mu, sigma, log masses, log sigma of shape (n_kernels,).
+    cuts: Array  # (n_parameters, 2): the bounds
+    mu: Array
+    sigma: Array
+    log_masses: Array  # between the bounds
+    log_sigma: Array
+
+
+@kernel
+def add_log_pdf(total: Array, x: Array, rows: Integers, normals: Normals, log_weights: Array) -> None:
+    """Add the log densities of some parameters, -inf outside of the bounds, and the weights; rounded as by Optuna.
+
+    total: shape (n_points, n_kernels). x: shape (n_rows, n_points), what the parameters in `rows` of the normals are.
     """
-    low, high = cut
-    mu, sigma, log_masses, log_sigma = normals
+    n_kernels = total.shape[1]
+    added = np.empty(n_kernels)
     for i in range(total.shape[0]):
-        for k in range(total.shape[1]):
-            z = (x[i] - mu[k]) / sigma[k]
-            total[i, k] += -(z * z) / 2.0 - LOG_SQRT_2PI - log_masses[k] - log_sigma[k]
-        if x[i] < low or x[i] > high:
-            for k in range(total.shape[1]):
-                z = (x[i] - mu[k]) / sigma[k]
-                if z < (low - mu[k]) / sigma[k] or z > (high - mu[k]) / sigma[k]:
-                    total[i, k] = -np.inf
+        added[:] = 0.0
+        for j in range(len(rows)):
+            low, high = normals.cuts[rows[j], 0], normals.cuts[rows[j], 1]
+            mu, sigma = normals.mu[rows[j]], normals.sigma[rows[j]]
+            log_masses, log_sigma = normals.log_masses[rows[j]], normals.log_sigma[rows[j]]
+            here = x[j, i]
+            for k in range(n_kernels):
+                z = (here - mu[k]) / sigma[k]
+                added[k] += -(z * z) / 2.0 - LOG_SQRT_2PI - log_masses[k] - log_sigma[k]
+            if here < low or here > high:
+                for k in range(n_kernels):
+                    z = (here - mu[k]) / sigma[k]
+                    if z < (low - mu[k]) / sigma[k] or z > (high - mu[k]) / sigma[k]:
+                        added[k] = -np.inf
+        for k in range(n_kernels):
+            total[i, k] = (total[i, k] + added[k]) + log_weights[k]
 
 
 def draw(rng: np.random.RandomState, low: Array, high: Array, mu: Array, sigma: Array) -> Array:
@@ -128,7 +165,8 @@ def draw(rng: np.random.RandomState, low: Array, high: Array, mu: Array, sigma: 
     a, b = (low - mu) / sigma, (high - mu) / sigma
     if a.size >= MANY:
         return np.asarray(_truncnorm.rvs(a, b, mu, sigma, rng))
-    return np.asarray(_quantile(rng.uniform(low=0, high=1, size=a.shape), a, b) * sigma + mu)
+    quantiles = _quantile(rng.uniform(low=0, high=1, size=a.size), a.ravel(), b.ravel())
+    return np.asarray(quantiles.reshape(a.shape) * sigma + mu)
 
 
 def _quantile(q: Array, a: Array, b: Array) -> Array:

@@ -6,105 +6,139 @@ the same order of additions, with loops over kernels compiled and what is the sa
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers._tpe.parzen_estimator import EPS, _ParzenEstimatorParameters
 
 from engine.compiled.arrays import Array, Integers
 from engine.compiled.jit import kernel
-from optim.search.tpe.normal import MANY, VANISHING, add_log_pdf, draw, log_mass, log_mass_among_many
+from optim.search.tpe.columns import Column, Range, common
+from optim.search.tpe.normal import (
+    MANY,
+    VANISHING,
+    Normals,
+    add_log_pdf,
+    draw,
+    log_mass,
+    log_mass_among_many,
+    log_masses,
+)
 
 _AT_ONCE = 32_768  # densities: more of them leave the processor's cache
-
-
-class Range(NamedTuple):
-    """What a distribution says to an estimator. Of a numerical one the bounds, also as its kernels have them."""
-
-    n_choices: int  # 0: numerical
-    low: float
-    high: float
-    step: float  # 0: continuous
-    log: bool
-    edges: tuple[float, float]  # half a step beyond the bounds, in logs where `log`: numpy's logs
-    cut: tuple[float, float]  # the same, by Python's logs
-
-
-def range_of(distribution: BaseDistribution) -> Range:
-    """A distribution of Optuna as a Range."""
-    if isinstance(distribution, CategoricalDistribution):
-        return Range(len(distribution.choices), 0.0, 0.0, 0.0, False, (0.0, 0.0), (0.0, 0.0))
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high, step = distribution.low, distribution.high, distribution.step or 0.0
-    edges = (low - step / 2, high + step / 2)
-    cut = edges
-    if distribution.log:
-        edges = (float(np.log(edges[0])), float(np.log(edges[1])))
-        cut = (math.log(cut[0]), math.log(cut[1]))
-    return Range(0, float(low), float(high), float(step), distribution.log, edges, cut)
 
 
 class _Choices(NamedTuple):
     """Kernels of a categorical parameter: kernel k gives its choices the probabilities table[codes[k]]."""
 
     table: Array  # (n_choices + 1, n_choices); the last row is the prior's
-    logs: Array
     codes: Integers  # (n_kernels,)
 
 
-class _Normals(NamedTuple):
-    """Kernels of a numerical parameter. Of a discrete one the distinct kernels too, and which of them each is."""
+class Estimator:
+    """Fits mixtures to the trials of the same columns, one after the other.
 
-    mu: Array  # (n_kernels,)
-    sigma: Array
-    log_masses: Array  # between the bounds
-    log_sigma: Array
-    distinct: tuple[Array, Array]  # mu, sigma
-    which: Integers  # (n_kernels,)
+    Most kernels are those of the mixture before: a trial more changes its neighbours'. They are kept, by trial.
+    """
+
+    def __init__(self, columns: Sequence[Column]):
+        self.columns = columns
+        self.ranges = [column.range for column in columns]
+        self._numerical = [column for column in columns if not column.range.n_choices]
+        self._cuts = np.array([column.range.cut for column in self._numerical]).reshape(-1, 2)
+        self._kept = np.empty((len(self._numerical), 3, 0))  # sigma, log mass, log sigma
+
+    def fit(self, trials: Integers, weigh: Callable[[int], Array], parameters: _ParzenEstimatorParameters) -> Mixture:
+        """The mixture of the trials, given by number, that have all parameters; weigh: so many weights of them."""
+        trials = common(self.columns, trials)
+        n = len(trials)
+        weights = np.append(weigh(n), [parameters.prior_weight]) if n else np.array([1.0])
+        weights /= weights.sum()
+        choices = {
+            j: _choices(column.values[trials], column.range.n_choices, parameters.prior_weight)
+            for j, column in enumerate(self.columns)
+            if column.range.n_choices
+        }
+        return Mixture(self.ranges, weights, choices, *self._normals(trials, parameters))
+
+    def _normals(
+        self, trials: Integers, parameters: _ParzenEstimatorParameters
+    ) -> tuple[Normals, list[tuple[Integers, Integers]]]:
+        """The numerical parameters' kernels; of each the distinct ones and which of them each is, if it is discrete."""
+        n = len(trials)
+        normals = Normals(self._cuts, *np.empty((4, len(self._numerical), n + 1)))
+        size = max(len(column.values) for column in self.columns)
+        if size > self._kept.shape[2]:
+            more = np.full((len(self._numerical), 3, size - self._kept.shape[2]), np.nan)
+            self._kept = np.append(self._kept, more, axis=2)
+        place = np.full(size, -1)
+        place[trials] = np.arange(n)
+        distinct, anew = [], np.empty(len(self._numerical) * (n + 1), dtype=np.int64)
+        n_anew = 0
+        for j, column in enumerate(self._numerical):
+            (low, high), order = column.range.edges, column.order
+            if order is None:  # unstable, as Optuna's: the order of ties decides which of them gets which sigma
+                order = trials[np.argsort(column.values[trials])]
+            narrowest = (high - low) / min(100.0, 2.0 + n) if parameters.consider_magic_clip else EPS
+            rules = (low, high, narrowest, parameters.consider_endpoints)
+            ranks = _spread(column.values, order, place, rules, normals.mu[j], normals.sigma[j])
+            n_anew += _recall(trials, self._kept[j], normals, j, anew[n_anew:])
+            if column.range.step:
+                distinct.append(_distinct(normals.mu[j], normals.sigma[j], ranks))
+        self._measure(trials, normals, anew[:n_anew])
+        return normals, distinct
+
+    def _measure(self, trials: Integers, normals: Normals, anew: Integers) -> None:
+        """Masses and logs of the kernels that are not those of the mixture before; they are kept."""
+        j, k = np.divmod(anew, len(trials) + 1)
+        mu, sigma = normals.mu[j, k], normals.sigma[j, k]
+        masses = log_mass((self._cuts[j, 0] - mu) / sigma, (self._cuts[j, 1] - mu) / sigma)
+        normals.log_masses[j, k] = masses
+        normals.log_sigma[j, k] = logs = np.log(sigma)
+        of_trials = k < len(trials)
+        j, number = j[of_trials], trials[k[of_trials]]
+        for i, values in enumerate((sigma, masses, logs)):
+            self._kept[j, i, number] = values[of_trials]
 
 
 class Mixture:
     """A mixture of products of one-dimensional kernels over `ranges`.
 
-    observations: one array of shape (n,) a parameter: codes of choices, or values, logs where the range is one of logs.
-    weights: of the observations, shape (n,); of the prior that is in `parameters`.
+    weights: shape (n_kernels,); of the last kernel, the prior, too. choices: by parameter. normals: of the numerical
+    parameters. distinct: of each discrete one the first of equal kernels, and which of these each kernel is.
     """
 
     def __init__(
         self,
         ranges: Sequence[Range],
-        observations: Sequence[Array],
         weights: Array,
-        parameters: _ParzenEstimatorParameters,
+        choices: dict[int, _Choices],
+        normals: Normals,
+        distinct: Sequence[tuple[Integers, Integers]],
     ):
-        self._ranges = ranges
-        n = len(observations[0])
-        self._weights = np.append(weights, [parameters.prior_weight]) if n else np.array([1.0])
-        self._weights /= self._weights.sum()
-        self._log_weights = np.log(self._weights)
-        self._choices: dict[int, _Choices] = {}  # by parameter
-        self._normals: dict[int, _Normals] = {}
-        for j, (of, observed) in enumerate(zip(ranges, observations, strict=True)):
-            if of.n_choices:
-                self._choices[j] = _choices(observed, of.n_choices, parameters.prior_weight)
-            else:
-                self._normals[j] = _normals(observed, of, parameters)
-        self._continuous = [j for j in self._normals if not ranges[j].step]
-        for together in (self._continuous, *([j] for j in self._normals if ranges[j].step)):
-            self._round_priors(together)
+        self._ranges, self._weights, self._choices, self._normals = ranges, weights, choices, normals
+        self._log_weights = np.log(weights)
+        self._rows = {j: row for row, j in enumerate(j for j, of in enumerate(ranges) if not of.n_choices)}
+        self._continuous = [j for j in self._rows if not ranges[j].step]
+        self._distinct = dict(zip((j for j in self._rows if ranges[j].step), distinct, strict=True))
+        self._round_priors([self._rows[j] for j in self._continuous])
+        for j, (first, _) in self._distinct.items():
+            self._round_priors([self._rows[j]], first)
 
-    def _round_priors(self, together: Sequence[int]) -> None:
-        """Priors' masses as Optuna rounds them where it takes many masses `together`.
+    def _round_priors(self, rows: Sequence[int], kernels: Integers | slice = slice(None)) -> None:
+        """Priors' masses as Optuna rounds them where it takes many masses, of these rows and kernels, together.
 
         Far from all observations only priors count: the density ratios of all points there are equal but for rounding.
         """
-        kernels = [(self._ranges[j].cut, self._normals[j]) for j in together]
-        if sum(np.count_nonzero((low <= n.distinct[0]) & (n.distinct[0] < high)) for (low, high), n in kernels) >= MANY:
-            for (low, high), n in kernels:
-                n.log_masses[-1] = log_mass_among_many((low - n.mu[-1]) / n.sigma[-1], (high - n.mu[-1]) / n.sigma[-1])
+        cuts, mu, sigma = self._normals.cuts, self._normals.mu, self._normals.sigma
+        if len(rows) * mu.shape[1] < MANY:
+            return
+        inside = sum(np.count_nonzero((cuts[j, 0] <= mu[j, kernels]) & (mu[j, kernels] < cuts[j, 1])) for j in rows)
+        if inside >= MANY:
+            for j in rows:
+                low, high = (cuts[j] - mu[j, -1]) / sigma[j, -1]
+                self._normals.log_masses[j, -1] = log_mass_among_many(low, high)
 
     def sample(self, rng: np.random.RandomState, size: int) -> Array:
         """Points of shape (size, n_parameters): codes of choices and values. Takes from rng what Optuna takes."""
@@ -115,48 +149,46 @@ class Mixture:
             reached = np.cumsum(choices.table[choices.codes[active]], axis=-1)
             reached[:, -1] = 1
             out[:, j] = np.sum(reached < quantile[:, np.newaxis], axis=-1)
-        if self._normals:
-            low, high = (np.array([[self._ranges[j].cut[end]] for j in self._normals]) for end in (0, 1))
-            mu = np.array([normals.mu[active] for normals in self._normals.values()])
-            sigma = np.array([normals.sigma[active] for normals in self._normals.values()])
-            for j, drawn in zip(self._normals, draw(rng, low, high, mu, sigma), strict=True):
-                out[:, j] = _on_grid(np.exp(drawn) if self._ranges[j].log else drawn, self._ranges[j])
+        if self._rows:
+            low, high = self._normals.cuts[:, :1], self._normals.cuts[:, 1:]
+            drawn = draw(rng, low, high, self._normals.mu[:, active], self._normals.sigma[:, active])
+            for j, values in zip(self._rows, drawn, strict=True):
+                out[:, j] = _on_grid(np.exp(values) if self._ranges[j].log else values, self._ranges[j])
         return out
 
     def log_pdf(self, points: Array) -> Array:
         """The log density at points of shape (n_points, n_parameters)."""
         tables = [self._table(j, points[:, j]) for j in range(len(self._ranges)) if j not in self._continuous]
-        values = {j: np.log(points[:, j]) if self._ranges[j].log else points[:, j].copy() for j in self._continuous}
-        n_points, n_kernels = len(points), len(self._weights)
-        n_rows = min(n_points, max(1, _AT_ONCE // n_kernels))
-        buffer, added_buffer = np.empty((2, n_rows, n_kernels))
-        out = np.empty(n_points)
-        for rows in (slice(first, first + n_rows) for first in range(0, n_points, n_rows)):
-            total, added = buffer[: len(out[rows])], added_buffer[: len(out[rows])]
-            total.fill(0.0)
+        x = np.empty((len(self._continuous), len(points)))
+        for i, j in enumerate(self._continuous):
+            x[i] = np.log(points[:, j]) if self._ranges[j].log else points[:, j]
+        continuous = np.array([self._rows[j] for j in self._continuous], dtype=np.int64)
+        n_rows = min(len(points), max(1, _AT_ONCE // len(self._weights)))
+        total = np.empty((n_rows, len(self._weights)))
+        out = np.empty(len(points))
+        for first in range(0, len(points), n_rows):
+            rows = slice(first, first + n_rows)
+            logs = total[: len(out[rows])]
+            logs.fill(0.0)
             for table, which, minus in tables:
-                _add(total, table[rows], which, minus)
-            if values:
-                added.fill(0.0)
-                for j, x in values.items():
-                    add_log_pdf(added, x[rows], self._ranges[j].cut, self._normals[j][:4])
-                total += added
-            total += self._log_weights
-            out[rows] = _log_sums(total)
+                _add(logs, table[rows], which, minus)
+            add_log_pdf(logs, x[:, rows], continuous, self._normals, self._log_weights)
+            out[rows] = _log_sums(logs)
         return out
 
     def _table(self, j: int, x: Array) -> tuple[Array, Integers, Array]:
         """Log masses at x of parameter j's distinct kernels, which of them each kernel is, its mass in the bounds."""
-        if j in self._choices:
+        of = self._ranges[j]
+        if of.n_choices:
             choices = self._choices[j]
-            return choices.logs[:, x.astype(np.int64)].T.copy(), choices.codes, np.zeros(len(choices.codes))
-        of, normals = self._ranges[j], self._normals[j]
+            logs = np.log(choices.table)[:, x.astype(np.int64)].T
+            return np.ascontiguousarray(logs), choices.codes, np.zeros(len(choices.codes))
+        row, (first, which) = self._rows[j], self._distinct[j]
         left, right = x - of.step / 2, x + of.step / 2
         if of.log:
             left, right = np.log(left), np.log(right)
-        mu, sigma = normals.distinct
-        masses = log_mass((left[:, np.newaxis] - mu) / sigma, (right[:, np.newaxis] - mu) / sigma, repeated=True)
-        return masses, normals.which, normals.log_masses
+        masses = log_masses(left, right, self._normals.mu[row, first], self._normals.sigma[row, first])
+        return masses, which, self._normals.log_masses[row]
 
 
 def _log_sums(logs: Array) -> Array:
@@ -185,44 +217,55 @@ def _choices(observed: Array, n_choices: int, prior_weight: float) -> _Choices:
         table[np.arange(n_choices), np.arange(n_choices)] += 1
         sums = table.sum(axis=1, keepdims=True)
         table /= np.where(sums == 0, 1, sums)
-    return _Choices(table, np.log(table), np.append(observed.astype(np.int64), n_choices))
-
-
-def _normals(observed: Array, of: Range, parameters: _ParzenEstimatorParameters) -> _Normals:
-    low, high = of.edges
-    order = np.argsort(observed)  # unstable, as Optuna's: the order of ties decides which of them gets which sigma
-    n_kernels = len(observed) + 1
-    narrowest = (high - low) / min(100.0, 1.0 + n_kernels) if parameters.consider_magic_clip else EPS
-    sigma = _widths(observed, order, low, high, narrowest, parameters.consider_endpoints)
-    mu = np.append(observed, 0.5 * (low + high))
-    if of.step:
-        first, which = _distinct(mu, sigma, order)
-        distinct = mu[first], sigma[first]
-    else:
-        which, distinct = np.empty(0, dtype=np.int64), (mu, sigma)
-    a, b = (of.cut[0] - distinct[0]) / distinct[1], (of.cut[1] - distinct[0]) / distinct[1]
-    log_masses = log_mass(a, b)[which] if of.step else log_mass(a, b)
-    return _Normals(mu, sigma, log_masses, np.log(sigma), distinct, which)
+    return _Choices(table, np.append(observed.astype(np.int64), n_choices))
 
 
 @kernel
-def _widths(mu: Array, order: Integers, low: float, high: float, narrowest: float, endpoints: bool) -> Array:
-    """Each kernel's sigma: the distance to its farther neighbour, the bounds among them; last the prior's."""
-    n = len(mu)
-    sigma = np.empty(n + 1)
+def _spread(
+    values: Array, order: Integers, place: Integers, rules: tuple[float, float, float, bool], mu: Array, sigma: Array
+) -> Integers:
+    """Fill in mu and sigma: the distance to the farther neighbour, the bounds among them; last the prior's.
+
+    order: trials by ascending value; place: the kernel of each, -1 if it has none. Returns the kernels in that order.
+    """
+    low, high, narrowest, endpoints = rules
+    n = len(mu) - 1
+    ranks = np.empty(n, dtype=np.int64)
+    m = 0
+    for number in order:
+        if place[number] >= 0:
+            ranks[m] = place[number]
+            mu[ranks[m]] = values[number]
+            m += 1
     for i in range(n):
-        here = mu[order[i]]
-        before = here - (mu[order[i - 1]] if i > 0 else low)
-        after = (mu[order[i + 1]] if i < n - 1 else high) - here
+        here = mu[ranks[i]]
+        before = here - (mu[ranks[i - 1]] if i > 0 else low)
+        after = (mu[ranks[i + 1]] if i < n - 1 else high) - here
         width = max(before, after)
         if not endpoints and n >= 2:
             if i == 0:
                 width = after
             elif i == n - 1:
                 width = before
-        sigma[order[i]] = min(max(width, narrowest), high - low)
-    sigma[n] = high - low
-    return sigma
+        sigma[ranks[i]] = min(max(width, narrowest), high - low)
+    mu[n], sigma[n] = 0.5 * (low + high), high - low
+    return ranks
+
+
+@kernel
+def _recall(trials: Integers, kept: Array, normals: Normals, j: int, anew: Integers) -> int:
+    """Fill in what is known of row j's kernels; which others there are goes into `anew`, how many is returned."""
+    n = len(trials)
+    sigma, log_masses, log_sigma = normals.sigma[j], normals.log_masses[j], normals.log_sigma[j]
+    n_anew = 0
+    for k in range(n):
+        if kept[0, trials[k]] == sigma[k]:
+            log_masses[k], log_sigma[k] = kept[1, trials[k]], kept[2, trials[k]]
+        else:
+            anew[n_anew] = j * (n + 1) + k
+            n_anew += 1
+    anew[n_anew] = j * (n + 1) + n
+    return n_anew + 1
 
 
 @kernel

@@ -6,6 +6,7 @@ what it computes anew for every proposal: the search space, the split of the his
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ from optuna.samplers._tpe.sampler import default_gamma, default_gamma_multiobjec
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.compiled.arrays import Integers
-from optim.search.tpe.history import Column, History, observations
+from optim.search.tpe.columns import Column
+from optim.search.tpe.history import History
 from optim.search.tpe.parzen import Mixture
 
 
@@ -121,11 +123,9 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
         key = (len(self._history.ended), side, *map(id, columns))
         if keep and (known := self._fitted.get(key)):
             return known
-        observed = observations(columns, trials)
         options = self._parzen_estimator_parameters
-        n = len(observed[0])
-        weights = np.ones(n) if alike else _ParzenEstimator._call_weights_func(options.weights, n)
-        mixture = Mixture([column.range for column in columns], observed, weights, options)
+        weigh = np.ones if alike else functools.partial(_ParzenEstimator._call_weights_func, options.weights)
+        mixture = self._history.estimator(side, columns).fit(trials, weigh, options)
         if keep:
             self._fitted = {k: m for k, m in self._fitted.items() if k[0] == key[0]} | {key: mixture}
         return mixture
