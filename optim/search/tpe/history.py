@@ -16,12 +16,12 @@ from optuna.search_space.group_decomposed import _SearchSpaceGroup
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.compiled.arrays import Integers
-from optim.search.tpe.columns import Column
+from optim.search.tpe.columns import Table
 from optim.search.tpe.front import best_of
 from optim.search.tpe.parzen import Estimator
 
 _Key = tuple[float, float, int]
-_MOST = 64  # distributions of a parameter, and mixtures, that are kept up to date: a space may change with every trial
+_MOST = 64  # spaces of the same parameters that are kept up to date: one may change with every trial
 
 
 class History:
@@ -37,7 +37,10 @@ class History:
         self.ended: list[tuple[int, Mapping[str, Any]]] = []  # complete and pruned: number and parameters
         self.unfinished: list[int] = []
         self.size = 0  # trials seen, in whatever state
-        self.shared: dict[str, BaseDistribution] | None = None  # what all that have ended have in common
+        self._seen: list[FrozenTrial] = []
+        self._running: dict[int, tuple[FrozenTrial, Mapping[str, Any]]] = {}
+        self.space: dict[str, BaseDistribution] = {}  # what all that have ended have in common and may vary
+        self._shared: dict[str, BaseDistribution] | None = None  # what they have in common
         self.group = _SearchSpaceGroup()
         self._complete: list[_Key] = []  # best first, ties in order of numbers, as the two others
         self._signs: tuple[float, ...] = ()  # of the objectives: -1 where one is maximised
@@ -46,23 +49,23 @@ class History:
         self._pruned: list[_Key] = []
         self._infeasible: list[_Key] = []
         self._has_ended = np.zeros(0, dtype=bool)
-        self._columns: dict[str, list[Column]] = {}
-        self._estimators: dict[tuple[object, ...], Estimator] = {}
+        self._estimators: dict[tuple[str, ...], list[tuple[Estimator, Estimator]]] = {}  # by names of parameters
 
     def see(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
         """Take in what has ended since. trials: all of the study, by number."""
         if self._study() is not study._storage or self._study_id != study._study_id:
             self._clear()
             self._study, self._study_id = weakref.ref(study._storage), study._study_id
-        if len(trials) < self.size:  # what another thread has seen before
+            maximise = optuna.study.StudyDirection.MAXIMIZE
+            self._signs = tuple(-1.0 if direction == maximise else 1.0 for direction in study.directions)
+        if trials is self._seen or len(trials) < self.size:  # what another thread has seen before
             return
+        self._seen = trials
         if len(trials) > len(self._has_ended):
             self._has_ended = np.append(self._has_ended, np.zeros(len(trials) + 64, dtype=bool))
         looked_at = [*self.unfinished, *range(self.size, len(trials))]
         self.size = len(trials)
         self.unfinished = [number for number in looked_at if not trials[number].state.is_finished()]
-        maximise = optuna.study.StudyDirection.MAXIMIZE
-        self._signs = tuple(-1.0 if direction == maximise else 1.0 for direction in study.directions)
         for number in looked_at:
             if trials[number].state in (TrialState.COMPLETE, TrialState.PRUNED):
                 self._end(trials[number], number)
@@ -71,10 +74,10 @@ class History:
         self.ended.append((number, trial.params))
         self._has_ended[number] = True
         distributions = trial.distributions
-        if self.shared is None:
-            self.shared = dict(sorted(distributions.items()))
-        elif any(distributions.get(name) != distribution for name, distribution in self.shared.items()):
-            self.shared = {name: d for name, d in self.shared.items() if distributions.get(name) == d}
+        shared = dict(sorted(distributions.items())) if self._shared is None else self._shared
+        if shared is not self._shared or any(distributions.get(name) != d for name, d in shared.items()):
+            self._shared = {name: d for name, d in shared.items() if distributions.get(name) == d}
+            self.space = {name: d for name, d in self._shared.items() if not d.single()}
         self.group.add_distributions(distributions)
         sign = self._signs[0]
         violation = sum(value for value in trial.constraints.values() if value > 0)
@@ -110,30 +113,36 @@ class History:
             self._split = ((n, n_below), [self._points[i][0] for i in chosen])
         return self._split[1]
 
-    def columns(
-        self, search_space: Mapping[str, BaseDistribution], running: Iterable[tuple[int, Mapping[str, Any]]]
-    ) -> list[Column]:
-        """The columns of a search space, filled; `running`: trials that have not ended but count."""
-        found = []
-        for name, distribution in search_space.items():
-            known = self._columns.setdefault(name, [])
-            column = next((c for c in known if c.distribution is distribution or c.distribution == distribution), None)
-            if column is None:
-                column = Column(distribution)
-                known.append(column)
-                if len(known) > _MOST:
-                    del known[0]
-            column.put(name, self.ended[column.n_ended :], self.size)
-            column.n_ended = len(self.ended)
-            column.put(name, running, self.size)
-            found.append(column)
+    def running(
+        self, trials: list[FrozenTrial], unfinished: Iterable[int], params: Callable[[FrozenTrial], Mapping[str, Any]]
+    ) -> dict[int, Mapping[str, Any]]:
+        """The parameters of those unfinished trials that are running: the same object until a trial has changed."""
+        known = self._running
+        self._running = {}
+        for number in unfinished:
+            trial, (before, found) = trials[number], known.get(number, (None, {}))
+            if trial.state == TrialState.RUNNING:
+                self._running[number] = trial, found if trial is before else params(trial)
+        return {number: found for number, (_, found) in self._running.items()}
+
+    def estimators(
+        self, space: Mapping[str, BaseDistribution], running: Mapping[int, Mapping[str, Any]]
+    ) -> tuple[Estimator, Estimator]:
+        """What fits the good and the bad trials of a search space; running: the parameters of others that count."""
+        known = self._estimators.setdefault(tuple(space), [])
+        found = next((e for e in reversed(known) if all(map(_same, e[0].table.space.values(), space.values()))), None)
+        if found is None:
+            table = Table(space)
+            found = Estimator(table), Estimator(table)
+            known.append(found)
+            if len(known) > _MOST:
+                del known[0]
+        table = found[0].table
+        fresh = [(number, params) for number, params in running.items() if table.running.get(number) is not params]
+        table.put([*self.ended[table.n_ended :], *fresh], self.size)
+        table.n_ended, table.running = len(self.ended), running
         return found
 
-    def estimator(self, side: str, columns: list[Column]) -> Estimator:
-        """What fits mixtures to these columns on one side, and remembers the last."""
-        key = (side, *map(id, columns))
-        found = self._estimators.pop(key, None) or Estimator(columns)
-        self._estimators[key] = found
-        if len(self._estimators) > _MOST:
-            del self._estimators[next(iter(self._estimators))]  # the one not asked for longest
-        return found
+
+def _same(one: BaseDistribution, other: BaseDistribution) -> bool:
+    return one is other or one == other

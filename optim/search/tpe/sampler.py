@@ -7,20 +7,19 @@ what it computes anew for every proposal: the search space, the split of the his
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import default_gamma, default_gamma_multiobjective
-from optuna.trial import FrozenTrial, TrialState
+from optuna.samplers._tpe.sampler import default_gamma, default_gamma_multiobjective, default_weights
+from optuna.trial import FrozenTrial
 
-from engine.compiled.arrays import Integers
-from optim.search.tpe.columns import Column
+from engine.compiled.arrays import Array, Integers
 from optim.search.tpe.history import History
-from optim.search.tpe.parzen import Mixture
+from optim.search.tpe.parzen import Estimator, Mixture
 
 
 class CompiledTPESampler(optuna.samplers.TPESampler):
@@ -35,7 +34,7 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_history", "_fitted")}
+        return {name: value for name, value in vars(self).items() if name != "_history"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -43,7 +42,6 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
 
     def _forget(self) -> None:
         self._history = History()
-        self._fitted: dict[tuple[Any, ...], Mixture] = {}  # since a trial last ended
 
     def continue_from(self, other: CompiledTPESampler) -> None:
         """Take over what another sampler of the same study has read of its trials."""
@@ -60,11 +58,11 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
             return {}
         with self._history.lock:
             self._history.see(study, study._get_trials(deepcopy=False, use_cache=True))
-            spaces: Iterable[Mapping[str, BaseDistribution]] = [self._history.shared or {}]
-            if self._group:
-                self._search_space_group = self._history.group
-                spaces = self._history.group.search_spaces
-            return {name: d for space in spaces for name, d in sorted(space.items()) if not d.single()}
+            if not self._group:
+                return dict(self._history.space)
+            self._search_space_group = self._history.group
+            spaces = [dict(sorted(space.items())) for space in self._history.group.search_spaces]
+            return {name: d for space in spaces for name, d in space.items() if not d.single()}
 
     def _sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -102,30 +100,24 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
             self._history.see(study, trials)
             running: dict[int, Mapping[str, Any]] = {}
             if self._constant_liar:
-                others = (trials[n] for n in self._history.unfinished if n != trial.number and n < len(trials))
-                running = {t.number: self._get_params(t, study) for t in others if t.state == TrialState.RUNNING}
-            columns = self._history.columns(search_space, running.items())
+                others = [n for n in self._history.unfinished if n != trial.number and n < len(trials)]
+                running = self._history.running(trials, others, lambda one: self._get_params(one, study))
+            of_good, of_bad = self._history.estimators(search_space, running)
             below, above = self._history.split(self._gamma(len(self._history.ended)), running)
-            good = self._mixture("good", columns, below, alike=several)
-            bad = self._mixture("bad", columns, above, keep=not running)
+            good = self._mixture(of_good, below, same=True, alike=several)
+            bad = self._mixture(of_bad, above, same=not running)
             points = good.sample(self._rng.rng, self._n_ei_candidates)
             best = points[np.argmax(good.log_pdf(points) - bad.log_pdf(points))].tolist()
         pairs = zip(search_space.items(), best, strict=True)
         return {name: distribution.to_external_repr(value) for (name, distribution), value in pairs}
 
-    def _mixture(
-        self, side: str, columns: list[Column], trials: Integers, *, keep: bool = True, alike: bool = False
-    ) -> Mixture:
-        """The estimator over some trials; `keep`: the same is asked for until another trial has ended.
+    def _mixture(self, estimator: Estimator, trials: Integers, *, same: bool, alike: bool = False) -> Mixture:
+        """The estimator's mixture of some trials; `same`: until another trial has ended, it is asked for the same ones.
 
         alike: whatever the option `weights` says, each counts as much as the others.
         """
-        key = (len(self._history.ended), side, *map(id, columns))
-        if keep and (known := self._fitted.get(key)):
-            return known
         options = self._parzen_estimator_parameters
-        weigh = np.ones if alike else functools.partial(_ParzenEstimator._call_weights_func, options.weights)
-        mixture = self._history.estimator(side, columns).fit(trials, weigh, options)
-        if keep:
-            self._fitted = {k: m for k, m in self._fitted.items() if k[0] == key[0]} | {key: mixture}
-        return mixture
+        weigh: Callable[[int], Array] | None = np.ones if alike else None
+        if not alike and options.weights is not default_weights:
+            weigh = functools.partial(_ParzenEstimator._call_weights_func, options.weights)
+        return estimator.fit(trials, weigh, options, (len(self._history.ended), options, alike) if same else None)
