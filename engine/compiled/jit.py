@@ -64,6 +64,11 @@ def outer(function: Function) -> Function:
     return _compiled(function, _nrt=False, no_cpython_wrapper=True)
 
 
+def part(function: Function) -> Function:
+    """A kernel that only kernels call and that allocates: without an entry for Python, which takes long to compile."""
+    return _compiled(function, no_cpython_wrapper=True)
+
+
 def _compiled(function: Function, **options: Any) -> Function:
     if config.DISABLE_JIT:
         return function

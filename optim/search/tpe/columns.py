@@ -108,10 +108,12 @@ def _write(loops: Integers, columns: Columns, numbers: Integers, given: Array, f
     Returns which parameters are to be sorted anew.
     """
     n, n_parameters = given.shape
-    anew = np.zeros(n_parameters, dtype=np.bool_)
+    anew, found = np.empty(n_parameters, dtype=np.bool_), np.empty(n)
     for j in range(n_parameters):
         values, order, n_ordered = columns.values[j], columns.order[j], columns.n_ordered
-        found = given[:, j].copy()
+        anew[j] = False
+        for i in range(n):
+            found[i] = given[i, j]
         if columns.ranges[j, LOG] > 0:
             apply(loops, LOGS, found, found)
         for i in range(n):
@@ -149,14 +151,3 @@ def _insert(order: Integers, n: int, values: Array, number: int) -> int:
         order[i] = order[i - 1]
     order[low] = number
     return n + 1
-
-
-@kernel
-def common(whole: Booleans, trials: Integers) -> Integers:
-    """Those of the trials that are whole."""
-    found = np.empty(len(trials), dtype=np.int64)
-    n = 0
-    for number in trials:
-        found[n] = number
-        n += whole[number]
-    return found[:n].copy()

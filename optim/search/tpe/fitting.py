@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.compiled.arrays import Array, Integers
-from engine.compiled.jit import kernel, outer
+from engine.compiled.jit import kernel, outer, part
 from optim.search.tpe.columns import CUT, EDGE, N_CHOICES, PRIOR, STEP, Columns
 from optim.search.tpe.loops import ADD, apply, reduce
 from optim.search.tpe.loops import LOG as LOGS
@@ -25,38 +25,46 @@ class Rules(NamedTuple):
     endpoints: bool
 
 
-class Kernels(NamedTuple):
-    """The kernels of a mixture: a row a parameter, a column a kernel, the last one the prior.
+MU, SIGMA, LOG_MASS, LOG_SIGMA = range(4)
+WHICH, FIRST = range(2)
 
-    weights: of the kernels, and their logs.
-    Of choices: which, the row of chances; chances, the probabilities of each. Of numbers: mu, sigma, the log of the
-    mass within the bounds, the log of sigma. Of discrete ones also the distinct kernels, n_distinct of them: first, a
-    kernel that is it; and which of them each is.
+
+class Kernels(NamedTuple):
+    """The kernels of a mixture, the last one the prior.
+
+    weights: of each, and their logs. normals: of each parameter that is a number MU, SIGMA, the log of the mass within
+    the bounds, the log of sigma. distinct: of choices WHICH, the row of chances; chances, the probabilities of each. Of
+    discrete numbers the distinct kernels, n_distinct of them: FIRST, a kernel that is it; and WHICH of them each is.
     """
 
-    weights: Array  # (n_kernels,)
-    log_weights: Array
-    mu: Array
-    sigma: Array
-    log_masses: Array
-    log_sigma: Array
-    which: Integers
-    first: Integers
+    weights: Array  # (2, n_kernels)
+    normals: Array  # (4, n_parameters, n_kernels)
+    distinct: Integers  # (2, n_parameters, n_kernels)
     n_distinct: Integers  # (n_parameters,)
     chances: Array  # (n_parameters, most choices + 1, most choices); after the rows of the choices the prior's
 
 
-class Room(NamedTuple):
+class Room:
     """Memory for the kernels of a mixture: asked of the system anew each time, it would cost more than they."""
 
-    floats: Array
-    integers: Integers
+    def __init__(self, ranges: Array) -> None:
+        self._most = int(ranges[:, N_CHOICES].max())
+        self._n = len(ranges)
+        self._floats, self._integers = np.empty(0), np.empty(0, dtype=np.int64)
 
-
-def room_for(n_parameters: int, n_kernels: int) -> Room:
-    """Room for so many parameters' kernels."""
-    n = n_parameters * n_kernels
-    return Room(np.empty(4 * n + 2 * n_kernels), np.empty(2 * n, dtype=np.int64))
+    def kernels(self, n: int) -> tuple[Kernels, Integers]:
+        """Room for n kernels, and for the ranks of n - 1 trials."""
+        size = self._n * n
+        if 3 * size > len(self._integers):
+            more = n + n // 8
+            self._floats = np.empty((4 * self._n + 2) * more)
+            self._integers = np.empty(3 * self._n * more, dtype=np.int64)
+        normals = self._floats[: 4 * size].reshape(4, self._n, n)
+        weights = self._floats[4 * size : 4 * size + 2 * n].reshape(2, n)
+        distinct = self._integers[: 2 * size].reshape(2, self._n, n)
+        ranks = self._integers[2 * size : 3 * size - self._n].reshape(self._n, n - 1)
+        n_distinct, chances = np.zeros(self._n, dtype=np.int64), np.zeros((self._n, self._most + 1, self._most))
+        return Kernels(weights, normals, distinct, n_distinct, chances), ranks
 
 
 @kernel
@@ -65,26 +73,28 @@ def fit(
     columns: Columns,
     trials: Integers,
     weights: Array,
-    ranks: Integers,
     rules: Rules,
     kept: Array,
-    room: Room,
-) -> Kernels:
-    """A kernel around every trial, and the prior's, in `room`: good until it is given to the next.
+    ranks: Integers,
+    kernels: Kernels,
+) -> None:
+    """Fill in the kernels: one around every trial, and the prior's.
 
-    weights: of the trials; none given: TPESampler's own, the older the less. ranks: of parameters without an order of
-    their own, the trials by ascending value, numbered from 0; shape (n_parameters, n_trials). kept: of each parameter
-    and trial the kernel of the last mixture (sigma, log mass, log sigma), NaN where there was none; brought up to date.
+    weights: of the trials; none given: TPESampler's own, the older the less. kept: of each parameter and trial the
+    kernel of the last mixture (sigma, log mass, log sigma), NaN where there was none; brought up to date. ranks: of
+    parameters without an order of their own, the trials by ascending value, numbered from 0; shape
+    (n_parameters, n_trials).
     """
     n_parameters, n = ranks.shape
-    kernels = _laid_out(room, n_parameters, n + 1, int(columns.ranges[:, N_CHOICES].max()))
-    _weigh(loops, weights, n, rules.prior_weight, kernels.weights)
-    apply(loops, LOGS, kernels.weights, kernels.log_weights)
-    place = np.full(columns.values.shape[1], -1)
+    _weigh(loops, weights, n, rules.prior_weight, kernels.weights[0])
+    apply(loops, LOGS, kernels.weights[0], kernels.weights[1])
+    place = np.empty(columns.values.shape[1], dtype=np.int64)
+    for k in range(len(place)):
+        place[k] = -1
     for k in range(n):
         place[trials[k]] = k
     for j in range(n_parameters):
-        of, mu, sigma = columns.ranges[j], kernels.mu[j], kernels.sigma[j]
+        of, mu, sigma = columns.ranges[j], kernels.normals[MU, j], kernels.normals[SIGMA, j]
         if of[N_CHOICES] > 0:
             _fit_choices(loops, columns, trials, j, rules.prior_weight, kernels)
             continue
@@ -98,29 +108,9 @@ def fit(
                     m += 1
         _spread(of, ranks[j], rules, mu, sigma)
         if of[STEP] > 0:
-            kernels.n_distinct[j] = _find_distinct(mu, sigma, ranks[j], kernels.first[j], kernels.which[j])
+            kernels.n_distinct[j] = _find_distinct(mu, sigma, ranks[j], kernels.distinct[:, j])
         _measure(loops, of, trials, kept[j], kernels, j)
     _round_priors(columns.ranges, kernels)
-    return kernels
-
-
-@kernel
-def _laid_out(room: Room, n_parameters: int, n_kernels: int, most: int) -> Kernels:
-    """Kernels of which nothing is known yet, in `room`; most: choices of a parameter."""
-    shape, n = (n_parameters, n_kernels), n_parameters * n_kernels
-    floats, integers = room.floats, room.integers
-    return Kernels(
-        floats[4 * n : 4 * n + n_kernels],
-        floats[4 * n + n_kernels : 4 * n + 2 * n_kernels],
-        floats[:n].reshape(shape),
-        floats[n : 2 * n].reshape(shape),
-        floats[2 * n : 3 * n].reshape(shape),
-        floats[3 * n : 4 * n].reshape(shape),
-        integers[:n].reshape(shape),
-        integers[n : 2 * n].reshape(shape),
-        np.zeros(n_parameters, dtype=np.int64),
-        np.zeros((n_parameters, most + 1, most)),
-    )
 
 
 @outer
@@ -136,26 +126,25 @@ def _round_priors(ranges: Array, kernels: Kernels) -> None:
                 continue
             low, high, within = ranges[j, CUT], ranges[j, CUT + 1], 0
             if ranges[j, STEP] > 0:
-                for k in kernels.first[j, : kernels.n_distinct[j]]:
-                    within += low <= kernels.mu[j, k] < high
+                for k in kernels.distinct[FIRST, j, : kernels.n_distinct[j]]:
+                    within += low <= kernels.normals[MU, j, k] < high
             elif last:
                 within = together
             else:
-                for value in kernels.mu[j]:
+                for value in kernels.normals[MU, j]:
                     together += low <= value < high
             if within >= MANY:
-                kernels.log_masses[j, -1] = ranges[j, PRIOR]
+                kernels.normals[LOG_MASS, j, -1] = ranges[j, PRIOR]
 
 
-@kernel
+@part
 def _weigh(loops: Integers, given: Array, n: int, prior_weight: float, weights: Array) -> None:
     """Fill in the shares of n trials and the prior."""
-    weights[:] = 1.0
+    for k in range(n + 1):
+        weights[k] = given[k] if k < len(given) else 1.0
     if n == 0:
         return
-    if len(given):
-        weights[:n] = given
-    elif n > _FULL:  # numpy's linspace from 1 / n to 1
+    if len(given) == 0 and n > _FULL:  # numpy's linspace from 1 / n to 1
         ramp = n - _FULL
         start = 1.0 / n
         step = (1.0 - start) / (ramp - 1) if ramp > 1 else 0.0
@@ -164,7 +153,8 @@ def _weigh(loops: Integers, given: Array, n: int, prior_weight: float, weights: 
         if ramp > 1:
             weights[ramp - 1] = 1.0
     weights[n] = prior_weight
-    whole = np.zeros(1)
+    whole = np.empty(1)
+    whole[0] = 0.0
     reduce(loops, ADD, weights, whole)
     for k in range(n + 1):
         weights[k] /= whole[0]
@@ -176,16 +166,17 @@ def _fit_choices(
 ) -> None:
     n, n_choices = len(trials), int(columns.ranges[j, N_CHOICES])
     for k in range(n):
-        kernels.which[j, k] = int(columns.values[j, trials[k]])
-    kernels.which[j, n] = n_choices
+        kernels.distinct[WHICH, j, k] = int(columns.values[j, trials[k]])
+    kernels.distinct[WHICH, j, n] = n_choices
     for row in range(n_choices + 1):
         chances = kernels.chances[j, row, :n_choices]
-        chances[:] = prior_weight / (n + 1) if n else 1.0 / n_choices
+        for choice in range(n_choices):
+            chances[choice] = prior_weight / (n + 1) if n else 1.0 / n_choices
         if n == 0:
             continue
         if row < n_choices:
             chances[row] += 1
-        together = kernels.mu[j, :1]  # choices have no use for it
+        together = kernels.normals[MU, j, :1]  # choices have no use for it
         together[0] = 0.0
         reduce(loops, ADD, chances, together)
         if together[0] != 0:
@@ -214,9 +205,10 @@ def _spread(of: Array, ranks: Integers, rules: Rules, mu: Array, sigma: Array) -
 
 
 @outer
-def _find_distinct(mu: Array, sigma: Array, ranks: Integers, first: Integers, which: Integers) -> int:
+def _find_distinct(mu: Array, sigma: Array, ranks: Integers, distinct: Integers) -> int:
     """The first of runs of equal kernels in ascending order of mu, and the number of each one's run; how many runs."""
     n = len(ranks)
+    which, first = distinct[WHICH], distinct[FIRST]
     count = 0
     for i in range(n):
         k = ranks[i]
@@ -229,11 +221,11 @@ def _find_distinct(mu: Array, sigma: Array, ranks: Integers, first: Integers, wh
     return count + 1
 
 
-@kernel
+@part
 def _measure(loops: Integers, of: Array, trials: Integers, kept: Array, kernels: Kernels, j: int) -> None:
     """Masses and logs of one parameter's kernels: what is kept of the last mixture, and what is not, which is kept."""
-    mu, sigma, n = kernels.mu[j], kernels.sigma[j], len(trials)
-    log_masses, log_sigma = kernels.log_masses[j], kernels.log_sigma[j]
+    mu, sigma, n = kernels.normals[MU, j], kernels.normals[SIGMA, j], len(trials)
+    log_masses, log_sigma = kernels.normals[LOG_MASS, j], kernels.normals[LOG_SIGMA, j]
     anew = np.empty(n + 1, dtype=np.int64)
     m = 0
     for k in range(n):
@@ -244,7 +236,8 @@ def _measure(loops: Integers, of: Array, trials: Integers, kept: Array, kernels:
             anew[m] = k
             m += 1
     anew[m] = n
-    a, b, logs = np.empty(m + 1), np.empty(m + 1), np.empty(m + 1)
+    room = np.empty((3, m + 1))
+    a, b, logs = room[0], room[1], room[2]
     for i in range(m + 1):
         k = anew[i]
         a[i], b[i], logs[i] = (of[CUT] - mu[k]) / sigma[k], (of[CUT + 1] - mu[k]) / sigma[k], sigma[k]

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from engine.compiled.arrays import Array, Integers
-from engine.compiled.jit import config, inner
+from engine.compiled.jit import config, outer
 
 _UFUNCS = (np.exp, np.log, np.log1p, np.expm1, np.logaddexp, np.add, np.maximum)
 EXP, LOG, LOG1P, EXPM1, LOGADDEXP, ADD, MAXIMUM = range(len(_UFUNCS))
@@ -93,20 +93,20 @@ if config.DISABLE_JIT:
 
 else:
 
-    @inner
+    @outer
     def apply(loops: Integers, which: int, x: Array, out: Array) -> None:
         """What a ufunc of one argument gives for x goes to out, arrays of shape (n,) without gaps."""
         operands = (np.int64(x.ctypes.data), np.int64(out.ctypes.data), np.int64(0))
         _call(loops[which, 0], loops[which, 1], operands, (8, 8, 0), len(x))
 
-    @inner
+    @outer
     def logaddexp(loops: Integers, x: Array, y: Array) -> None:
         """x becomes np.logaddexp(x, y)."""
         place = np.int64(x.ctypes.data)
         operands = (place, np.int64(y.ctypes.data), place)
         _call(loops[LOGADDEXP, 0], loops[LOGADDEXP, 1], operands, (8, 8, 8), len(x))
 
-    @inner
+    @outer
     def reduce(loops: Integers, which: int, x: Array, out: Array) -> None:
         """out[0] becomes ADD: out[0] + x.sum(), MAXIMUM: the largest of out[0] and x."""
         place = np.int64(out.ctypes.data)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from engine.compiled.arrays import Array, Integers
-from engine.compiled.jit import inner, kernel
+from engine.compiled.jit import inner, kernel, part
 from optim.search.tpe.columns import CUT, HIGH, LOG, LOW, N_CHOICES, STEP
-from optim.search.tpe.fitting import Kernels
+from optim.search.tpe.fitting import FIRST, LOG_MASS, LOG_SIGMA, MU, SIGMA, WHICH, Kernels
 from optim.search.tpe.loops import ADD, EXP, MAXIMUM, apply, reduce
 from optim.search.tpe.loops import LOG as LOGS
 from optim.search.tpe.normal import LOG_SQRT_2PI, VANISHING, log_mass
@@ -24,9 +24,7 @@ def choose(ranges: Array, kernels: Kernels, uniform: Array) -> tuple[Array, Inte
     uniform: shape (1 + n_parameters, n_points): a row for the kernels, then one for each parameter of choices.
     """
     n_parameters, n_points = len(ranges), uniform.shape[1]
-    reached = np.cumsum(kernels.weights)
-    reached /= reached[-1]
-    chosen = np.searchsorted(reached, uniform[0], side="right")
+    chosen = _chosen(kernels.weights[0], uniform[0])
     points = np.empty((n_points, n_parameters))
     row = 1
     n_numbers = 0
@@ -36,7 +34,7 @@ def choose(ranges: Array, kernels: Kernels, uniform: Array) -> tuple[Array, Inte
             n_numbers += 1
             continue
         for i in range(n_points):
-            chances = kernels.chances[j, kernels.which[j, chosen[i]]]
+            chances = kernels.chances[j, kernels.distinct[WHICH, j, chosen[i]]]
             so_far, choice = 0.0, 0
             for c in range(n_choices - 1):
                 so_far += chances[c]
@@ -48,10 +46,30 @@ def choose(ranges: Array, kernels: Kernels, uniform: Array) -> tuple[Array, Inte
     for j in range(n_parameters):
         if ranges[j, N_CHOICES] == 0:
             for i in range(n_points):
-                mu, sigma = kernels.mu[j, chosen[i]], kernels.sigma[j, chosen[i]]
+                mu, sigma = kernels.normals[MU, j, chosen[i]], kernels.normals[SIGMA, j, chosen[i]]
                 a[m], b[m] = (ranges[j, CUT] - mu) / sigma, (ranges[j, CUT + 1] - mu) / sigma
                 m += 1
     return points, chosen, a, b
+
+
+@part
+def _chosen(weights: Array, uniform: Array) -> Integers:
+    """The kernels that uniform numbers choose, as numpy's `choice` does."""
+    reached, chosen = np.empty(len(weights)), np.empty(len(uniform), dtype=np.int64)
+    so_far = 0.0
+    for k in range(len(weights)):
+        so_far += weights[k]
+        reached[k] = so_far
+    for i in range(len(uniform)):
+        low, high = 0, len(weights)  # the first that is reached by more
+        while low < high:
+            middle = (low + high) // 2
+            if reached[middle] / so_far <= uniform[i]:
+                low = middle + 1
+            else:
+                high = middle
+        chosen[i] = low
+    return chosen
 
 
 @kernel
@@ -64,7 +82,7 @@ def place(loops: Integers, ranges: Array, kernels: Kernels, chosen: Integers, x:
         if ranges[j, N_CHOICES] > 0:
             continue
         for i in range(n_points):
-            values[i] = x[m + i] * kernels.sigma[j, chosen[i]] + kernels.mu[j, chosen[i]]
+            values[i] = x[m + i] * kernels.normals[SIGMA, j, chosen[i]] + kernels.normals[MU, j, chosen[i]]
         m += n_points
         if ranges[j, LOG] > 0:
             apply(loops, EXP, values, values)
@@ -79,8 +97,11 @@ def place(loops: Integers, ranges: Array, kernels: Kernels, chosen: Integers, x:
 def log_pdf(loops: Integers, ranges: Array, kernels: Kernels, points: Array) -> Array:
     """The log density of a mixture at points of shape (n_points, n_parameters)."""
     n_points, n_parameters = points.shape
-    n_kernels = len(kernels.log_weights)
-    x = points.T.copy()
+    n_kernels = kernels.weights.shape[1]
+    x = np.empty((n_parameters, n_points))
+    for j in range(n_parameters):
+        for i in range(n_points):
+            x[j, i] = points[i, j]
     n_tables = widest = 0
     for j in range(n_parameters):
         if ranges[j, N_CHOICES] > 0 or ranges[j, STEP] > 0:
@@ -98,21 +119,24 @@ def log_pdf(loops: Integers, ranges: Array, kernels: Kernels, points: Array) -> 
         else:
             continue
         t += 1
-    logs, added, sums, largest = np.empty(n_kernels), np.empty(n_kernels), np.zeros(n_points), np.empty(n_points)
+    room, results = np.empty((2, n_kernels)), np.empty((2, n_points))
+    logs, added, largest = room[0], room[1], results[0]
+    sums: Array = results[1]
     for i in range(n_points):
-        logs[:] = 0.0
-        added[:] = 0.0
+        for k in range(n_kernels):
+            logs[k] = added[k] = 0.0
+        sums[i] = 0.0
         t = 0
         for j in range(n_parameters):
             if ranges[j, N_CHOICES] > 0:
-                _add_table(logs, tables[t, i], kernels.which[j])
+                _add_table(logs, tables[t, i], kernels.distinct[WHICH, j])
             elif ranges[j, STEP] > 0:
-                _add_masses(logs, tables[t, i], kernels.which[j], kernels.log_masses[j])
+                _add_masses(logs, tables[t, i], kernels.distinct[WHICH, j], kernels.normals[LOG_MASS, j])
             else:
-                _add_normals(added, x[j, i], ranges[j], kernels, j)
+                _add_normals(added, x[j, i], ranges[j], kernels.normals, j)
                 continue
             t += 1
-        _join(logs, added, kernels.log_weights)
+        _join(logs, added, kernels.weights[1])
         largest[i] = -np.inf
         reduce(loops, MAXIMUM, logs, largest[i : i + 1])
         if largest[i] == -np.inf:
@@ -136,21 +160,27 @@ def _fill_chances(loops: Integers, chances: Array, n_choices: int, x: Array, tab
         apply(loops, LOGS, table[i, : n_choices + 1], table[i, : n_choices + 1])
 
 
-@kernel
+@part
 def _fill_masses(loops: Integers, of: Array, kernels: Kernels, j: int, x: Array, table: Array) -> None:
     """Log masses of the distinct kernels of a discrete parameter within half a step of points; the same ones once."""
-    mu, sigma, first = kernels.mu[j], kernels.sigma[j], kernels.first[j, : kernels.n_distinct[j]]
-    left, right = x - of[STEP] / 2, x + of[STEP] / 2
+    mu, sigma = kernels.normals[MU, j], kernels.normals[SIGMA, j]
+    first = kernels.distinct[FIRST, j, : kernels.n_distinct[j]]
+    n_points, n_distinct = len(x), len(first)
+    room, ends = np.empty((2, n_points * n_distinct)), np.empty((2, n_points))
+    left, right, a, b = ends[0], ends[1], room[0], room[1]
+    for i in range(n_points):
+        left[i], right[i] = x[i] - of[STEP] / 2, x[i] + of[STEP] / 2
     if of[LOG] > 0:
         apply(loops, LOGS, left, left)
         apply(loops, LOGS, right, right)
-    a, b = np.empty(len(x) * len(first)), np.empty(len(x) * len(first))
     bits = a.view(np.int64)
-    which = np.empty((len(x), len(first)), dtype=np.int64)
-    known = np.full(_KNOWN, -1)  # where an interval was last seen
+    which = np.empty((n_points, n_distinct), dtype=np.int64)
+    known = np.empty(_KNOWN, dtype=np.int64)  # where an interval was last seen
+    for i in range(_KNOWN):
+        known[i] = -1
     n = 0
-    for i in range(len(x)):
-        for d in range(len(first)):
+    for i in range(n_points):
+        for d in range(n_distinct):
             k = first[d]
             a[n], b[n] = (left[i] - mu[k]) / sigma[k], (right[i] - mu[k]) / sigma[k]
             spot = ((bits[n] ^ (bits[n] >> 32)) * _MIX >> 32) & (_KNOWN - 1)
@@ -161,8 +191,8 @@ def _fill_masses(loops: Integers, of: Array, kernels: Kernels, j: int, x: Array,
                 which[i, d] = known[spot] = n
                 n += 1
     masses = log_mass(loops, a[:n], b[:n], 2.0)
-    for i in range(len(x)):
-        for d in range(len(first)):
+    for i in range(n_points):
+        for d in range(n_distinct):
             table[i, d] = masses[which[i, d]]
 
 
@@ -192,9 +222,9 @@ def _add_masses(logs: Array, table: Array, which: Integers, minus: Array) -> Non
 
 
 @inner
-def _add_normals(added: Array, x: float, of: Array, kernels: Kernels, j: int) -> None:
+def _add_normals(added: Array, x: float, of: Array, normals: Array, j: int) -> None:
     """Add a continuous parameter's log densities at x, -inf outside of the bounds; the roundings are Optuna's."""
-    mu, sigma, log_masses, log_sigma = kernels.mu[j], kernels.sigma[j], kernels.log_masses[j], kernels.log_sigma[j]
+    mu, sigma, log_masses, log_sigma = normals[MU, j], normals[SIGMA, j], normals[LOG_MASS, j], normals[LOG_SIGMA, j]
     for k in range(len(added)):
         z = (x - mu[k]) / sigma[k]
         added[k] += -(z * z) / 2.0 - LOG_SQRT_2PI - log_masses[k] - log_sigma[k]

@@ -14,7 +14,7 @@ import numpy as np
 from optuna.samplers._tpe import _truncnorm
 
 from engine.compiled.arrays import Array, Integers
-from engine.compiled.jit import inner, kernel, outer
+from engine.compiled.jit import inner, kernel, outer, part
 from optim.search.tpe.loops import EXP, EXPM1, LOG, LOG1P, apply, logaddexp
 
 LOG_SQRT_2PI = math.log(math.sqrt(2 * math.pi))
@@ -61,8 +61,11 @@ def _log_below(a: float, two: float) -> float:
 def log_mass(loops: Integers, a: Array, b: Array, two: float) -> Array:
     """The logs of the standard normal's masses within [a, b], arrays of shape (n,). two: 2.0."""
     n = len(a)
-    near, far, ratio = np.zeros(n), np.empty(n), np.zeros(n)
+    room = np.empty((3, n))
+    near: Array = room[0]
+    far, ratio = room[1], room[2]
     for i in range(n):
+        near[i] = ratio[i] = 0.0
         if b[i] <= 0:
             near[i], far[i] = _log_below(b[i], two), _log_below(a[i], two)
         elif a[i] > 0:
@@ -93,18 +96,23 @@ def log_mass_among_many(a: float, b: float) -> float:
 def quantiles(loops: Integers, q: Array, a: Array, b: Array, two: float) -> Array:
     """The q-quantiles of standard normals cut to [a, b], all of shape (n,). two: 2.0."""
     mass = log_mass(loops, a, b, two)
-    out = np.empty(len(q))
+    room, which = np.empty((3, len(q))), np.empty(len(q), dtype=np.int64)
+    out: Array = room[0]
+    beyond, within = room[1], room[2]
     for left in (True, False):
-        which = np.flatnonzero((a < 0) == left)
-        beyond, part = np.empty(len(which)), np.empty(len(which))
-        for k in range(len(which)):
-            beyond[k] = _log_below(a[which[k]] if left else -b[which[k]], two)
-            part[k] = q[which[k]] if left else -q[which[k]]
-        apply(loops, LOG if left else LOG1P, part, part)
-        part += mass[which]
-        logaddexp(loops, beyond, part)
-        found = _inverse(loops, beyond, two)
-        for k in range(len(which)):
+        n = 0
+        for i in range(len(q)):
+            if (a[i] < 0) == left:
+                which[n] = i
+                beyond[n] = _log_below(a[i] if left else -b[i], two)
+                within[n] = q[i] if left else -q[i]
+                n += 1
+        apply(loops, LOG if left else LOG1P, within[:n], within[:n])
+        for k in range(n):
+            within[k] += mass[which[k]]
+        logaddexp(loops, beyond[:n], within[:n])
+        found = _inverse(loops, beyond[:n], two)
+        for k in range(n):
             out[which[k]] = found[k] if left else -found[k]
     for i in range(len(q)):
         if q[i] == 0:
@@ -116,18 +124,19 @@ def quantiles(loops: Integers, q: Array, a: Array, b: Array, two: float) -> Arra
     return out
 
 
-@kernel
+@part
 def _inverse(loops: Integers, y: Array, two: float) -> Array:
     """x with log_ndtr(x) = y, by Newton's method from an approximation of the tail or the logistic function."""
     n = len(y)
-    z, x, work, below = y.copy(), np.empty(n), np.empty(n), np.empty(n)
+    room = np.empty((4, n))
+    x: Array = room[0]
+    z, work, below = room[1], room[2], room[3]
     apply(loops, EXPM1, y, work)
     for i in range(n):
         work[i] = -work[i]
     apply(loops, LOG, work, work)
     for i in range(n):
-        if y[i] > -1e-2:
-            z[i] = work[i]
+        z[i] = work[i] if y[i] > -1e-2 else y[i]
         work[i] = -z[i]
     apply(loops, EXPM1, work, work)
     apply(loops, LOG, work, work)

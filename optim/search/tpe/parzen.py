@@ -14,8 +14,8 @@ from optuna.samplers._tpe.parzen_estimator import EPS, _ParzenEstimatorParameter
 
 from engine.compiled.arrays import Array, Integers
 from optim.search.tpe import mixtures
-from optim.search.tpe.columns import Table, common
-from optim.search.tpe.fitting import Kernels, Rules, fit, room_for
+from optim.search.tpe.columns import Table
+from optim.search.tpe.fitting import Kernels, Room, Rules, fit
 from optim.search.tpe.loops import loops
 from optim.search.tpe.normal import MANY, quantiles
 
@@ -29,8 +29,7 @@ class Estimator:
     def __init__(self, table: Table):
         self.table = table
         self._kept = np.empty((len(table.space), 3, 0))
-        self._ranks = np.empty(0, dtype=np.int64)
-        self._room = room_for(0, 0)
+        self._room = Room(table.columns.ranges)
         self._last: tuple[object, Mixture] | None = None
 
     def fit(
@@ -48,27 +47,20 @@ class Estimator:
         if state is not None and self._last and self._last[0] == state:
             return self._last[1]
         columns = self.table.columns
-        trials = common(columns.whole, trials)
+        trials = trials[columns.whole[trials]]
         n = len(trials)
-        self._make_room(n)
+        if (more := columns.values.shape[1] - self._kept.shape[2]) > 0:
+            self._kept = np.append(self._kept, np.full((len(self._kept), 3, more), np.nan), axis=2)
         weights = weigh(n) if weigh else np.empty(0)
-        ranks = self._ranks[: len(self._kept) * n].reshape(len(self._kept), n)
+        kernels, ranks = self._room.kernels(n + 1)
         for j in self.table.with_ties():
             ranks[j] = np.argsort(columns.values[j, trials])  # unstable, as Optuna's: ties differ in their sigmas
         clip = 100.0 if parameters.consider_magic_clip else 0.0
         rules = Rules(parameters.prior_weight, clip, EPS, parameters.consider_endpoints)
-        kernels = fit(loops(), columns, trials, weights, ranks, rules, self._kept, self._room)
+        fit(loops(), columns, trials, weights, rules, self._kept, ranks, kernels)
         mixture = Mixture(columns.ranges, kernels)
         self._last = state, mixture
         return mixture
-
-    def _make_room(self, n: int) -> None:
-        n_parameters, size = len(self._kept), self.table.columns.values.shape[1]
-        if (more := size - self._kept.shape[2]) > 0:
-            self._kept = np.append(self._kept, np.full((n_parameters, 3, more), np.nan), axis=2)
-        if 2 * n_parameters * (n + 1) > len(self._room.integers):
-            n += n // 8 + 1
-            self._ranks, self._room = np.empty(n_parameters * n, dtype=np.int64), room_for(n_parameters, n + 1)
 
 
 class Mixture:
