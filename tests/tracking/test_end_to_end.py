@@ -47,6 +47,9 @@ min_trades = 0
 [parallel]
 n_jobs = 1
 
+[validation]
+quick = 0
+
 [tracking.mlflow]
 tracking_uri = "{mlflow}"
 experiment_name = "end_to_end"
