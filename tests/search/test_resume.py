@@ -76,6 +76,14 @@ def test_no_sampler_or_pruner_of_optuna_is_left_out() -> None:
         assert names - left_out == {row["name"] for row in drawn}
 
 
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file for all studies: every folder that a strategy came from is looked through at each load."""
+    path = tmp_path_factory.mktemp("strategy") / "mine.py"
+    path.write_text(STRATEGY)
+    return path
+
+
 @example(space="constrained", sampler=SAMPLERS[4], pruner=PRUNERS[0], ahead=0, stops=[10, 31])  # parents kept
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
 @given(
@@ -92,19 +100,16 @@ def test_an_interrupted_study_is_the_same_study(
     ahead: int,
     stops: list[int],
     tmp_path_factory: pytest.TempPathFactory,
+    mine: Path,
 ) -> None:
     if sampler["name"] in ("GridSampler", "BruteForceSampler") and space == "a small branch":
         space = "tiny"  # a continuous parameter has no grid
     changes: dict[str, Any] = {
         "study": {"n_trials": 30, "sampler": sampler, "pruner": pruner},
-        "strategy": {"name": "mine.py:mine", "search_space": SPACES[space], "fixed": None},
+        "strategy": {"name": f"{mine}:mine", "search_space": SPACES[space], "fixed": None},
         "parallel": {"ahead": ahead, "batch_size": 4},
     }
-    paths: list[Path] = []
-    for name in ("whole", "parts"):
-        folder = tmp_path_factory.mktemp(name)
-        (folder / "mine.py").write_text(STRATEGY)
-        paths.append(write_study(folder, **changes))
+    paths = [write_study(tmp_path_factory.mktemp(name), **changes) for name in ("whole", "parts")]
     reason, whole = run_here(paths[0])
     for stop_after in stops:
         run_here(paths[1], stop_after)
