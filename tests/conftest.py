@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from engine.strategies import source
 
 COMPONENTS = {
     "postgresql": lambda: bool(postgresql_bin()),
@@ -45,6 +49,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 if os.environ.get("OPTIM_REQUIRE_ALL") == "1":
                     pytest.fail(f"{component} is required (OPTIM_REQUIRE_ALL=1) and not installed")
                 pytest.skip(f"{component} is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _own_neighbours() -> Iterator[None]:
+    """A loaded strategy's folder leaves sys.path with its test: each there is would be looked through at every load."""
+    path, folders = list(sys.path), list(source._neighbourhoods)
+    yield
+    sys.path[:] = [place for place in sys.path if place in path or place not in source._neighbourhoods]
+    source._neighbourhoods[:] = [place for place in source._neighbourhoods if place in folders]
 
 
 # The same examples in every run; OPTIM_RANDOM_TESTS=1 looks for new ones, and prints how to repeat what it finds.
