@@ -10,11 +10,15 @@ KNOWN = ("5.0.",)  # versions of Optuna whose TPESampler is held against the com
 
 
 def covers(kind: type) -> bool:
-    """Whether a class of samplers has a compiled equal: TPESampler has, of a version that is known.
+    """Whether a class of samplers has a compiled equal: TPESampler has, of a version that is known, with a known numpy.
 
     All of its options are covered, and studies of several objectives too.
     """
-    return kind is optuna.samplers.TPESampler and optuna.__version__.startswith(KNOWN)
+    if kind is not optuna.samplers.TPESampler or not optuna.__version__.startswith(KNOWN):
+        return False
+    from optim.search.tpe.loops import found
+
+    return found()
 
 
 def compiled(**options: Any) -> optuna.samplers.TPESampler:

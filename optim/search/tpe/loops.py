@@ -36,25 +36,36 @@ class _Ufunc(ctypes.Structure):
         ("ntypes", ctypes.c_int),
         ("reserved", ctypes.c_int),
         ("name", ctypes.c_char_p),
-        ("types", ctypes.POINTER(ctypes.c_byte)),
     )
 
 
 def _loop(ufunc: np.ufunc) -> tuple[int, int]:
-    """The address of the loop over doubles, and of what it is to be given beside its operands."""
-    found = _Ufunc.from_address(id(ufunc) + object.__basicsize__)
-    if found.name != ufunc.__name__.encode() or found.nargs != ufunc.nargs or found.ntypes != ufunc.ntypes:
-        raise ImportError(f"numpy {np.__version__} has its loops elsewhere")
-    double = np.dtype(np.float64).num
-    kinds = [found.types[i * found.nargs : (i + 1) * found.nargs] for i in range(found.ntypes)]
-    i = kinds.index([double] * found.nargs)
-    return found.functions[i] or 0, found.data[i] or 0
+    """The address of the loop over doubles, and of what it is to be given beside its operands.
+
+    Raises LookupError where this numpy has another layout; what is not known to be a pointer is not followed.
+    """
+    at = _Ufunc.from_address(id(ufunc) + object.__basicsize__)
+    counts = (ufunc.nin, ufunc.nout, ufunc.nargs, ufunc.ntypes)
+    if (at.nin, at.nout, at.nargs, at.ntypes) != counts or at.name != ufunc.__name__.encode():
+        raise LookupError(f"numpy {np.__version__} keeps its loops elsewhere")
+    i = ufunc.types.index(f"{'d' * ufunc.nin}->{'d' * ufunc.nout}")
+    return at.functions[i] or 0, at.data[i] or 0
 
 
 @functools.lru_cache(maxsize=1)
 def loops() -> Integers:
-    """The loops of this process, for kernels: one row each, EXP to ADD."""
+    """The loops of this process, for kernels: one row each, EXP to MAXIMUM. LookupError where they are not found."""
+    if ctypes.sizeof(ctypes.c_void_p) != 8:
+        raise LookupError("addresses are taken to have 64 bits")
     return np.array([_loop(ufunc) for ufunc in _UFUNCS], dtype=np.int64)
+
+
+def found() -> bool:
+    """Whether this numpy's loops are where they are looked for."""
+    try:
+        return len(loops()) > 0
+    except LookupError:
+        return False
 
 
 def _called(context: Any, loop: Any, data: Any, operands: Any, steps: Any, n: Any) -> Any:

@@ -18,6 +18,7 @@ from optuna.samplers._tpe.sampler import default_gamma, default_gamma_multiobjec
 from optuna.trial import FrozenTrial
 
 from engine.compiled.arrays import Array, Integers
+from optim.search.tpe import loops
 from optim.search.tpe.history import History
 from optim.search.tpe.parzen import Estimator, Mixture
 
@@ -48,7 +49,7 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
         self._history = other._history
 
     def _covers(self, study: optuna.Study) -> bool:
-        return self._parzen_estimator_cls is _ParzenEstimator
+        return self._parzen_estimator_cls is _ParzenEstimator and loops.found()
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """What the trials that ended have in common; with `group`, all that any of them has."""
