@@ -52,12 +52,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_neighbours() -> Iterator[None]:
-    """A loaded strategy's folder leaves sys.path with its test: each there is would be looked through at every load."""
-    path, folders = list(sys.path), list(source._neighbourhoods)
+def _own_neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Strategies' folders leave sys.path with the test that made them: each there is would be looked through again."""
+    before, base = set(source._neighbourhoods), str(tmp_path_factory.getbasetemp())
     yield
-    sys.path[:] = [place for place in sys.path if place in path or place not in source._neighbourhoods]
-    source._neighbourhoods[:] = [place for place in source._neighbourhoods if place in folders]
+    gone = {folder for folder in source._neighbourhoods if folder not in before and folder.startswith(base)}
+    if gone:
+        source._neighbourhoods[:] = [folder for folder in source._neighbourhoods if folder not in gone]
+        sys.path[:] = [place for place in sys.path if place not in gone]
+        for name, module in list(sys.modules.items()):
+            if os.path.dirname(getattr(module, "__file__", None) or "") in gone:
+                del sys.modules[name]
 
 
 # The same examples in every run; OPTIM_RANDOM_TESTS=1 looks for new ones, and prints how to repeat what it finds.
