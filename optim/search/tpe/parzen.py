@@ -51,12 +51,14 @@ class Estimator:
         n = len(trials)
         if (more := columns.values.shape[1] - self._kept.shape[2]) > 0:
             self._kept = np.append(self._kept, np.full((len(self._kept), 3, more), np.nan), axis=2)
-        weights = weigh(n) if weigh else np.empty(0)
+        weights = np.asarray(weigh(n), dtype=float) if weigh else np.empty(0)
+        if weigh and len(weights) != n:
+            raise ValueError(f"the weights of {n} trials are {len(weights)}")
         kernels, ranks = self._room.kernels(n + 1)
         for j in self.table.with_ties():
             ranks[j] = np.argsort(columns.values[j, trials])  # unstable, as Optuna's: ties differ in their sigmas
         clip = 100.0 if parameters.consider_magic_clip else 0.0
-        rules = Rules(parameters.prior_weight, clip, EPS, parameters.consider_endpoints)
+        rules = Rules(float(parameters.prior_weight), clip, EPS, bool(parameters.consider_endpoints))
         fit(loops(), columns, trials, weights, rules, self._kept, ranks, kernels)
         mixture = Mixture(columns.ranges, kernels)
         self._last = state, mixture
