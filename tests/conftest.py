@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-from engine.strategies import source
 
 COMPONENTS = {
     "postgresql": lambda: bool(postgresql_bin()),
@@ -49,20 +45,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 if os.environ.get("OPTIM_REQUIRE_ALL") == "1":
                     pytest.fail(f"{component} is required (OPTIM_REQUIRE_ALL=1) and not installed")
                 pytest.skip(f"{component} is not installed")
-
-
-@pytest.fixture(autouse=True)
-def _own_neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Strategies' folders leave sys.path with the test that made them: each there is would be looked through again."""
-    before, base = set(source._neighbourhoods), str(tmp_path_factory.getbasetemp())
-    yield
-    gone = {folder for folder in source._neighbourhoods if folder not in before and folder.startswith(base)}
-    if gone:
-        source._neighbourhoods[:] = [folder for folder in source._neighbourhoods if folder not in gone]
-        sys.path[:] = [place for place in sys.path if place not in gone]
-        for name, module in list(sys.modules.items()):
-            if os.path.dirname(getattr(module, "__file__", None) or "") in gone:
-                del sys.modules[name]
 
 
 # The same examples in every run; OPTIM_RANDOM_TESTS=1 looks for new ones, and prints how to repeat what it finds.

@@ -41,11 +41,13 @@ class Estimator:
     ) -> Mixture:
         """The mixture of the trials, given by number, that have all parameters.
 
-        weigh: so many weights; None: TPESampler's own. state: what all of this depends on, if anything known; the same
-        as the last time, and the mixture is the same.
+        weigh: so many weights; None: TPESampler's own. state: what the values of these trials depend on, where that is
+        known; the same state and trials as the last time, and the mixture is the same.
         """
+        state = None if state is None or (weigh and weigh is not np.ones) else (state, trials.tobytes())
         if state is not None and self._last and self._last[0] == state:
             return self._last[1]
+        self._last = None
         columns = self.table.columns
         trials = trials[columns.whole[trials]]
         n = len(trials)
