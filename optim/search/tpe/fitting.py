@@ -33,23 +33,24 @@ class Kernels(NamedTuple):
     """The kernels of a mixture, the last one the prior.
 
     weights: of each, and their logs. normals: of each parameter that is a number MU, SIGMA, the log of the mass within
-    the bounds, the log of sigma. distinct: of choices WHICH, the row of chances; chances, the probabilities of each. Of
-    discrete numbers the distinct kernels, n_distinct of them: FIRST, a kernel that is it; and WHICH of them each is.
+    the bounds, the log of sigma. distinct: of discrete numbers and choices the distinct kernels, n_distinct of them,
+    the last one the prior's: WHICH of them each kernel is; of numbers FIRST, a kernel that is it. chances: of choices
+    the probabilities that each distinct kernel gives them, one parameter of choices after the other.
     """
 
     weights: Array  # (2, n_kernels)
     normals: Array  # (4, n_parameters, n_kernels)
     distinct: Integers  # (2, n_parameters, n_kernels)
     n_distinct: Integers  # (n_parameters,)
-    chances: Array  # (n_parameters, most choices + 1, most choices); after the rows of the choices the prior's
+    chances: Array  # (n_parameters of choices, most distinct kernels, most choices)
 
 
 class Room:
     """Memory for the kernels of a mixture: asked of the system anew each time, it would cost more than they."""
 
     def __init__(self, ranges: Array) -> None:
-        self._most = int(ranges[:, N_CHOICES].max())
-        self._n = len(ranges)
+        self._n, self._most = len(ranges), int(ranges[:, N_CHOICES].max())
+        self._n_of_choices = np.count_nonzero(ranges[:, N_CHOICES])
         self._floats, self._integers = np.empty(0), np.empty(0, dtype=np.int64)
 
     def kernels(self, n: int) -> tuple[Kernels, Integers]:
@@ -63,7 +64,8 @@ class Room:
         weights = self._floats[4 * size : 4 * size + 2 * n].reshape(2, n)
         distinct = self._integers[: 2 * size].reshape(2, self._n, n)
         ranks = self._integers[2 * size : 3 * size - self._n].reshape(self._n, n - 1)
-        n_distinct, chances = np.zeros(self._n, dtype=np.int64), np.zeros((self._n, self._most + 1, self._most))
+        n_distinct = np.zeros(self._n, dtype=np.int64)
+        chances = np.empty((self._n_of_choices, min(n - 1, self._most) + 1, self._most))
         return Kernels(weights, normals, distinct, n_distinct, chances), ranks
 
 
@@ -93,10 +95,12 @@ def fit(
         place[k] = -1
     for k in range(n):
         place[trials[k]] = k
+    c = 0  # parameters of choices so far
     for j in range(n_parameters):
         of, mu, sigma = columns.ranges[j], kernels.normals[MU, j], kernels.normals[SIGMA, j]
         if of[N_CHOICES] > 0:
-            _fit_choices(loops, columns, trials, j, rules.prior_weight, kernels)
+            _fit_choices(loops, columns, trials, j, rules.prior_weight, kernels, kernels.chances[c])
+            c += 1
             continue
         for k in range(n):
             mu[k] = columns.values[j, trials[k]]
@@ -160,28 +164,43 @@ def _weigh(loops: Integers, given: Array, n: int, prior_weight: float, weights: 
         weights[k] /= whole[0]
 
 
-@outer
+@part
 def _fit_choices(
-    loops: Integers, columns: Columns, trials: Integers, j: int, prior_weight: float, kernels: Kernels
+    loops: Integers, columns: Columns, trials: Integers, j: int, prior_weight: float, kernels: Kernels, chances: Array
 ) -> None:
-    n, n_choices = len(trials), int(columns.ranges[j, N_CHOICES])
-    for k in range(n):
-        kernels.distinct[WHICH, j, k] = int(columns.values[j, trials[k]])
-    kernels.distinct[WHICH, j, n] = n_choices
-    for row in range(n_choices + 1):
-        chances = kernels.chances[j, row, :n_choices]
-        for choice in range(n_choices):
-            chances[choice] = prior_weight / (n + 1) if n else 1.0 / n_choices
-        if n == 0:
+    """Fill in the chances of the choices that trials made, in the order in which these come, and the prior's."""
+    n, n_choices, which = len(trials), int(columns.ranges[j, N_CHOICES]), kernels.distinct[WHICH, j]
+    row_of = np.empty(n_choices, dtype=np.int64)
+    for choice in range(n_choices):
+        row_of[choice] = -1
+    count = 0
+    for k in range(n + 1):
+        choice = int(columns.values[j, trials[k]]) if k < n else -1
+        if k < n and row_of[choice] >= 0:
+            which[k] = row_of[choice]
             continue
-        if row < n_choices:
-            chances[row] += 1
-        together = kernels.normals[MU, j, :1]  # choices have no use for it
-        together[0] = 0.0
-        reduce(loops, ADD, chances, together)
-        if together[0] != 0:
-            for choice in range(n_choices):
-                chances[choice] /= together[0]
+        which[k] = count
+        _spread_chance(loops, chances[count, :n_choices], choice, n, prior_weight)
+        if k < n:
+            row_of[choice] = count
+        count += 1
+    kernels.n_distinct[j] = count
+
+
+@part
+def _spread_chance(loops: Integers, chances: Array, choice: int, n: int, prior_weight: float) -> None:
+    """A trial's choice has a chance more than the others; -1: none has. Of n trials."""
+    for other in range(len(chances)):
+        chances[other] = prior_weight / (n + 1) if n else 1.0 / len(chances)
+    if n == 0:
+        return
+    if choice >= 0:
+        chances[choice] += 1
+    together = np.zeros(1)
+    reduce(loops, ADD, chances, together)
+    if together[0] != 0:
+        for other in range(len(chances)):
+            chances[other] /= together[0]
 
 
 @outer

@@ -34,7 +34,7 @@ def choose(ranges: Array, kernels: Kernels, uniform: Array) -> tuple[Array, Inte
             n_numbers += 1
             continue
         for i in range(n_points):
-            chances = kernels.chances[j, kernels.distinct[WHICH, j, chosen[i]]]
+            chances = kernels.chances[row - 1, kernels.distinct[WHICH, j, chosen[i]]]
             so_far, choice = 0.0, 0
             for c in range(n_choices - 1):
                 so_far += chances[c]
@@ -106,14 +106,15 @@ def log_pdf(loops: Integers, ranges: Array, kernels: Kernels, points: Array) -> 
     for j in range(n_parameters):
         if ranges[j, N_CHOICES] > 0 or ranges[j, STEP] > 0:
             n_tables += 1
-            widest = max(widest, int(ranges[j, N_CHOICES]) + 1, kernels.n_distinct[j])
+            widest = max(widest, kernels.n_distinct[j])
         elif ranges[j, LOG] > 0:
             apply(loops, LOGS, x[j], x[j])
     tables = np.empty((n_tables, n_points, widest))  # of choices and discrete parameters
-    t = 0
+    t = c = 0
     for j in range(n_parameters):
         if ranges[j, N_CHOICES] > 0:
-            _fill_chances(loops, kernels.chances[j], int(ranges[j, N_CHOICES]), x[j], tables[t])
+            _fill_chances(loops, kernels.chances[c], x[j], tables[t, :, : kernels.n_distinct[j]])
+            c += 1
         elif ranges[j, STEP] > 0:
             _fill_masses(loops, ranges[j], kernels, j, x[j], tables[t])
         else:
@@ -152,12 +153,12 @@ def log_pdf(loops: Integers, ranges: Array, kernels: Kernels, points: Array) -> 
 
 
 @inner
-def _fill_chances(loops: Integers, chances: Array, n_choices: int, x: Array, table: Array) -> None:
+def _fill_chances(loops: Integers, chances: Array, x: Array, table: Array) -> None:
     """Logs of the probabilities that each row of chances gives to the choices x."""
     for i in range(len(x)):
-        for row in range(n_choices + 1):
+        for row in range(table.shape[1]):
             table[i, row] = chances[row, int(x[i])]
-        apply(loops, LOGS, table[i, : n_choices + 1], table[i, : n_choices + 1])
+        apply(loops, LOGS, table[i], table[i])
 
 
 @part
