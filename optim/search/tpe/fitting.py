@@ -46,27 +46,29 @@ class Kernels(NamedTuple):
 
 
 class Room:
-    """Memory for the kernels of a mixture: asked of the system anew each time, it would cost more than they."""
+    """Memory for one mixture at a time: asked of the system anew for each, it would cost more than the fit."""
 
-    def __init__(self, ranges: Array) -> None:
-        self._n, self._most = len(ranges), int(ranges[:, N_CHOICES].max())
-        self._n_of_choices = np.count_nonzero(ranges[:, N_CHOICES])
+    def __init__(self) -> None:
         self._floats, self._integers = np.empty(0), np.empty(0, dtype=np.int64)
+        self.holds: object = None  # whoever uses it says what is in it
 
-    def kernels(self, n: int) -> tuple[Kernels, Integers]:
-        """Room for n kernels, and for the ranks of n - 1 trials."""
-        size = self._n * n
-        if 3 * size > len(self._integers):
-            more = n + n // 8
-            self._floats = np.empty((4 * self._n + 2) * more)
-            self._integers = np.empty(3 * self._n * more, dtype=np.int64)
-        normals = self._floats[: 4 * size].reshape(4, self._n, n)
+    def kernels(self, ranges: Array, n: int) -> tuple[Kernels, Integers]:
+        """Room for n kernels of parameters with these ranges, and for the ranks of n - 1 trials.
+
+        What was given before is overwritten.
+        """
+        self.holds = None
+        n_parameters, most = len(ranges), int(ranges[:, N_CHOICES].max())
+        size = n_parameters * n
+        if 4 * size + 2 * n > len(self._floats) or 3 * size > len(self._integers):
+            self._floats = np.empty((4 * size + 2 * n) * 9 // 8)
+            self._integers = np.empty(3 * size * 9 // 8, dtype=np.int64)
+        normals = self._floats[: 4 * size].reshape(4, n_parameters, n)
         weights = self._floats[4 * size : 4 * size + 2 * n].reshape(2, n)
-        distinct = self._integers[: 2 * size].reshape(2, self._n, n)
-        ranks = self._integers[2 * size : 3 * size - self._n].reshape(self._n, n - 1)
-        n_distinct = np.zeros(self._n, dtype=np.int64)
-        chances = np.empty((self._n_of_choices, min(n - 1, self._most) + 1, self._most))
-        return Kernels(weights, normals, distinct, n_distinct, chances), ranks
+        distinct = self._integers[: 2 * size].reshape(2, n_parameters, n)
+        ranks = self._integers[2 * size : 3 * size - n_parameters].reshape(n_parameters, n - 1)
+        chances = np.empty((np.count_nonzero(ranges[:, N_CHOICES]), min(n - 1, most) + 1, most))
+        return Kernels(weights, normals, distinct, np.zeros(n_parameters, dtype=np.int64), chances), ranks
 
 
 @kernel
@@ -82,10 +84,10 @@ def fit(
 ) -> None:
     """Fill in the kernels: one around every trial, and the prior's.
 
-    weights: of the trials; none given: TPESampler's own, the older the less. kept: of each parameter and trial the
-    kernel of the last mixture (sigma, log mass, log sigma), NaN where there was none; brought up to date. ranks: of
-    parameters without an order of their own, the trials by ascending value, numbered from 0; shape
-    (n_parameters, n_trials).
+    weights: the shares of the trials and the prior; none given: TPESampler's own, the older the less. kept: of each
+    parameter and trial the kernel of the last mixture (sigma, log mass, log sigma), NaN where there was none; brought
+    up to date. ranks: of parameters without an order of their own, the trials by ascending value, numbered from 0;
+    shape (n_parameters, n_trials).
     """
     n_parameters, n = ranks.shape
     _weigh(loops, weights, n, rules.prior_weight, kernels.weights[0])
@@ -121,7 +123,8 @@ def fit(
 def _round_priors(ranges: Array, kernels: Kernels) -> None:
     """Priors' masses as Optuna rounds them where it takes many masses together: of all continuous parameters, of one.
 
-    Far from all observations only priors count: the density ratios of all points there are equal but for rounding.
+    It rounds all kernels' so, here the others keep the digits of `math.erf`: near observations the last one decides
+    nothing. Far from all of them only priors count, and the density ratios of all points are equal but for rounding.
     """
     together = 0
     for last in (False, True):
@@ -144,11 +147,15 @@ def _round_priors(ranges: Array, kernels: Kernels) -> None:
 @part
 def _weigh(loops: Integers, given: Array, n: int, prior_weight: float, weights: Array) -> None:
     """Fill in the shares of n trials and the prior."""
+    if len(given):
+        for k in range(n + 1):
+            weights[k] = given[k]
+        return
     for k in range(n + 1):
-        weights[k] = given[k] if k < len(given) else 1.0
+        weights[k] = 1.0
     if n == 0:
         return
-    if len(given) == 0 and n > _FULL:  # numpy's linspace from 1 / n to 1
+    if n > _FULL:  # numpy's linspace from 1 / n to 1
         ramp = n - _FULL
         start = 1.0 / n
         step = (1.0 - start) / (ramp - 1) if ramp > 1 else 0.0
@@ -157,8 +164,7 @@ def _weigh(loops: Integers, given: Array, n: int, prior_weight: float, weights: 
         if ramp > 1:
             weights[ramp - 1] = 1.0
     weights[n] = prior_weight
-    whole = np.empty(1)
-    whole[0] = 0.0
+    whole = np.zeros(1)
     reduce(loops, ADD, weights, whole)
     for k in range(n + 1):
         weights[k] /= whole[0]

@@ -17,11 +17,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from engine.compiled.arrays import Integers
 from optim.search.tpe.columns import Table
+from optim.search.tpe.fitting import Room
 from optim.search.tpe.front import best_of
 from optim.search.tpe.parzen import Estimator
 
 _Key = tuple[float, float, int]
-_MOST = 64  # spaces of the same parameters that are kept up to date: one may change with every trial
+_MOST = 4  # spaces of the same parameters that are kept up to date: one may change with every trial
 
 
 class History:
@@ -33,7 +34,7 @@ class History:
 
     def _clear(self) -> None:
         self._study: Callable[[], object] = lambda: None
-        self._study_id = -1
+        self._study_id: tuple[int, object] = (-1, None)
         self.ended: list[tuple[int, Mapping[str, Any]]] = []  # complete and pruned: number and parameters
         self.unfinished: list[int] = []
         self.size = 0  # trials seen, in whatever state
@@ -49,13 +50,15 @@ class History:
         self._pruned: list[_Key] = []
         self._infeasible: list[_Key] = []
         self._has_ended = np.zeros(0, dtype=bool)
+        self._rooms = Room(), Room()
         self._estimators: dict[tuple[str, ...], list[tuple[Estimator, Estimator]]] = {}  # by names of parameters
 
     def see(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
         """Take in what has ended since. trials: all of the study, by number."""
-        if self._study() is not study._storage or self._study_id != study._study_id:
+        study_id = (study._study_id, (trials[0]._trial_id, trials[0].datetime_start) if trials else None)
+        if self._study() is not study._storage or self._study_id != study_id:  # a deleted study's id may be used again
             self._clear()
-            self._study, self._study_id = weakref.ref(study._storage), study._study_id
+            self._study, self._study_id = weakref.ref(study._storage), study_id
             maximise = optuna.study.StudyDirection.MAXIMIZE
             self._signs = tuple(-1.0 if direction == maximise else 1.0 for direction in study.directions)
         if trials is self._seen or len(trials) < self.size:  # what another thread has seen before
@@ -97,9 +100,12 @@ class History:
 
     def split(self, n_below: int, running: Iterable[int]) -> tuple[Integers, Integers]:
         """The numbers of the best n_below trials and of all others, `running` ones among them; both ascending."""
-        below = self._front(n_below) if self._points else []
-        for trials in (self._complete, self._pruned, self._infeasible):
-            below += [number for _, _, number in trials[: max(0, n_below - len(below))]]
+        if self._points:
+            below = self._front(n_below)
+        else:
+            below = [number for _, _, number in self._complete[: min(n_below, len(self._complete))]]
+        for trials in (self._pruned, self._infeasible):
+            below += [number for _, _, number in trials[: min(max(0, n_below - len(below)), len(trials))]]
         others = self._has_ended.copy()
         others[below] = False
         others[list(running)] = True
@@ -133,7 +139,7 @@ class History:
         found = next((e for e in reversed(known) if all(map(_same, e[0].table.space.values(), space.values()))), None)
         if found is None:
             table = Table(space)
-            found = Estimator(table), Estimator(table)
+            found = Estimator(table, self._rooms[0]), Estimator(table, self._rooms[1])
             known.append(found)
             if len(known) > _MOST:
                 del known[0]

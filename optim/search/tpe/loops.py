@@ -100,7 +100,7 @@ if config.DISABLE_JIT:
 
     def reduce(loops: Integers, which: int, x: Array, out: Array) -> None:
         """out[0] becomes ADD: out[0] + x.sum(), MAXIMUM: the largest of out[0] and x."""
-        out[0] = out[0] + x.sum() if which == ADD else max(out[0], x.max())
+        out[0] = out[0] + x.sum() if which == ADD else np.maximum(out[0], x.max())
 
 else:
 

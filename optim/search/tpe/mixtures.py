@@ -18,42 +18,7 @@ _KNOWN, _MIX = 4096, 0x9E3779B1  # places of a table, a power of two; an odd num
 
 
 @kernel
-def choose(ranges: Array, kernels: Kernels, uniform: Array) -> tuple[Array, Integers, Array, Array]:
-    """Points with their choices drawn, the kernel of each, and for numbers the bounds of its standard normals.
-
-    uniform: shape (1 + n_parameters, n_points): a row for the kernels, then one for each parameter of choices.
-    """
-    n_parameters, n_points = len(ranges), uniform.shape[1]
-    chosen = _chosen(kernels.weights[0], uniform[0])
-    points = np.empty((n_points, n_parameters))
-    row = 1
-    n_numbers = 0
-    for j in range(n_parameters):
-        n_choices = int(ranges[j, N_CHOICES])
-        if n_choices == 0:
-            n_numbers += 1
-            continue
-        for i in range(n_points):
-            chances = kernels.chances[row - 1, kernels.distinct[WHICH, j, chosen[i]]]
-            so_far, choice = 0.0, 0
-            for c in range(n_choices - 1):
-                so_far += chances[c]
-                choice += so_far < uniform[row, i]
-            points[i, j] = choice
-        row += 1
-    a, b = np.empty(n_numbers * n_points), np.empty(n_numbers * n_points)
-    m = 0
-    for j in range(n_parameters):
-        if ranges[j, N_CHOICES] == 0:
-            for i in range(n_points):
-                mu, sigma = kernels.normals[MU, j, chosen[i]], kernels.normals[SIGMA, j, chosen[i]]
-                a[m], b[m] = (ranges[j, CUT] - mu) / sigma, (ranges[j, CUT + 1] - mu) / sigma
-                m += 1
-    return points, chosen, a, b
-
-
-@part
-def _chosen(weights: Array, uniform: Array) -> Integers:
+def choose(weights: Array, uniform: Array) -> Integers:
     """The kernels that uniform numbers choose, as numpy's `choice` does."""
     reached, chosen = np.empty(len(weights)), np.empty(len(uniform), dtype=np.int64)
     so_far = 0.0
@@ -70,6 +35,40 @@ def _chosen(weights: Array, uniform: Array) -> Integers:
                 high = middle
         chosen[i] = low
     return chosen
+
+
+@kernel
+def outline(ranges: Array, kernels: Kernels, chosen: Integers, uniform: Array) -> tuple[Array, Array, Array]:
+    """Points of chosen kernels with their choices drawn, and for numbers the bounds of their standard normals.
+
+    uniform: shape (n_parameters, n_points), a row for each parameter of choices first.
+    """
+    n_parameters, n_points = len(ranges), len(chosen)
+    points = np.empty((n_points, n_parameters))
+    row = 0
+    n_numbers = 0
+    for j in range(n_parameters):
+        n_choices = int(ranges[j, N_CHOICES])
+        if n_choices == 0:
+            n_numbers += 1
+            continue
+        for i in range(n_points):
+            chances = kernels.chances[row, kernels.distinct[WHICH, j, chosen[i]]]
+            so_far, choice = 0.0, 0
+            for c in range(n_choices - 1):
+                so_far += chances[c]
+                choice += so_far < uniform[row, i]
+            points[i, j] = choice
+        row += 1
+    a, b = np.empty(n_numbers * n_points), np.empty(n_numbers * n_points)
+    m = 0
+    for j in range(n_parameters):
+        if ranges[j, N_CHOICES] == 0:
+            for i in range(n_points):
+                mu, sigma = kernels.normals[MU, j, chosen[i]], kernels.normals[SIGMA, j, chosen[i]]
+                a[m], b[m] = (ranges[j, CUT] - mu) / sigma, (ranges[j, CUT + 1] - mu) / sigma
+                m += 1
+    return points, a, b
 
 
 @kernel

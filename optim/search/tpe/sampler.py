@@ -7,7 +7,7 @@ what it computes anew for every proposal: the search space, the split of the his
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,17 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import default_gamma, default_gamma_multiobjective, default_weights
 from optuna.trial import FrozenTrial
 
-from engine.compiled.arrays import Array, Integers
 from optim.search.tpe import loops
 from optim.search.tpe.history import History
-from optim.search.tpe.parzen import Estimator, Mixture
+from optim.search.tpe.parzen import Weigh
 
 
 class CompiledTPESampler(optuna.samplers.TPESampler):
     """Proposes what `optuna.samplers.TPESampler` proposes for the same options, history and random state.
 
     Takes TPESampler's arguments, by name. Subclasses that bring their own Parzen estimator get Optuna's code.
-    Proposals may differ where two candidates' densities are equal up to rounding.
+    Proposals may differ where two candidates' densities are equal up to rounding. Where numbers are so far apart that
+    Optuna's code raises OverflowError (a range 1e154 times as wide as a later one) it may propose, or raise ValueError.
     """
 
     def __init__(self, **options: Any):
@@ -105,20 +105,15 @@ class CompiledTPESampler(optuna.samplers.TPESampler):
                 running = self._history.running(trials, others, lambda one: self._get_params(one, study))
             of_good, of_bad = self._history.estimators(search_space, running)
             below, above = self._history.split(self._gamma(len(self._history.ended)), running)
-            good = self._mixture(of_good, below, same=True, alike=several)
-            bad = self._mixture(of_bad, above, same=not running)
+            weigh, options, n_ended = self._weigh(), self._parzen_estimator_parameters, len(self._history.ended)
+            good = of_good.fit_once(below, np.ones if several else weigh, options, n_ended)
+            bad = of_bad.fit(above, weigh, options) if running else of_bad.fit_once(above, weigh, options, n_ended)
             points = good.sample(self._rng.rng, self._n_ei_candidates)
             best = points[np.argmax(good.log_pdf(points) - bad.log_pdf(points))].tolist()
         pairs = zip(search_space.items(), best, strict=True)
         return {name: distribution.to_external_repr(value) for (name, distribution), value in pairs}
 
-    def _mixture(self, estimator: Estimator, trials: Integers, *, same: bool, alike: bool = False) -> Mixture:
-        """The estimator's mixture of some trials; `same`: until another trial has ended, it is asked for the same ones.
-
-        alike: whatever the option `weights` says, each counts as much as the others.
-        """
-        options = self._parzen_estimator_parameters
-        weigh: Callable[[int], Array] | None = np.ones if alike else None
-        if not alike and options.weights is not default_weights:
-            weigh = functools.partial(_ParzenEstimator._call_weights_func, options.weights)
-        return estimator.fit(trials, weigh, options, (len(self._history.ended), options, alike) if same else None)
+    def _weigh(self) -> Weigh | None:
+        """What gives trials their weights: Optuna's way to call the user's own, which is asked every time."""
+        weights = self._parzen_estimator_parameters.weights
+        return None if weights is default_weights else functools.partial(_ParzenEstimator._call_weights_func, weights)
