@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,7 @@ def test_a_study_that_is_deleted_and_made_again(multivariate: bool, tmp_path: Pa
     """SQLite gives the new one the old one's id."""
 
     def run(make: Callable[..., BaseSampler]) -> list[dict[str, Any]]:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/{make.__name__}.db")
+        storage = optuna.storages.get_storage(f"sqlite:///{tmp_path}/{make.__name__}.db")
         sampler, found = make(seed=0, multivariate=multivariate), []
         for length in (25, 20, 30):
             study = optuna.create_study(study_name="again", storage=storage, sampler=sampler)
@@ -187,7 +188,7 @@ def test_a_study_that_is_deleted_and_made_again(multivariate: bool, tmp_path: Pa
 
 
 def test_thousands_of_choices_beside_many_numbers() -> None:
-    """Room for every choice's kernel of every parameter were 7 GB."""
+    """A row of chances for every choice, of every parameter, were 7 GB."""
 
     def run(make: Callable[..., BaseSampler]) -> list[dict[str, Any]]:
         study = optuna.create_study(sampler=make(seed=5))
@@ -199,4 +200,11 @@ def test_thousands_of_choices_beside_many_numbers() -> None:
         study.optimize(loss, n_trials=16)
         return [trial.params for trial in study.trials]
 
-    assert run(tpe.compiled) == run(TPESampler)
+    tracemalloc.start()
+    try:
+        ours = run(tpe.compiled)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100 << 20
+    assert ours == run(TPESampler)
