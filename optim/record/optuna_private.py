@@ -1,4 +1,4 @@
-"""What optim uses of Optuna that Optuna does not promise to keep: the inside of its journal. All of it is here.
+"""What optim uses of Optuna that Optuna does not promise to keep: the inside of its journal, and of `tell`.
 
 Optuna locks, opens, writes, flushes and reads back for every trial; a flush alone takes longer than a cheap trial.
 Here many trials are written under one lock and one flush. The format is untouched: dashboards and other processes read
@@ -21,6 +21,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._storage import JournalOperation
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState
 
 from optim.record.journal import STALE_LOCK_SECONDS, append_lock, whole_tail
@@ -30,6 +31,14 @@ KNOWN = ("5.0.",)  # the versions of Optuna whose insides are those used here
 _TRIAL = f'{{"op_code":{JournalOperation.CREATE_TRIAL:d},'.encode()  # how the entry of a whole trial begins
 _STATES = {state.value: state for state in TrialState}
 _UTC, _MINUTE = "+00:00", len("2026-01-31T12:34")  # how a time of the journal ends, and its minute
+
+
+def finish(study: optuna.Study, trial: optuna.Trial, values: Sequence[float] | None, state: TrialState) -> None:
+    """`study.tell` without its answer, a deep copy of the trial, which takes longer than all else of it."""
+    if optuna.__version__.startswith(KNOWN):
+        _tell_with_warning(study, trial, values, state)
+    else:
+        study.tell(trial, values, state)
 
 
 class GroupingStorage(JournalStorage):

@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from optim.problem.objective import Objective
+from optim.record.optuna_private import finish
 from optim.record.quiet import no_warnings
 from optim.record.record import ASKED, BATCH, SLOT
 from optim.search.memory import Memory
@@ -105,7 +106,7 @@ def tell(study: optuna.Study, trial: optuna.Trial, frozen: FrozenTrial) -> None:
         if not name.startswith("optim:") and name not in running.system_attrs:
             trial.storage.set_trial_system_attr(trial_id, name, value)
     with no_warnings("Constraints have been set"):  # CMA-ES says for every trial that it uses none
-        study.tell(trial, frozen.values if frozen.state == TrialState.COMPLETE else None, state=frozen.state)
+        finish(study, trial, frozen.values if frozen.state == TrialState.COMPLETE else None, frozen.state)
 
 
 def resumed(memory: Memory, frozen: FrozenTrial, keep: Sequence[str]) -> optuna.Trial:

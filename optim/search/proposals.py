@@ -138,7 +138,7 @@ class Proposer:
         Parameters that decide which others exist stay as proposed, so that a replacement has the same parameters.
         """
         held = {*keep, *self._space.controllers()}
-        free = [p for p in self._space.parameters if p.name in point and p.name not in held]
+        free = [_Around.of(p, point[p.name]) for p in self._space.parameters if p.name in point and p.name not in held]
         uniform = isinstance(self._study.sampler, optuna.samplers.RandomSampler)
         blind = isinstance(self._study.sampler, _BLIND) or len(self._seen) < 10
         for attempt in range(_ATTEMPTS):
@@ -146,7 +146,7 @@ class Proposer:
             yield (
                 self._draw(keep, rng)
                 if uniform
-                else {**point, **{p.name: _near(p, point[p.name], width, rng) for p in free}}
+                else {**point, **{around.parameter.name: around.draw(width, rng) for around in free}}
             )
 
     def _store(self, trial: optuna.Trial, point: Point) -> None:
@@ -175,18 +175,27 @@ def _suggest(trial: optuna.Trial, parameter: Parameter) -> Value:
     return parameter.snap(trial.suggest_float(name, low, high, step=parameter.step or None, log=log))
 
 
-def _near(parameter: Parameter, value: Value, width: float, rng: np.random.Generator) -> Value:
-    """A value within `width` (a share of the range) of `value`; any value at width 1.
+class _Around(NamedTuple):
+    """A parameter's value, for other values near it."""
 
-    Discrete ones move by at least a step.
-    """
-    if width >= 1.0:
-        return parameter.at(rng.random())
-    if parameter.type == "categorical":
-        return parameter.at(rng.random()) if rng.random() < width else value
-    reach = max(width, min(1.0, 1.5 / max(parameter.size() - 1, 1)))
-    unit = parameter.unit(value) + reach * (2.0 * rng.random() - 1.0)
-    return parameter.at(min(max(unit, 0.0), 1.0 - 1e-12))
+    parameter: Parameter
+    value: Value
+    unit: float  # where it lies; 0 for a choice
+    least: float  # the share of the range that leads to the next value
+
+    @classmethod
+    def of(cls, parameter: Parameter, value: Value) -> _Around:
+        unit = 0.0 if parameter.type == "categorical" else parameter.unit(value)
+        return cls(parameter, value, unit, min(1.0, 1.5 / max(parameter.size() - 1, 1)))
+
+    def draw(self, width: float, rng: np.random.Generator) -> Value:
+        """A value within `width`, a share of the range; any at width 1. Discrete ones move by at least a step."""
+        if width >= 1.0:
+            return self.parameter.at(rng.random())
+        if self.parameter.type == "categorical":
+            return self.parameter.at(rng.random()) if rng.random() < width else self.value
+        unit = self.unit + max(width, self.least) * (2.0 * rng.random() - 1.0)
+        return self.parameter.at(min(max(unit, 0.0), 1.0 - 1e-12))
 
 
 def _key(point: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:

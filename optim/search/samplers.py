@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import re
+from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +15,7 @@ import optuna
 
 from optim.errors import SpecError, cut, shown
 from optim.record.quiet import no_warnings
-from optim.search import tpe
+from optim.search import pruners, tpe
 from optim.spec.sections import ENUMERATING, NamedSpec
 from optim.spec.study import StudySpec
 
@@ -95,13 +97,18 @@ def _class_of(name: Any, role: _Role, path: Path) -> type:
     return getattr(role.module, name)  # type: ignore[no-any-return]
 
 
+@functools.cache
+def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kind).parameters
+
+
 def _is_a(value: Any, base: type) -> bool:
     return isinstance(value, type) and issubclass(value, base)
 
 
 def _construct(kind: type, arguments: dict[str, Any], role: _Role, path: Path, own: int) -> Any:
     """An object of Optuna. `own`: the seed of a sampler, the number of rounds of a pruner."""
-    known = inspect.signature(kind).parameters
+    known = _parameters(kind)
     where = f"{path}: [study] {role.name}"
     accepted: dict[str, Any] = {"seed": own} if role is SAMPLER and "seed" in known else {}
     if kind is optuna.pruners.HyperbandPruner:
@@ -114,7 +121,7 @@ def _construct(kind: type, arguments: dict[str, Any], role: _Role, path: Path, o
         accepted[name] = _argument(value, known[name].annotation, f"{where}: {kind.__name__} {name}", path, own)
     try:
         with no_warnings():  # "experimental" is for Optuna's users to know who name the class
-            return tpe.compiled(**accepted) if tpe.covers(kind) else kind(**accepted)
+            return tpe.compiled(**accepted) if tpe.covers(kind) else pruners.cheaper(kind)(**accepted)
     except ImportError as error:
         raise SpecError(missing_package(where, kind.__name__, error)) from None
     except SpecError:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.testing.pytest_storages import StorageTestCase
+from optuna.trial import TrialState
 
 from optim.record import optuna_private
 from optim.record.memory_storage import MemoryStorage
@@ -120,6 +121,32 @@ def test_a_journal_of_many_hands_is_read_as_optuna_reads_it(
             assert repr(storage.get_all_trials(study_id)) == repr(plain.get_all_trials(study_id))
         optuna.load_study(study_name="first", storage=storage).add_trial(whole)
         assert repr(storage.get_all_trials(0)) == repr(plain.get_all_trials(0))
+
+
+@pytest.mark.parametrize("known", [("",), ()], ids=["private", "public"])
+@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
+def test_a_trial_is_finished_as_by_tell(
+    known: tuple[str, ...], directions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_private, "KNOWN", known)
+    values = [1.0, 2][: len(directions)]
+    told, finished = (optuna.create_study(directions=directions) for _ in range(2))
+    heard: list[list[Any]] = []
+    for study, finish in ((told, optuna.Study.tell), (finished, optuna_private.finish)):
+        heard.append([])
+        monkeypatch.setattr(study.sampler, "after_trial", lambda *said: heard[-1].append(said[2:]))
+        for state, given_values in (("COMPLETE", values), ("PRUNED", None), ("FAIL", None)):
+            trial = study.ask()
+            if len(directions) == 1:
+                trial.report(0.5, 3)
+            finish(study, trial, given_values, TrialState[state])
+            with pytest.raises(ValueError, match="Cannot tell"):
+                finish(study, trial, given_values, TrialState[state])
+        with pytest.raises(ValueError, match=r"nan|NaN"):
+            finish(study, study.ask(), [math.nan] * len(directions), TrialState.COMPLETE)
+    assert heard[0] == heard[1]
+    assert len(heard[0]) == 3
+    assert [(t.state, t.values) for t in told.trials] == [(t.state, t.values) for t in finished.trials]
 
 
 LINES = st.lists(
