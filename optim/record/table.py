@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _ALWAYS = ("number", "datetime_start", "datetime_complete", "duration", "state")
-_GROUPS = ("number", "value", "datetime_", "duration", "params_", "user_attrs_", "state")
 _FREE = ("value", "params_", "user_attrs_")
 
 
@@ -18,14 +18,19 @@ def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
     """The columns of `study.trials_dataframe()` but for the system attributes, in the order of the trials' numbers."""
     import pandas as pd
 
-    params, attrs = _Columns("params_"), _Columns("user_attrs_")
-    rows = [_row(trial, params, attrs) for trial in sorted(trials, key=lambda trial: trial.number)]
-    names = dict.fromkeys(name for kind in (_ALWAYS, *dict.fromkeys(map(tuple, rows))) for name in kind)
-    frame = pd.DataFrame(rows, columns=sorted(names, key=_group))
-    for name in frame.columns:  # a choice of texts and numbers is a column of texts: no file format has mixed ones
-        if name.startswith("params_") and len({_kind(row[name]) for row in rows if name in row}) > 1:
-            frame[name] = pd.Series([str(row[name]) if name in row else None for row in rows], dtype=object)
-    return frame
+    ordered = sorted(trials, key=lambda trial: trial.number)
+    starts, ends = [trial.datetime_start for trial in ordered], [trial.datetime_complete for trial in ordered]
+    columns = {
+        "number": [trial.number for trial in ordered],
+        **_values([trial.values or () for trial in ordered]),
+        "datetime_start": starts,
+        "datetime_complete": ends,
+        "duration": [end - start if start and end else None for start, end in zip(starts, ends, strict=True)],
+        **{name: _one_kind(column) for name, column in _by_name("params_", [t.params for t in ordered]).items()},
+        **_by_name("user_attrs_", [trial.user_attrs for trial in ordered]),
+        "state": [trial.state.name for trial in ordered],
+    }
+    return pd.DataFrame(columns)
 
 
 def write_csv(frame: pd.DataFrame, handle: BinaryIO) -> None:
@@ -34,9 +39,19 @@ def write_csv(frame: pd.DataFrame, handle: BinaryIO) -> None:
     import pyarrow.csv
 
     plain = [name for name in frame.columns if frame[name].dtype.kind in "biufM" or frame[name].dtype == "str"]
-    texts = {name: frame[name].astype(str).where(frame[name].notna()) for name in frame.columns if name not in plain}
+    texts = {name: _as_text(frame[name]).where(frame[name].notna()) for name in frame.columns if name not in plain}
     table = pyarrow.Table.from_pandas(frame.assign(**texts), preserve_index=False)
     pyarrow.csv.write_csv(table, handle)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """A column as pandas writes it; a duration once, however many trials took so long."""
+    import pandas as pd
+
+    if column.dtype.kind != "m":
+        return column.astype(str)
+    places, durations = pd.factorize(column, use_na_sentinel=False)
+    return pd.Series(pd.Series(durations).astype(str).to_numpy()[places], index=column.index)
 
 
 def is_trials_table(names: Sequence[str]) -> bool:
@@ -44,36 +59,22 @@ def is_trials_table(names: Sequence[str]) -> bool:
     return {*_ALWAYS} <= {*names} and all(name in _ALWAYS or name.startswith(_FREE) for name in names)
 
 
-def _kind(value: Any) -> type:
-    return type(value) if isinstance(value, str | bool) else float
+def _values(rows: Sequence[Sequence[float]]) -> dict[str, list[Any]]:
+    """The values of trials by column, as Optuna names it; no column where no trial has any."""
+    width = max(map(len, rows), default=0)
+    names = ["value"] if width == 1 else [f"values_{i}" for i in range(width)]
+    return {name: [row[i] if i < len(row) else math.nan for row in rows] for i, name in enumerate(names)}
 
 
-class _Columns(dict[str, str]):
-    """Names of columns by what they show: a million rows share them."""
+def _by_name(prefix: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """What rows of named values have, by column; NaN where a row has no such name."""
+    names = dict.fromkeys(name for kind in dict.fromkeys(map(tuple, rows)) for name in kind)
+    return {prefix + name: [row.get(name, math.nan) for row in rows] for name in names}
 
-    def __init__(self, prefix: str) -> None:
-        super().__init__()
-        self._prefix = prefix
 
-    def __missing__(self, name: str) -> str:
-        self[name] = column = self._prefix + name
+def _one_kind(column: list[Any]) -> list[Any]:
+    """A parameter's column: texts and numbers that are choices are all texts, no file format has mixed ones."""
+    kinds = {type(value) for value in column if value == value}
+    if len({kind if issubclass(kind, str | bool) else float for kind in kinds}) < 2:
         return column
-
-
-def _row(trial: FrozenTrial, params: _Columns, attrs: _Columns) -> dict[str, Any]:
-    values: Sequence[float] = trial.values or ()
-    start, end = trial.datetime_start, trial.datetime_complete
-    return {
-        "number": trial.number,
-        **({"value": values[0]} if len(values) == 1 else {f"values_{i}": value for i, value in enumerate(values)}),
-        "datetime_start": start,
-        "datetime_complete": end,
-        "duration": end - start if start and end else None,
-        **{params[name]: value for name, value in trial.params.items()},
-        **{attrs[name]: value for name, value in trial.user_attrs.items()},
-        "state": trial.state.name,
-    }
-
-
-def _group(name: str) -> int:
-    return next(i for i, group in enumerate(_GROUPS) if name.startswith(group))
+    return [str(value) if value == value else None for value in column]
