@@ -15,7 +15,7 @@ demo: $(STAMP)
 	$(BIN)/python -m optim demo
 
 test: $(DEV_STAMP) lint
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 test-nojit: $(DEV_STAMP)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/engine -n 2 --cov=engine --cov-report=term-missing:skip-covered --cov-report=xml

@@ -30,12 +30,28 @@ def postgresql_bin() -> Path | None:
     return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda folder: int(folder.parent.name))
 
 
-# Their tests wait for other processes most of the time. They come first, so that other workers compute meanwhile.
-WAITING = ("workers", "tracking", "survival")
+WAITING = ("workers", "tracking", "survival", "browser")  # their tests wait for other processes most of the time
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: WAITING.index(item.path.parent.name) if item.path.parent.name in WAITING else 9)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Half of the workers begin with the tests that wait, so that the others compute meanwhile.
+
+    pytest-xdist gives every worker as many tests, in a row, before one that is done takes some of another's last ones.
+    """
+    n_workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    n_begin = max(1, n_workers // 2)
+    waiting = [item for item in items if item.path.parent.name in WAITING]
+    modules = list(dict.fromkeys(item.path for item in waiting))
+    others = [item for item in items if item.path.parent.name not in WAITING]
+    left, items[:] = len(items), []
+    for worker in range(n_workers):
+        mine = modules[worker::n_begin] if worker < n_begin else []
+        first = [item for path in mine for item in waiting if item.path == path]
+        share = left // (n_workers - worker)
+        room = max(0, share - len(first))
+        items += [*first, *others[:room]]
+        others, left = others[room:], left - share
+    items += others
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
