@@ -75,11 +75,11 @@ def forget_edited(file: Path) -> str:
     called = {path.parent.name if path.stem == "__init__" else path.stem for path in found}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        if not place or name.split(".")[0] in _OURS:
+        if not place or name.partition(".")[0] in _OURS:
             continue
         installed = place.startswith(_INSTALLED)
         path = _installed(place) if installed else Path(place).resolve()
-        if path != start and path in found and _imported_as.get(path) != found[path]:
+        if path in found and path != start and _imported_as.get(path) != found[path]:
             del sys.modules[name]
             with contextlib.suppress(OSError, NotImplementedError):  # bytecode that may be of the same second and size
                 os.unlink(cache_from_source(str(path)))
@@ -152,7 +152,7 @@ def _reached(files: Iterable[Path]) -> set[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(_imported(path, path.read_bytes(), state))
+            waiting.extend(_imported(path, path.read_bytes(), () if path.is_relative_to(ENGINE) else state))
     return found
 
 
@@ -170,7 +170,7 @@ def _state() -> tuple[tuple[str, int], ...]:
 
 @lru_cache(maxsize=1024)
 def _imported(path: Path, content: bytes, _: tuple[tuple[str, int], ...]) -> tuple[Path, ...]:
-    """The own files that a file imports, anywhere in it."""
+    """The own files that a file imports, anywhere in it. The engine's import what is the engine's or installed."""
     return tuple(file for name in _names(meaning_of(content), path) for file in _files_of(name))
 
 
