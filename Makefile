@@ -6,7 +6,7 @@ PIP := $(if $(UV),$(UV) pip install --python $(BIN)/python --compile-bytecode,$(
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run demo test test-nojit lint bench docs clean
+.PHONY: run demo test test-nojit compiled lint bench docs clean
 
 run: $(STAMP)
 	$(BIN)/python -m optim run studies/ma_crossover_ibm.toml
@@ -14,8 +14,14 @@ run: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/python -m optim demo
 
-test: $(DEV_STAMP) lint
+test: $(DEV_STAMP)
+	$(MAKE) -j 2 lint compiled
 	$(BIN)/python -m pytest -n 4 --dist worksteal
+
+# What most tests need compiled, beside the linters: else every process that the tests start at once compiles it too
+compiled: $(DEV_STAMP)
+	$(BIN)/python -m optim check studies/ma_crossover_ibm.toml >/dev/null
+	$(BIN)/python -m optim check studies/portfolio.toml >/dev/null
 
 test-nojit: $(DEV_STAMP)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/engine -n 2 --cov=engine --cov-report=term-missing:skip-covered --cov-report=xml
