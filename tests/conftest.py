@@ -36,7 +36,7 @@ WAITING = ("workers", "tracking", "survival", "browser")  # their tests wait for
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Half of the workers begin with the tests that wait, so that the others compute meanwhile.
 
-    pytest-xdist gives every worker as many tests, in a row, before one that is done takes some of another's last ones.
+    `--dist worksteal` gives every worker as many tests, in a row; one that is done takes some of another's last ones.
     """
     n_workers = getattr(config, "workerinput", {}).get("workercount", 1)
     n_begin = max(1, n_workers // 2)

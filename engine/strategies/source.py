@@ -145,14 +145,22 @@ def meaning_hash(path: Path) -> str:
 
 def _reached(files: Iterable[Path]) -> set[Path]:
     _places_of.cache_clear()  # files may have come and gone
-    state = _state()
+    state, (home, _) = _state(), _places_of(engine.__name__)
     found: set[Path] = set()
+    looked_for: set[str] = set()  # by files of the engine
     waiting = [Path(file).resolve() for file in files]
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting.extend(_imported(path, path.read_bytes(), () if path.is_relative_to(ENGINE) else state))
+        if path in found:
+            continue
+        found.add(path)
+        if path.is_relative_to(ENGINE):
+            inside, outside = _imported_inside(path, path.read_bytes(), home)
+            waiting.extend(inside)
+            waiting.extend(file for name in outside - looked_for for file in _files_of(name))
+            looked_for |= outside
+        else:
+            waiting.extend(_imported(path, path.read_bytes(), state))
     return found
 
 
@@ -170,8 +178,16 @@ def _state() -> tuple[tuple[str, int], ...]:
 
 @lru_cache(maxsize=1024)
 def _imported(path: Path, content: bytes, _: tuple[tuple[str, int], ...]) -> tuple[Path, ...]:
-    """The own files that a file imports, anywhere in it. The engine's import what is the engine's or installed."""
+    """The own files that a file imports, anywhere in it."""
     return tuple(file for name in _names(meaning_of(content), path) for file in _files_of(name))
+
+
+@lru_cache(maxsize=1024)
+def _imported_inside(path: Path, content: bytes, _: tuple[Path, ...]) -> tuple[tuple[Path, ...], frozenset[str]]:
+    """Of a file of the engine: the engine's files that it imports, and what else it does, which may come and go."""
+    names = list(_names(meaning_of(content), path))
+    outside = frozenset(name for name in names if isinstance(name, str) and name.split(".")[0] != engine.__name__)
+    return tuple(file for name in names if name not in outside for file in _files_of(name)), outside
 
 
 def _names(meaning: Meaning, path: Path) -> Iterator[str | Path]:
@@ -201,6 +217,8 @@ def _files_of(name: str | Path) -> Iterator[Path]:
 @cache
 def _places_of(name: str) -> tuple[tuple[Path, ...], list[str] | None]:
     """The own files of a module and of the packages it is in, and where what is in it would be; None: nowhere."""
+    if name in sys.builtin_module_names:  # no file can take its place
+        return (), None
     package = name.rpartition(".")[0]
     files, places = _places_of(package) if package else ((), None)
     if package and places is None:

@@ -1,8 +1,9 @@
-"""What optim uses of Optuna that Optuna does not promise to keep: the inside of its journal, and of `tell`.
+"""What records use of Optuna that Optuna does not promise to keep: the inside of its journal, and of `tell`.
 
 Optuna locks, opens, writes, flushes and reads back for every trial; a flush alone takes longer than a cheap trial.
 Here many trials are written under one lock and one flush. The format is untouched: dashboards and other processes read
-and append to the same file. With a version of Optuna that is not among `KNOWN` the trials are added one by one.
+and append to the same file. With a version of Optuna that is not among `KNOWN` the trials are added one by one, and
+told by Optuna's own `tell`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._storage import JournalOperation
-from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState
 
 from optim.record.journal import STALE_LOCK_SECONDS, append_lock, whole_tail
@@ -36,6 +36,8 @@ _UTC, _MINUTE = "+00:00", len("2026-01-31T12:34")  # how a time of the journal e
 def finish(study: optuna.Study, trial: optuna.Trial, values: Sequence[float] | None, state: TrialState) -> None:
     """`study.tell` without its answer, a deep copy of the trial, which takes longer than all else of it."""
     if optuna.__version__.startswith(KNOWN):
+        from optuna.study._tell import _tell_with_warning
+
         _tell_with_warning(study, trial, values, state)
     else:
         study.tell(trial, values, state)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _ALWAYS = ("number", "datetime_start", "datetime_complete", "duration", "state")
 _AT_ONCE = 500  # rows: they stay in the processor's cache from one column to the next
+_MISSING = float("nan")  # where a trial has no such name: this very object
 _FREE = ("value", "params_", "user_attrs_")
 
 
@@ -31,7 +32,7 @@ def trials_frame(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
         **_by_name("user_attrs_", [trial.user_attrs for trial in ordered]),
         "state": [trial.state.name for trial in ordered],
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, dtype=None if trials else object)
 
 
 def write_csv(frame: pd.DataFrame, handle: BinaryIO) -> None:
@@ -68,19 +69,21 @@ def _values(rows: Sequence[Sequence[float]]) -> dict[str, list[Any]]:
 
 
 def _by_name(prefix: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """What rows of named values have, by column; NaN where a row has no such name."""
+    """What rows of named values have, by column; _MISSING where a row has no such name."""
     names = dict.fromkeys(name for kind in dict.fromkeys(map(tuple, rows)) for name in kind)
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for first in range(0, len(rows), _AT_ONCE):
         some = rows[first : first + _AT_ONCE]
         for name, column in columns.items():
-            column += [row.get(name, math.nan) for row in some]
+            column += [row.get(name, _MISSING) for row in some]
     return {prefix + name: column for name, column in columns.items()}
 
 
-def _one_kind(column: list[Any]) -> list[Any]:
-    """A parameter's column: texts and numbers that are choices are all texts, no file format has mixed ones."""
-    kinds = {type(value) for value in column if value == value}
+def _one_kind(column: list[Any]) -> Any:
+    """A parameter's column. Choices of texts, numbers and truth values are texts: no file format has them mixed."""
+    import pandas as pd
+
+    kinds = {type(value) for value in column if value is not _MISSING}
     if len({kind if issubclass(kind, str | bool) else float for kind in kinds}) < 2:
         return column
-    return [str(value) if value == value else None for value in column]
+    return pd.Series([None if value is _MISSING else str(value) for value in column], dtype=object)

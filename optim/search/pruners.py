@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-KNOWN = ("5.0.",)  # versions of Optuna whose pruners are held against these by the tests
+from engine.compiled.arrays import Array
+from optim.search.tpe import KNOWN  # these pruners, too, are held against Optuna's of these versions by the tests
 
 
-class _Step:
-    """What the complete trials have reported at one step."""
+class _Step(NamedTuple):
+    """What the complete trials of a study have reported at one step. Never changed: threads may read it."""
 
-    def __init__(self) -> None:
-        self.values: list[float] = []
-        self.n_seen = 0  # complete trials
-        self.last: FrozenTrial | None = None  # of these
-        self.bound = math.nan  # the percentile of the values
+    values: list[float]
+    n_seen: int  # complete trials
+    last: FrozenTrial | None  # of these
+    bound: float  # the percentile of the values; NaN where they are too few
 
     def knows(self, complete: list[FrozenTrial]) -> bool:
-        """Whether nothing has been added since; `complete`: by number."""
+        """Whether these, by number, are the trials that were seen."""
         return self.n_seen == len(complete) and self.last is complete[-1]
 
-    def see(self, complete: list[FrozenTrial], step: int) -> None:
-        """Take in what has been added; everything anew where that does not stand at the end."""
-        if self.n_seen > len(complete) or (self.n_seen and complete[self.n_seen - 1] is not self.last):
-            self.values, self.n_seen = [], 0
-        added = complete[self.n_seen :]
-        self.values += [t.intermediate_values[step] for t in added if step in t.intermediate_values]
-        self.n_seen, self.last = len(complete), complete[-1]
+    def begins(self, complete: list[FrozenTrial]) -> bool:
+        """Whether the trials that were seen are the first of these."""
+        return self.n_seen == 0 or (self.n_seen <= len(complete) and self.last is complete[self.n_seen - 1])
+
+
+_NOTHING = _Step([], 0, None, math.nan)
 
 
 class _Collecting(optuna.pruners.BasePruner):
-    """Optuna's percentile rule. The best value so far has to be within a percentile of the others' at this step."""
+    """Optuna's percentile rule: the best value so far has to be within a percentile of the others' at this step.
+
+    Of a study whose trials end in another order than that of their numbers, or of several studies in turn, all is read
+    anew.
+    """
 
     def __init__(self, **options: Any):
         super().__init__(**options)
@@ -53,11 +56,11 @@ class _Collecting(optuna.pruners.BasePruner):
         if not complete or len(complete) < self._options["n_startup_trials"] or step is None or not self._asks(trial):
             return False
         maximise = study.direction == StudyDirection.MAXIMIZE
-        values = [value for value in trial.intermediate_values.values() if not math.isnan(value)]
-        if not values:
+        values = _floats(list(trial.intermediate_values.values()))
+        if np.isnan(values).all():
             return True
         bound = self._bound(complete, step, maximise=maximise)
-        return max(values) < bound if maximise else min(values) > bound
+        return bool(np.nanmax(values) < bound if maximise else np.nanmin(values) > bound)
 
     def _asks(self, trial: FrozenTrial) -> bool:
         """Whether the last step is the first of its interval that was reported, behind the warm-up."""
@@ -67,17 +70,22 @@ class _Collecting(optuna.pruners.BasePruner):
 
     def _bound(self, complete: list[FrozenTrial], step: int, *, maximise: bool) -> float:
         """The percentile of what complete trials have at a step; NaN, which prunes nothing, where they are too few."""
-        known = self._steps.setdefault(step, _Step())
-        if not known.knows(complete):
-            known.see(complete, step)
+        known = self._steps.get(step, _NOTHING)
+        if known.knows(complete):
+            return known.bound
+        seen = known if known.begins(complete) else _NOTHING
+        added = complete[seen.n_seen :]
+        values = seen.values + [t.intermediate_values[step] for t in added if step in t.intermediate_values]
+        bound, reported = math.nan, _floats(values)
+        if len(values) >= self._options["n_min_trials"] and not np.isnan(reported).all():
             percentile = self._options["percentile"]
-            enough = len(known.values) >= self._options["n_min_trials"] and not all(map(math.isnan, known.values))
-            known.bound = (
-                float(np.nanpercentile(known.values, 100 - percentile if maximise else percentile))
-                if enough
-                else math.nan
-            )
-        return known.bound
+            bound = float(np.nanpercentile(reported, 100 - percentile if maximise else percentile))
+        self._steps[step] = _Step(values, len(complete), complete[-1], bound)
+        return bound
+
+
+def _floats(values: list[float]) -> Array:
+    return np.array(values, dtype=float)
 
 
 class PercentilePruner(_Collecting, optuna.pruners.PercentilePruner):
@@ -92,8 +100,8 @@ def cheaper(kind: type) -> type:
     """The class that gives the same answers as one of Optuna's at less cost, if there is one; else that one."""
     if not optuna.__version__.startswith(KNOWN):
         return kind
-    known: dict[type, type] = {
+    ours: dict[type, type] = {
         optuna.pruners.PercentilePruner: PercentilePruner,
         optuna.pruners.MedianPruner: MedianPruner,
     }
-    return known.get(kind, kind)
+    return ours.get(kind, kind)

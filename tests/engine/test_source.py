@@ -6,12 +6,14 @@ import os
 import re
 import sys
 import types
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 import pytest
 
 from engine import load_bars
 from engine.errors import StrategyError
+from engine.strategies import source
 from engine.strategies.base import Strategy, load_strategy
 from engine.strategies.source import code_hashes
 from tests.studies import IBM
@@ -153,3 +155,45 @@ def test_a_file_of_another_kind_is_no_strategy(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text(MINE)
     with pytest.raises(StrategyError, match=r"notes\.txt is no Python file"):
         load_strategy("notes.txt:mine", tmp_path)
+
+
+class WithoutQuantStats:
+    """Python's finder where QuantStats, which the engine imports if it is there, is not installed."""
+
+    @staticmethod
+    def find_spec(name: str, places: list[str] | None = None) -> ModuleSpec | None:
+        if name == "quantstats":
+            places = [place for place in sys.path if "site-packages" not in place]
+        return PathFinder.find_spec(name, places)
+
+
+def test_what_the_engine_imports_may_stand_beside_one_file_and_come_and_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "PathFinder", WithoutQuantStats)
+    folders = [written(tmp_path / name, 0.25, f"from engine import sma\n{MINE}") for name in ("a", "b", "c")]
+    beside = folders[0] / "quantstats.py"
+    for folder in folders:
+        assert level_of(folder) == 0.25
+        assert beside not in source._reached([folder / "mine.py"])
+    beside.write_text("x = 1\n")
+    assert level_of(folders[0]) == 0.25
+    before = code_hashes([folders[0] / "mine.py"])
+    assert str(beside) in before
+    beside.write_text("x = 2\n")
+    assert code_hashes([folders[0] / "mine.py"]) != before
+    beside.unlink()
+    for folder in folders:
+        assert level_of(folder) == 0.25
+        assert str(beside) not in code_hashes([folder / "mine.py"])
+
+
+def test_an_engine_that_is_found_later_is_hashed_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path / "a", 0.25, f"from engine import sma\n{MINE}")
+    whole = code_hashes([folder / "mine.py"])
+    source._imported_inside.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [place for place in sys.path if not (Path(place or ".") / "engine").is_dir()])
+        patch.setattr(sys, "meta_path", [PathFinder])
+        code_hashes([folder / "mine.py"])
+    assert code_hashes([folder / "mine.py"]) == whole

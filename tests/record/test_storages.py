@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.testing.pytest_storages import StorageTestCase
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from optim.record import optuna_private
 from optim.record.memory_storage import MemoryStorage
@@ -123,6 +123,10 @@ def test_a_journal_of_many_hands_is_read_as_optuna_reads_it(
         assert repr(storage.get_all_trials(0)) == repr(plain.get_all_trials(0))
 
 
+def what_ended(trial: FrozenTrial) -> tuple[Any, ...]:
+    return trial.state, trial.values, str(trial.intermediate_values), trial.datetime_complete is not None
+
+
 @pytest.mark.parametrize("known", [("",), ()], ids=["private", "public"])
 @pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
 def test_a_trial_is_finished_as_by_tell(
@@ -135,18 +139,20 @@ def test_a_trial_is_finished_as_by_tell(
     for study, finish in ((told, optuna.Study.tell), (finished, optuna_private.finish)):
         heard.append([])
         monkeypatch.setattr(study.sampler, "after_trial", lambda *said: heard[-1].append(said[2:]))
-        for state, given_values in (("COMPLETE", values), ("PRUNED", None), ("FAIL", None)):
+        ends = [("COMPLETE", values, 0.5), ("PRUNED", None, 0.5), ("FAIL", None, 0.5)]
+        ends += [("PRUNED", None, None), ("PRUNED", None, math.nan)]
+        for state, given_values, report in ends:
             trial = study.ask()
-            if len(directions) == 1:
-                trial.report(0.5, 3)
+            if len(directions) == 1 and report is not None:
+                trial.report(report, 3)
             finish(study, trial, given_values, TrialState[state])
             with pytest.raises(ValueError, match="Cannot tell"):
                 finish(study, trial, given_values, TrialState[state])
         with pytest.raises(ValueError, match=r"nan|NaN"):
             finish(study, study.ask(), [math.nan] * len(directions), TrialState.COMPLETE)
     assert heard[0] == heard[1]
-    assert len(heard[0]) == 3
-    assert [(t.state, t.values) for t in told.trials] == [(t.state, t.values) for t in finished.trials]
+    assert len(heard[0]) == 5
+    assert [what_ended(t) for t in told.trials] == [what_ended(t) for t in finished.trials]
 
 
 LINES = st.lists(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
 from optim.errors import SpecError
-from optim.search.proposals import Proposer
+from optim.search.proposals import Proposer, _Around
 from optim.search.samplers import make_pruner, make_sampler
+from optim.spec.space import Parameter
 from optim.spec.study import load_spec
 from tests.studies import write_study
 
@@ -210,3 +212,31 @@ def test_a_bad_pruner_is_refused(pruner: Any, message: str, tmp_path: Path) -> N
 def test_every_pruner_of_optuna_can_be_named(pruner: Any, tmp_path: Path) -> None:
     made = make_pruner(load_spec(write_study(tmp_path, study={"pruner": pruner})), 3)
     assert type(made).__name__ == pruner["name"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "reach"),
+    [
+        (Parameter("n", "int", 0, 100), 50, 0.02),
+        (Parameter("n", "int", 0, 10), 10, 0.15),  # a step is a tenth of the range: half a step beyond it
+        (Parameter("n", "int", 1, 1000, log=True), 1, 0.02),
+        (Parameter("x", "float", -1.0, 1.0), 0.5, 0.02),
+        (Parameter("x", "float", 0.0, 1.0, 0.25), 0.75, 0.375),
+        (Parameter("n", "int", 3, 3), 3, 1.0),
+    ],
+)
+def test_a_known_point_is_replaced_by_a_near_one(parameter: Parameter, value: float, reach: float) -> None:
+    """As far away as the width, or a step and a half, to either side; at the ends of the range it stops."""
+    around = _Around.of(parameter, value)
+    drawn, expected = np.random.default_rng(7), np.random.default_rng(7)
+    for _ in range(50):
+        unit = parameter.unit(value) + reach * (2.0 * expected.random() - 1.0)
+        assert around.draw(0.02, drawn) == parameter.at(min(max(unit, 0.0), 1.0 - 1e-12))
+    assert around.draw(1.0, drawn) == parameter.at(expected.random())
+
+
+def test_a_choice_of_a_known_point_changes_as_often_as_the_width_says() -> None:
+    parameter = Parameter("c", "categorical", choices=("a", "b"))
+    around, rng = _Around.of(parameter, "a"), np.random.default_rng(7)
+    changed = sum(around.draw(0.2, rng) == "b" for _ in range(2000))
+    assert 150 < changed < 250  # 200 are expected: a fifth is drawn anew, half of it the same; sigma is 13
