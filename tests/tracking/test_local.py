@@ -110,7 +110,7 @@ def projected(folder: Path, ours: bool) -> list[dict[str, Any]]:
         (all_trials, [], stopped, False),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow_private, "without_mlflow", lambda settings: ours)
+        patch.setattr(local, "fits", lambda settings: ours)
         for done, running, result, exact in steps:
             with Projection(info, MLflowSettings(f"sqlite:///{folder}/mlflow.db", "study")) as study:
                 study.project(done)
@@ -272,3 +272,25 @@ print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"mlflow", "sqlal
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_locked_file_is_waited_for_once_and_by_the_mirror_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coordinator waits for nothing, and the mirror takes no other way to the file because it was locked."""
+    where = MLflowSettings(f"sqlite:///{tmp_path}/mlflow.db", "locked")
+    RunStore(where)
+    monkeypatch.setattr(statements, "BUSY_SECONDS", 0.01)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        with monkeypatch.context() as patch:
+            patch.setattr(statements, "BUSY_SECONDS", 600.0)
+            assert mlflow_private.without_mlflow(where)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            mlflow_private.open_client(where)
+    assert isinstance(mlflow_private.open_client(where), local.LocalClient)
+
+
+def test_a_file_that_is_no_database_is_left_to_mlflow(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
+    assert not mlflow_private.without_mlflow(MLflowSettings(f"sqlite:///{tmp_path}/mlflow.db", "odd"))

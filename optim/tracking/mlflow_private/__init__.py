@@ -6,6 +6,7 @@ same, later. `bulk` and `rest` write many runs at once; `writer` says which of t
 
 from __future__ import annotations
 
+import sqlite3
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -32,8 +33,14 @@ def known() -> bool:
 
 
 def without_mlflow(settings: MLflowSettings) -> bool:
-    """Whether MLflow need not be imported: a SQLite file is written as MLflow writes it."""
-    return known() and local.fits(settings)
+    """Whether MLflow need not be imported: a SQLite file is written as MLflow writes it.
+
+    What cannot be seen because another process has the file locked is taken for such a file; nobody waits for it.
+    """
+    try:
+        return known() and local.fits(settings, wait=0.0)
+    except sqlite3.Error:
+        return True
 
 
 def load(kind: str) -> None:
@@ -46,7 +53,7 @@ def load(kind: str) -> None:
 
 def open_client(settings: MLflowSettings) -> Any:
     """A client of what the settings name: MLflow's, or one that answers as it does."""
-    if settings.sqlite_path and without_mlflow(settings):
+    if settings.sqlite_path and known() and local.fits(settings):
         return LocalClient(settings.sqlite_path)
     return open_mlflow(settings)
 

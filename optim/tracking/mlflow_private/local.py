@@ -27,6 +27,7 @@ from optim.tracking.mlflow_private.statements import (
     add_params,
     add_points,
     insert,
+    is_locked,
     opened,
     row_of,
     runs_of,
@@ -38,11 +39,13 @@ from optim.tracking.rows import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Child, MetricP
 from optim.tracking.settings import MLflowSettings
 
 
-def fits(settings: MLflowSettings) -> bool:
+def fits(settings: MLflowSettings, *, wait: float | None = None) -> bool:
     """Whether these settings mean a SQLite file, there or not, that this module can write; changes nothing.
 
     Not so before MLflow itself has made the first database of its version on this machine, where the schema is another
     version's, where workspaces are used, and where files go anywhere but into a folder.
+    wait: seconds for a file that another process has locked, BUSY_SECONDS if None. Raises sqlite3.Error where that is
+    too short.
     """
     path, made = settings.sqlite_path, template.ready()
     if os.name != "posix" or path is None or made is None or "?" in settings.tracking_uri or path.name.startswith(":"):
@@ -50,12 +53,14 @@ def fits(settings: MLflowSettings) -> bool:
     places = [settings.location() or ""]
     if path.exists():
         try:
-            with opened(path) as database:
+            with opened(path, wait=wait) as database:
                 if _revision(database) != made.revision:
                     return False
                 query = "SELECT workspace, name, artifact_location FROM experiments"
                 found = database.execute(query).fetchall()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            if is_locked(error):
+                raise
             return False
         if any(row["workspace"] != "default" for row in found):
             return False

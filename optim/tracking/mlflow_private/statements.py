@@ -19,10 +19,10 @@ NAME_TAG = "mlflow.runName"  # the run's name, once more
 
 
 @contextmanager
-def opened(path: Path, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
-    """One transaction on the file that is there; closed at the end."""
-    uri = f"{path.as_uri()}?mode=rw"
-    with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True, isolation_level=None)) as database:
+def opened(path: Path, *, writing: bool = False, wait: float | None = None) -> Iterator[sqlite3.Connection]:
+    """One transaction on the file that is there; closed at the end. wait: seconds for others, BUSY_SECONDS if None."""
+    uri, wait = f"{path.as_uri()}?mode=rw", BUSY_SECONDS if wait is None else wait
+    with closing(sqlite3.connect(uri, timeout=wait, uri=True, isolation_level=None)) as database:
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
@@ -33,6 +33,11 @@ def opened(path: Path, *, writing: bool = False) -> Iterator[sqlite3.Connection]
                 database.execute("ROLLBACK")
             raise
         database.execute("COMMIT")
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another process has the file for itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY  # unset where Python itself raises it
 
 
 _LATER = """ON CONFLICT (key, run_uuid) DO UPDATE SET
