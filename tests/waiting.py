@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(probe: Callable[[], T | None], failure: str, seconds: float = 120, pause: float = 0.05) -> T:
+def until(probe: Callable[[], T | None], failure: str, seconds: float = 60, pause: float = 0.05) -> T:
     """What `probe` returns, as soon as it is something; AssertionError with `failure` after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):
