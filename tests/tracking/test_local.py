@@ -281,16 +281,26 @@ def test_a_locked_file_is_waited_for_once_and_by_the_mirror_alone(
     where = MLflowSettings(f"sqlite:///{tmp_path}/mlflow.db", "locked")
     RunStore(where)
     monkeypatch.setattr(statements, "BUSY_SECONDS", 0.01)
+    plain, waits = sqlite3.connect, []
+
+    def connect(where_to: str, **named: Any) -> sqlite3.Connection:
+        if f"{tmp_path}/" in where_to:
+            waits.append(named["timeout"])
+        return plain(where_to, **named)
+
     with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as lock:
         lock.execute("BEGIN EXCLUSIVE")
-        with monkeypatch.context() as patch:
-            patch.setattr(statements, "BUSY_SECONDS", 600.0)
-            assert mlflow_private.without_mlflow(where)
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        assert mlflow_private.without_mlflow(where)
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             mlflow_private.open_client(where)
+    assert waits == [0.0, 0.01]
     assert isinstance(mlflow_private.open_client(where), local.LocalClient)
 
 
 def test_a_file_that_is_no_database_is_left_to_mlflow(tmp_path: Path) -> None:
+    usual = MLflowSettings(f"sqlite:///{tmp_path}/usual.db", "usual")
+    RunStore(usual)
+    assert mlflow_private.without_mlflow(usual)
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
     assert not mlflow_private.without_mlflow(MLflowSettings(f"sqlite:///{tmp_path}/mlflow.db", "odd"))
