@@ -21,7 +21,7 @@ from engine.simulator.rules import pack_rules
 from engine.simulator.sizing import volatility_scale
 from engine.strategies.base import Strategy
 from engine.strategies.levels import Answer
-from engine.strategies.many import bind_many, targets_of_many
+from engine.strategies.many import Sets, bind_many, targets_of_many
 from engine.strategies.raised import reason
 
 GROUP_BARS = 100_000  # bars scored in one call: their targets stay in the processor's caches
@@ -96,12 +96,12 @@ def _at_once(work: Work, rows: Sequence[Row]) -> Iterator[Group]:
     try:
         terms = _terms_of(work, rows)
         fine = [i for i, one in enumerate(terms) if one is not None]
-        sets = [_params_of(rows[i]) for i in fine]
+        sets = _sets_of(rows, fine)
         for many in bind_many(strategy, sets):
             with work.shared:
                 targets = targets_of_many(strategy, bars, many)
                 alone = strategy.answer(bars, strategy.bind(sets[many.at[-1]]))
-            if alone.moving.size or not np.array_equal(alone.target, targets[-1], equal_nan=True):
+            if alone.moving.size or not _same(alone.target, targets[-1]):
                 return  # it has levels, or the form is wrong
             at = [fine[i] for i in many.at]
             scales, rules = zip(*(terms[i] for i in at), strict=True)
@@ -110,9 +110,14 @@ def _at_once(work: Work, rows: Sequence[Row]) -> Iterator[Group]:
         return
 
 
+def _same(alone: Array, together: Array | Sides) -> bool:
+    """Whether two targets are equal bit for bit, NaN and all."""
+    return bool((alone == together).all()) or np.array_equal(alone, together, equal_nan=True)
+
+
 def _terms_of(work: Work, rows: Sequence[Row]) -> list[Terms | None]:
     """volatility_scale and pack_rules of each row's account, once for those that set the same; None: refused."""
-    if all(map(_RULES.isdisjoint, rows)):
+    if all(map(_RULES.isdisjoint, [rows.columns] if isinstance(rows, Sets) else rows)):
         return [_terms(work, {})] * len(rows)
     known: dict[Hashable, Terms | None] = {}
     found = []
@@ -199,8 +204,8 @@ def _stacked(arrays: Sequence[Array]) -> Array:
     """Arrays of shape (n,) as one of shape (k, n), an empty one among others as ones; (k, 0) if all are empty."""
     width = max(map(len, arrays), default=0)
     stacked = np.empty((len(arrays), width))
-    if all(one is arrays[0] for one in arrays):  # most often
-        stacked[:] = arrays[0] if arrays else 0.0
+    if len(set(map(id, arrays))) == 1:  # most often
+        stacked[:] = arrays[0]
         return stacked
     for i, one in enumerate(arrays):
         stacked[i] = one if len(one) == width else 1.0
@@ -213,6 +218,13 @@ def _account_of(account: Account, row: Row) -> Account:
         return account
     rules = {name: value.item() if hasattr(value, "item") else value for name, value in row.items() if name in _RULES}
     return make_account({**account._asdict(), **rules})
+
+
+def _sets_of(rows: Sequence[Row], some: Sequence[int]) -> Sequence[Row]:
+    """The strategy's parameters of some rows."""
+    if isinstance(rows, Sets):
+        return rows.chosen(some, [name for name in rows.columns if name not in _RULES])
+    return [_params_of(rows[i]) for i in some]
 
 
 def _params_of(row: Row) -> Row:

@@ -29,13 +29,15 @@ from engine.metrics.catalogue import METRICS
 from engine.metrics.measure import TAIL_METRICS
 from engine.simulator.account import make_account
 from engine.strategies.given import on_given
+from engine.strategies.many import Sets
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK_BARS = 1_000_000  # bars simulated between two reports of progress: some hundredths of a second
 Progress = Callable[[int, int | None], None]  # rows done, rows in all if known
-Part = tuple[list[Mapping[str, Any]], Array, list[str]]  # rows, their metrics (n_rows, n_metrics), their errors
+Rows = Sequence[Mapping[str, Any]]
+Part = tuple[Rows, Array, list[str]]  # rows, their metrics (n_rows, n_metrics), their errors
 
 
 def sweep(
@@ -75,13 +77,12 @@ def sweep(
     work = Work(asked, make_account(account), instruments, cell, rate, tails, _shared(instruments), Turns())
     keep_freed_memory()
     total = len(params_table) if isinstance(params_table, Sized) else None
-    rows: Iterator[Mapping[str, Any]] = iter(_records(params_table))
     n_threads = n_jobs if n_jobs > 0 else os.cpu_count() or 1
     chunk = _evenly(total, min(max(1, CHUNK_BARS // (cell.stop * len(instruments))), 256), n_threads)
     report = _line_on_stderr() if progress is True else progress or None
     done: list[Part] = []
     n_done = 0
-    for part in _in_order(work, rows, chunk, n_threads):
+    for part in _in_order(work, _chunks(params_table, chunk), n_threads):
         done.append(part)
         n_done += len(part[0])
         if report is not None:
@@ -119,24 +120,23 @@ def _table(given: Any, names: list[str], done: list[Part]) -> pd.DataFrame:
     return table
 
 
-def _records(table: Any) -> Iterable[Mapping[str, Any]]:
+def _chunks(table: Any, size: int) -> Iterator[Rows]:
+    """The rows of the table, so many at a time."""
     if hasattr(table, "iloc"):
-        names = list(table.columns)
-        columns = [table.iloc[:, i].tolist() for i in range(len(names))]
-        return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-    rows: Iterable[Mapping[str, Any]] = table
-    return rows
+        sets = Sets({name: table.iloc[:, i].tolist() for i, name in enumerate(table.columns)})
+        return (sets[start : start + size] for start in range(0, len(sets), size))
+    rows: Iterator[Mapping[str, Any]] = iter(table)
+    return iter(lambda: list(islice(rows, size)), [])
 
 
-def _in_order(work: Work, rows: Iterator[Mapping[str, Any]], chunk: int, n_jobs: int) -> Iterator[Part]:
+def _in_order(work: Work, chunks: Iterator[Rows], n_jobs: int) -> Iterator[Part]:
     """Chunks of results in the order of the rows; a few chunks are under way at a time, whatever the table's length."""
-    chunks = iter(lambda: list(islice(rows, chunk)), [])
     if n_jobs == 1:
         for part in chunks:
             yield part, *backtest_rows(work, part)
         return
     with ThreadPoolExecutor(n_jobs) as pool:
-        pending: deque[tuple[list[Mapping[str, Any]], Future[tuple[Array, list[str]]]]] = deque()
+        pending: deque[tuple[Rows, Future[tuple[Array, list[str]]]]] = deque()
         for part in chunks:
             pending.append((part, pool.submit(backtest_rows, work, part)))
             if len(pending) > 3 * n_jobs:

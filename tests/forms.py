@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from engine import above, ema, for_each, sma, strategy, sweep
 from engine.check import random_bars
@@ -75,8 +76,10 @@ def alone(one: Strategy, row: dict[str, Any]) -> Outcome:
     return evaluate(one, params, account, (BARS,), Cell(0, 0, len(BARS.close)), 252.0)
 
 
-def held_equal(one: Strategy, rows: list[dict[str, Any]], n_jobs: int = 1) -> None:
-    found = sweep(BARS, one, rows, n_jobs=n_jobs, periods_per_year=252)
+def held_equal(one: Strategy, rows: list[dict[str, Any]], n_jobs: int = 1, *, table: bool = False) -> None:
+    """A sweep of the rows, which a table has to be alike in their names, against each alone."""
+    given = pd.DataFrame(rows, dtype=object) if table else rows
+    found = sweep(BARS, one, given, n_jobs=n_jobs, periods_per_year=252)
     for i, row in enumerate(rows):
         expected = alone(one, row)
         assert (found["error"][i] if "error" in found else "") == expected.error

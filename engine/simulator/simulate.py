@@ -124,15 +124,15 @@ def note_turns(target: Array, turns: Integers) -> int:
 
     Returns how many turns there are, -1 when a target is NaN or outside [-1, 1].
     """
-    n_usable = 0
-    for t in range(len(target)):
-        n_usable += abs(target[t]) <= 1.0
     found, earlier, later = 0, target[:-1], target[1:]
     for t in range(len(later)):
         turns[found] = t + 1  # kept only if it is one: nothing to mispredict
         found += later[t] != earlier[t]
     turns[found] = len(target)
-    return found if n_usable == len(target) else -1
+    n_usable = int(abs(target[0]) <= 1.0)
+    for i in range(found):  # between turns it is what it was; a NaN is not even that, and a turn
+        n_usable += abs(target[turns[i]]) <= 1.0
+    return found if n_usable == found + 1 else -1
 
 
 @inner

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -15,6 +15,28 @@ if TYPE_CHECKING:
     from engine.strategies.base import Strategy
 
 Columns = Sequence[Sequence[Any]]  # a column per field of Params
+
+
+class Sets(Sequence[Mapping[str, Any]]):
+    """Parameter sets as the columns of a table; a mapping is made of a row when it is asked for."""
+
+    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    @overload
+    def __getitem__(self, at: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sets: ...
+    def __getitem__(self, at: int | slice) -> Mapping[str, Any] | Sets:
+        found = {name: column[at] for name, column in self.columns.items()}
+        return Sets(found) if isinstance(at, slice) else found
+
+    def chosen(self, at: Iterable[int], names: Iterable[str]) -> Sets:
+        """Some rows of some columns."""
+        return Sets({name: [self.columns[name][i] for i in at] for name in names})
 
 
 class Many(NamedTuple):
@@ -60,10 +82,14 @@ def _columns(strategy: Strategy, sets: Sequence[Mapping[str, Any]]) -> Columns |
     Column by column a crossover takes 0.5 us a set, set by set (`_parts`) 2.4.
     """
     names, defaults, k = sets[0].keys(), strategy.params._field_defaults, len(sets)
-    if any(one.keys() != names for one in sets):
+    if isinstance(sets, Sets):
+        given = sets.columns
+    elif all(one.keys() == names for one in sets):
+        given = {name: [one[name] for one in sets] for name in names}
+    else:
         return None
     try:
-        cast = {name: list(map(strategy.casts[name], [one[name] for one in sets])) for name in names}
+        cast = {name: list(map(strategy.casts[name], column)) for name, column in given.items()}
         columns = [cast[name] if name in cast else [defaults[name]] * k for name in strategy.casts]
     except Exception:  # noqa: BLE001 - as in _cast
         return None

@@ -73,10 +73,13 @@ def test_a_sweep_gives_what_each_row_gives_alone(rows: list[dict[str, Any]], n_j
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(-1, 40), st.sampled_from([1.0, -1.0, 0.5, 2.0])), min_size=1, max_size=20))
-def test_rows_that_break_a_rule_are_left_to_be_asked_alone(sets: list[tuple[int, float]]) -> None:
+@given(
+    st.lists(st.tuples(st.integers(-1, 40), st.sampled_from([1.0, -1.0, 0.5, 2.0])), min_size=1, max_size=20),
+    st.booleans(),
+)
+def test_rows_that_break_a_rule_are_left_to_be_asked_alone(sets: list[tuple[int, float]], table: bool) -> None:
     one, calls = made()
-    held_equal(one, [{"window": window, "sign": sign} for window, sign in sets])
+    held_equal(one, [{"window": window, "sign": sign} for window, sign in sets], table=table)
     assert sum(calls) == sum(2 <= window < 30 for window, _ in sets)
 
 
@@ -98,14 +101,15 @@ def test_it_is_asked_once_for_all_that_are_alike_in_what_is_no_number() -> None:
     assert calls == [10, 10]
 
 
-def test_rows_that_set_rules_of_the_account_are_asked_together_too() -> None:
+@pytest.mark.parametrize("table", [False, True])
+def test_rows_that_set_rules_of_the_account_are_asked_together_too(table: bool) -> None:
     one, calls = made()
     fees, stops, targets = (0.0, 5.0, -5.0), (0.01, 0.05), (0.0, 0.2)
     rows = [
         {"window": n, "fee_bps": fee, "stop_pct": stop, "volatility_target": target}
         for n, fee, stop, target in product((5, 9), fees, stops, targets)
     ]
-    held_equal(one, rows)
+    held_equal(one, rows, table=table)
     assert calls == [sum(row["fee_bps"] >= 0.0 for row in rows)]  # the others are refused, each by itself
 
 

@@ -173,6 +173,14 @@ def test_a_portfolio_equals_the_naive_simulator(account, seed, n, k, volatility,
         np.testing.assert_array_equal(run.fills, alone.fills)
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(st.sampled_from([0.0, -0.0, 0.5, 1.0, -1.0, 1.0 + 1e-15, -1.5, math.inf, math.nan]), min_size=2))
+def test_a_target_that_is_nan_or_outside_anywhere_is_not_traded(wishes: list[float]) -> None:
+    target = np.array(wishes)
+    run = compiled(random_bars(np.random.default_rng(0), len(target)), target, Account())
+    assert len(run.equity) == (len(target) if all(abs(wish) <= 1.0 for wish in wishes) else 0)
+
+
 @kernel
 def played(
     bars: Bars, target: Array, scale: Array, packed: Array, plainly: bool
