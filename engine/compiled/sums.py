@@ -41,6 +41,44 @@ def sum_of(values: Array, room: Array) -> float:
 
 
 @inner
+def sum_below(values: Array, m: int, bound: float, room: Array) -> float:
+    """The sum of those of values[:m] that are smaller than the bound."""
+    for i in range(LANES):
+        room[i] = 0.0
+    whole = m // LANES * LANES
+    for t in range(0, whole, LANES):
+        for i in range(LANES):
+            room[i] += values[t + i] if values[t + i] < bound else 0.0
+    for t in range(whole, m):
+        room[t - whole] += values[t] if values[t] < bound else 0.0
+    return join(room, 0)
+
+
+@inner
+def count_below(values: Array, m: int, bound: float) -> int:
+    """How many of values[:m] are smaller than the bound."""
+    some, n = values[:m], 0
+    for t in range(len(some)):
+        n += some[t] < bound
+    return n
+
+
+@inner
+def least(values: Array, m: int) -> float:
+    """The smallest of values[:m], m > 0."""
+    a, b, c, d = values[0], values[0], values[0], values[0]
+    whole = m // 4 * 4
+    for t in range(0, whole, 4):
+        a = min(a, values[t])
+        b = min(b, values[t + 1])
+        c = min(c, values[t + 2])
+        d = min(d, values[t + 3])
+    for t in range(whole, m):
+        a = min(a, values[t])
+    return float(min(min(a, b), min(c, d)))
+
+
+@inner
 def squares_around(values: Array, mean: float, room: Array) -> float:
     """The sum of the squared distances from `mean`."""
     return products_around(values, mean, values, mean, room)

@@ -9,9 +9,11 @@ import numpy as np
 
 from engine.compiled.arrays import Array
 from engine.compiled.jit import inner, kernel
-from engine.compiled.sums import ROOM, products_around, squares_around, sum_of
+from engine.compiled.sums import LANES, ROOM, count_below, least, products_around, squares_around, sum_below, sum_of
 
 TAIL = 0.05  # share of the returns
+FEW = 16  # values among which one is selected; from here on a partition costs less than a count
+HALVINGS = 16  # at the most: equal values stay together however often
 
 
 class Tail(NamedTuple):
@@ -24,38 +26,76 @@ class Tail(NamedTuple):
 @kernel
 def quantiles(returns: Array) -> tuple[Tail, Tail]:
     """The 5 % and the 95 % quantile of returns of shape (n_bars,)."""
-    below, above = np.empty(len(returns) + 1), np.empty(len(returns) + 1)
+    below, above, sums = np.empty(len(returns) + 1), np.empty(len(returns) + 1), np.empty(LANES)
     lowest, highest = likely_bound(returns, 1.0, below), likely_bound(returns, -1.0, above)
     n_below, n_above = select_tails(returns, lowest, highest, below, above)
-    low, high = tail(returns, 1.0, n_below, below), tail(returns, -1.0, n_above, above)
+    low, high = tail(returns, 1.0, n_below, lowest, below, sums), tail(returns, -1.0, n_above, highest, above, sums)
     return low, Tail(-high.edge, -high.beyond)
 
 
 @inner
-def tail(values: Array, sign: float, m: int, room: Array) -> Tail:
+def tail(values: Array, sign: float, m: int, bound: float, room: Array, sums: Array) -> Tail:
     """Quantile of sign * values with linear interpolation (numpy's default) and mean of the worst (empyrical's).
 
-    room: scratch, one longer than values, of which the first m are what may lie in the tail; all are taken if those are
-    too few.
+    room: scratch, one longer than values, of which the first m are what may lie in the tail, up to `bound`; all are
+    taken if those are too few. sums: (LANES,), scratch.
     """
     n = len(values)
     position = TAIL * (n - 1)
     k = int(position)
     if m < min(k + 2, n):
+        m, bound = n, sign * values[0]
         for i in range(n):
             room[i] = sign * values[i]
-        m = n
+            bound = max(bound, room[i])
+    n_lower = count_below(room, m, bound)
+    if n_lower <= k:  # it is 0 where few bars have a position
+        return Tail(bound, (sum_below(room, m, bound, sums) + (k + 1 - n_lower) * bound) / (k + 1))
+    low, n_low, high = surround(room, m, bound, n_lower, k)
+    total = sum_below(room, m, low, sums)
+    m, k = keep_between(room, m, low, high), k - n_low
     _select(room, 0, m, k)
-    total = 0.0
+    above = bound  # the next larger one; it is the bound where nothing else is left
     for i in range(k + 1):
         total += room[i]
-    edge = room[k]
-    if k + 1 < n:
-        above = room[k + 1]
-        for i in range(k + 2, m):
-            above = min(above, room[i])
-        edge += (above - edge) * (position - k)
-    return Tail(edge, total / (k + 1))
+    for i in range(k + 1, m):
+        above = min(above, room[i])
+    edge, k = room[k], k + n_low
+    return Tail(edge + (above - edge) * (position - k), total / (k + 1))
+
+
+@inner
+def surround(values: Array, m: int, bound: float, n_lower: int, k: int) -> tuple[float, int, float]:
+    """low, how many of values[:m] are below it, and high: low <= v < high for the k-th smallest v and for few others.
+
+    n_lower: how many are below `bound`, more than k. The one after the k-th is between low and high too, or else it is
+    `bound`. Halving the distance takes a few counts, of several values at a time: less than a partition, which moves
+    what it looks at.
+    """
+    low, high, n_low, n_high = least(values, m), bound, 0, n_lower
+    for _ in range(HALVINGS):
+        middle = 0.5 * low + 0.5 * high
+        if n_high - n_low <= FEW or not low < middle < high:
+            break
+        n = count_below(values, m, middle)
+        if n <= k:
+            low, n_low = middle, n
+        elif n >= k + 2:
+            high, n_high = middle, n
+        else:
+            break
+    return low, n_low, high
+
+
+@inner
+def keep_between(values: Array, m: int, low: float, high: float) -> int:
+    """Bring those of values[:m] with low <= value < high to the front; returns how many there are."""
+    kept = 0
+    for i in range(m):
+        value = values[i]
+        values[kept] = value
+        kept += low <= value and value < high
+    return kept
 
 
 @inner

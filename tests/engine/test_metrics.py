@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 
 from engine.backtest import BacktestEngine, BacktestResult
 from engine.compiled.jit import kernel
-from engine.compiled.sums import ROOM, products_around, squares_around, sum_of, sum_returns
+from engine.compiled.sums import (
+    ROOM,
+    count_below,
+    least,
+    products_around,
+    squares_around,
+    sum_below,
+    sum_of,
+    sum_returns,
+)
 from engine.data.load import load_bars
 from engine.metrics.catalogue import METRICS, RATIO_LIMIT, metric_text
 from engine.metrics.drawdowns import drawdowns
@@ -217,8 +226,16 @@ def test_quantiles_of_a_long_series(n):
     ordered = np.sort(noise)
     flat = np.where(rng.random(n) < 0.6, 0.0, noise)  # out of the market most of the time
     piped = np.concatenate([ordered[::2], ordered[1::2][::-1]])
+    rarely = np.where(rng.random(n) < 0.97, 0.0, noise)
+    charged = np.where(rng.random(n) < 0.3, -1e-4, 0.01 * noise)  # the same fall on many bars
+    crash = np.append(1e-3 * noise[1:], -0.9)
     for array in (
         noise,
+        rarely,
+        charged,
+        -charged,
+        crash,
+        1e300 * noise,
         misleading,
         -misleading,
         np.zeros(n),
@@ -236,11 +253,45 @@ def test_quantiles_of_a_long_series(n):
         assert high.edge == pytest.approx(np.quantile(array, 0.95), rel=1e-12, abs=1e-15)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.floats(-1, 1), min_size=1, max_size=4),
+    st.integers(20, 600),
+    st.sampled_from([0.0, 0.04, 0.06, 0.5, 1.0]),
+    st.integers(0, 2**32 - 1),
+)
+def test_quantiles_where_values_repeat(values, n, share, seed):
+    rng = np.random.default_rng(seed)
+    array = np.where(rng.random(n) < share, rng.normal(0, 0.3, n), rng.choice(values, n))
+    low, high = quantiles(array)
+    count = int(0.05 * (n - 1)) + 1
+    assert [low.edge, high.edge] == pytest.approx(np.quantile(array, [0.05, 0.95]), rel=1e-12, abs=1e-15)
+    assert low.beyond == pytest.approx(math.fsum(np.sort(array)[:count]) / count, rel=1e-12, abs=1e-15)
+    assert high.beyond == pytest.approx(math.fsum(np.sort(array)[-count:]) / count, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("falls", range(12))
+def test_quantiles_at_the_edge_of_equal_values(falls):
+    rng = np.random.default_rng(falls)
+    array = rng.permutation(np.concatenate([-rng.random(falls), np.zeros(30), rng.random(71 - falls)]))
+    for values in (array, -array):
+        low, high = quantiles(values)
+        assert [low.edge, high.edge] == pytest.approx(np.quantile(values, [0.05, 0.95]), rel=1e-12, abs=1e-15)
+        assert low.beyond == pytest.approx(np.sort(values)[:6].mean(), rel=1e-12)
+        assert high.beyond == pytest.approx(np.sort(values)[-6:].mean(), rel=1e-12)
+
+
 @kernel
 def all_sums(left, right, mean):
     room = np.full(ROOM, 1e300)  # scratch: what it holds before must not matter
     pairs = products_around(left, mean, right, -mean, room)
-    return sum_of(left, room), squares_around(left, mean, room), pairs
+    least_of = least(left, len(left)) if len(left) > 0 else 0.0
+    below = sum_below(left, len(left), mean, room)
+    return (
+        (sum_of(left, room), squares_around(left, mean, room), pairs, below),
+        count_below(left, len(left), mean),
+        least_of,
+    )
 
 
 @settings(deadline=None)
@@ -248,8 +299,10 @@ def all_sums(left, right, mean):
 def test_sums_equal_the_exact_ones(n, seed):
     rng = np.random.default_rng(seed)
     left, right, mean = rng.normal(size=n), rng.normal(size=n), rng.normal()
-    terms = left, (left - mean) ** 2, (left - mean) * (right + mean)
-    for found, exact in zip(all_sums(left, right, mean), terms, strict=True):
+    terms = left, (left - mean) ** 2, (left - mean) * (right + mean), left[left < mean]
+    sums, count, smallest = all_sums(left, right, mean)
+    assert (count, smallest) == ((left < mean).sum(), left.min(initial=0.0 if n == 0 else np.inf))
+    for found, exact in zip(sums, terms, strict=True):
         assert found == pytest.approx(math.fsum(exact), rel=1e-13, abs=1e-13 * np.abs(exact).sum())
 
 
