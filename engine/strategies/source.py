@@ -16,12 +16,14 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
 from types import CodeType
+from typing import NamedTuple
 
 import engine
 from engine.errors import StrategyError
 from engine.strategies.meaning import Meaning, keep, meaning_of
 
 ENGINE = Path(__file__).parents[1]
+_INSIDE = f"{ENGINE}{os.sep}"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _LIBRARIES = tuple(Path(place).resolve() for place in _INSTALLED)
 
@@ -72,19 +74,19 @@ def forget_edited(file: Path) -> str:
     start = Path(file).resolve()
     _find_beside(start)
     found = {path: meaning_hash(path) for path in _reached([start]) if not path.is_relative_to(ENGINE)}
+    places = _search_path()
     called = {path.parent.name if path.stem == "__init__" else path.stem for path in found}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        if not place or name.partition(".")[0] in _OURS:
+        if not place or _is_installed(place) or name.partition(".")[0] in _OURS:
             continue
-        installed = place.startswith(_INSTALLED)
-        path = _installed(place) if installed else Path(place).resolve()
+        path = Path(place).resolve()
         if path in found and path != start and _imported_as.get(path) != found[path]:
             del sys.modules[name]
             with contextlib.suppress(OSError, NotImplementedError):  # bytecode that may be of the same second and size
                 os.unlink(cache_from_source(str(path)))
-        elif not installed and path not in found and not called.isdisjoint(name.split(".")):
-            files, _ = _places_of(name)  # of what a module of this name would be now
+        elif path not in found and not called.isdisjoint(name.split(".")):
+            files, _ = _found_at(name, places)  # of what a module of this name would be now
             if found.keys() & set(files) and place.startswith(tuple(_neighbourhoods)):
                 del sys.modules[name]
     _refuse_others(start, found)
@@ -97,7 +99,7 @@ def _refuse_others(start: Path, found: Iterable[Path]) -> None:
     for path in sorted(one for one in found if one.parent == start.parent):
         names = [name for name in _names(meaning_of(path.read_bytes()), path) if isinstance(name, str)]
         for top in dict.fromkeys(name.partition(".")[0] for name in names):
-            beside = None if top in _OURS else next(_files_of(start.parent / top), None)
+            beside = None if top in _OURS else next(_files_beside(start.parent / top), None)
             if beside is not None and (other := _taken_for(top)) and Path(other).resolve() != beside.resolve():
                 raise StrategyError(
                     f"{path.name} imports {top}: {beside} stands beside it, but Python takes {other}; "
@@ -127,15 +129,17 @@ def _find_beside(file: Path) -> None:
 
 
 @cache
-def _installed(place: str) -> Path:
-    """Where a file of a library is. There are thousands of them, and they stay; looking one up takes 0.1 ms."""
-    folder, name = os.path.split(place)
-    return Path(place).resolve() if os.path.islink(place) else _folder(folder) / name
+def _is_installed(place: str) -> bool:
+    """Whether a file is a library's, and no link to an own one. There are thousands of them, and they stay."""
+    if not place.startswith(_INSTALLED):
+        return False
+    return not (_is_own(Path(place).resolve()) if os.path.islink(place) else _leads_out(os.path.dirname(place)))
 
 
 @cache
-def _folder(place: str) -> Path:
-    return Path(place).resolve()
+def _leads_out(folder: str) -> bool:
+    """Whether a folder among the libraries is a link to an own one; looking up where it is takes 0.1 ms."""
+    return _is_own(Path(folder).resolve())
 
 
 def meaning_hash(path: Path) -> str:
@@ -144,50 +148,83 @@ def meaning_hash(path: Path) -> str:
 
 
 def _reached(files: Iterable[Path]) -> set[Path]:
-    _places_of.cache_clear()  # files may have come and gone
-    state, (home, _) = _state(), _places_of(engine.__name__)
+    places = _search_path()
+    home = _found_at(engine.__name__, places)[0]
     found: set[Path] = set()
-    looked_for: set[str] = set()  # by files of the engine
-    waiting = [Path(file).resolve() for file in files]
+    names: set[str] = set()  # that files of the engine import from elsewhere
+    waiting = {Path(file).resolve() for file in files}
     while waiting:
         path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        if path.is_relative_to(ENGINE):
-            inside, outside = _imported_inside(path, path.read_bytes(), home)
-            waiting.extend(inside)
-            waiting.extend(file for name in outside - looked_for for file in _files_of(name))
-            looked_for |= outside
+        if str(path).startswith(_INSIDE):
+            inside, outside = _reached_inside(path, home)
+            found |= inside
+            waiting.update(file for name in outside - names for file in _files_of(name, places))
+            names |= outside
         else:
-            waiting.extend(_imported(path, path.read_bytes(), state))
+            found.add(path)
+            imported = _names(meaning_of(path.read_bytes()), path)
+            waiting.update(file for name in imported for file in _files_of(name, places))
+        waiting -= found
     return found
 
 
-def _state() -> tuple[tuple[str, int], ...]:
-    """Where modules are looked for, and when files last came or went there; libraries stay as they are."""
-    state = []
-    for place in sys.path:
-        changed = 0
-        if not place.startswith(_INSTALLED):
-            with contextlib.suppress(OSError):
-                changed = os.stat(place or ".").st_mtime_ns
-        state.append((place or os.getcwd(), changed))
-    return tuple(state)
+# The engine is loaded once in a process: its files are read once. `home`: where Python finds it.
+Inside = tuple[frozenset[Path], frozenset[str]]  # files of the engine, and names of what is not, which may come and go
 
 
 @lru_cache(maxsize=1024)
-def _imported(path: Path, content: bytes, _: tuple[tuple[str, int], ...]) -> tuple[Path, ...]:
-    """The own files that a file imports, anywhere in it."""
-    return tuple(file for name in _names(meaning_of(content), path) for file in _files_of(name))
+def _reached_inside(path: Path, home: tuple[Path, ...]) -> Inside:
+    """What a file of the engine reaches."""
+    found: set[Path] = set()
+    names: set[str] = set()
+    waiting = {path}
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        inside, outside = _imported_inside(path, home)
+        waiting |= inside - found
+        names |= outside
+    return frozenset(found), frozenset(names)
 
 
 @lru_cache(maxsize=1024)
-def _imported_inside(path: Path, content: bytes, _: tuple[Path, ...]) -> tuple[tuple[Path, ...], frozenset[str]]:
-    """Of a file of the engine: the engine's files that it imports, and what else it does, which may come and go."""
-    names = list(_names(meaning_of(content), path))
+def _imported_inside(path: Path, _: tuple[Path, ...]) -> Inside:
+    """What a file of the engine imports."""
+    names, places = list(_names(meaning_of(path.read_bytes()), path)), _search_path()
     outside = frozenset(name for name in names if isinstance(name, str) and name.split(".")[0] != engine.__name__)
-    return tuple(file for name in names if name not in outside for file in _files_of(name)), outside
+    return frozenset(file for name in names if name not in outside for file in _files_of(name, places)), outside
+
+
+class _Places(NamedTuple):
+    """Where modules may be."""
+
+    folders: tuple[str, ...]
+    own: frozenset[str]  # what own files and folders there are called; what is not among them is no own module
+
+
+def _search_path() -> _Places:
+    return _places([place or os.getcwd() for place in sys.path])
+
+
+def _places(folders: Iterable[str]) -> _Places:
+    state = []
+    for folder in folders:
+        changed = 0
+        with contextlib.suppress(OSError):
+            changed = os.stat(folder).st_mtime_ns
+        state.append((folder, changed))
+    return _Places(tuple(folder for folder, _ in state), _own_names(tuple(state)))
+
+
+@lru_cache(maxsize=1024)
+def _own_names(state: tuple[tuple[str, int], ...]) -> frozenset[str]:
+    """state: folders, and when files last came or went there. Of installed ones only what lies elsewhere is own."""
+    names: set[str] = set()
+    for folder, _ in state:
+        installed = folder.startswith(_INSTALLED) and not _leads_out(folder)
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            names.update(entry.name.partition(".")[0] for entry in entries if not installed or entry.is_symlink())
+    return frozenset(names)
 
 
 def _names(meaning: Meaning, path: Path) -> Iterator[str | Path]:
@@ -206,24 +243,25 @@ def _names(meaning: Meaning, path: Path) -> Iterator[str | Path]:
             yield from (base / name for name in names)
 
 
-def _files_of(name: str | Path) -> Iterator[Path]:
-    """The own file of a module, and those of the packages it is in."""
-    if isinstance(name, Path):
-        yield from (file for file in (name.with_suffix(".py"), name / "__init__.py") if file.is_file())
-        return
-    yield from _places_of(name)[0]
+def _files_of(name: str | Path, places: _Places) -> Iterator[Path]:
+    """The own file of a module, and those of the packages it is in; places: the search path."""
+    yield from _files_beside(name) if isinstance(name, Path) else _found_at(name, places)[0]
 
 
-@cache
-def _places_of(name: str) -> tuple[tuple[Path, ...], list[str] | None]:
+def _files_beside(place: Path) -> Iterator[Path]:
+    """The file of a module that would be called so, without the ending."""
+    return (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
+
+
+def _found_at(name: str, top: _Places) -> tuple[tuple[Path, ...], _Places | None]:
     """The own files of a module and of the packages it is in, and where what is in it would be; None: nowhere."""
     if name in sys.builtin_module_names:  # no file can take its place
         return (), None
-    package = name.rpartition(".")[0]
-    files, places = _places_of(package) if package else ((), None)
-    if package and places is None:
+    package, _, last = name.rpartition(".")
+    files, places = _found_at(package, top) if package else ((), top)
+    if places is None or not (last in places.own or name.split(".")[0] == engine.__name__):
         return files, None
-    spec: ModuleSpec | None = PathFinder.find_spec(name, places)
+    spec: ModuleSpec | None = PathFinder.find_spec(name, list(places.folders) if package else None)
     if spec is None:
         return files, None
     if spec.origin and spec.origin.endswith(".py"):
@@ -232,7 +270,7 @@ def _places_of(name: str) -> tuple[tuple[Path, ...], list[str] | None]:
             return files, None  # and neither is what is in it
         files = (*files, origin)
     inside = spec.submodule_search_locations
-    return files, None if inside is None else list(inside)
+    return files, None if inside is None else _places(inside)
 
 
 def is_own(path: Path) -> bool:

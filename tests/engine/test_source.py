@@ -89,6 +89,28 @@ def test_a_file_that_comes_later_is_found(tmp_path: Path) -> None:
     assert own_files(folder) == {"mine.py", "beside_it.py"}
 
 
+@pytest.mark.parametrize("kind", ["a file", "a folder"])
+def test_a_link_among_the_libraries_is_what_it_leads_to(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, own, folder = tmp_path / "library", tmp_path / "own", tmp_path / "a"
+    for one in (library, own, folder):
+        one.mkdir()
+    monkeypatch.setattr(source, "_INSTALLED", (*source._INSTALLED, str(library)))
+    monkeypatch.setattr(source, "_LIBRARIES", (*source._LIBRARIES, library))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(library)])
+    linked = "beside_it.py" if kind == "a file" else "package"
+    (library / linked).symlink_to(own / linked)
+    for level in (0.25, 0.5):
+        (own / "package").mkdir(exist_ok=True)
+        for path in (own / "beside_it.py", own / "package" / "beside_it.py", own / "package" / "__init__.py"):
+            path.write_text(f"level = {level}\n")
+        module = "beside_it" if kind == "a file" else "package.beside_it"
+        (folder / "mine.py").write_text(MINE.replace("beside_it", module))
+        assert level_of(folder) == level
+        assert "beside_it.py" in own_files(folder)
+
+
 def test_no_library_is_hidden(tmp_path: Path) -> None:
     folder = written(tmp_path / "a", 0.25)
     (folder / "colorsys.py").write_text("raise RuntimeError\n")
@@ -192,6 +214,7 @@ def test_an_engine_that_is_found_later_is_hashed_whole(tmp_path: Path, monkeypat
     folder = written(tmp_path / "a", 0.25, f"from engine import sma\n{MINE}")
     whole = code_hashes([folder / "mine.py"])
     source._imported_inside.cache_clear()
+    source._reached_inside.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "path", [place for place in sys.path if not (Path(place or ".") / "engine").is_dir()])
         patch.setattr(sys, "meta_path", [PathFinder])
