@@ -21,12 +21,13 @@ from engine.report.words import settings, subject
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from engine.report.picture import Picture
 
 INK, LINE, SHADE, GAIN, LOSS = "#22303c", "#1f5fa8", "#9aa7b2", "#2e8b57", "#c0392b"
 
 
-def equity_figure(result: Backtest) -> Figure:
+def equity_figure(result: Backtest) -> Picture:
     """Equity against buying and holding."""
     figure, (axes,) = _figure(result, 1)
     _draw_equity(axes, course(result))
@@ -34,14 +35,14 @@ def equity_figure(result: Backtest) -> Figure:
     return figure
 
 
-def drawdown_figure(result: Backtest) -> Figure:
+def drawdown_figure(result: Backtest) -> Picture:
     """How far below its peak the account was."""
     figure, (axes,) = _figure(result, 1)
     _draw_drawdown(axes, course(result))
     return figure
 
 
-def summary_figure(result: Backtest, benchmark: Backtest | None = None, later: Backtest | None = None) -> Figure:
+def summary_figure(result: Backtest, benchmark: Backtest | None = None, later: Backtest | None = None) -> Picture:
     """Equity above drawdown; benchmark and later as `engine.report.course.course` takes them."""
     found = course(result, benchmark, later)
     figure, (top, bottom) = _figure(result, 2, title=found.title)
@@ -51,7 +52,7 @@ def summary_figure(result: Backtest, benchmark: Backtest | None = None, later: B
     return figure
 
 
-def accounts_figure(courses: Sequence[Course], title: str) -> Figure:
+def accounts_figure(courses: Sequence[Course], title: str) -> Picture:
     """Several accounts, each beside its own market, in a grid."""
     from engine.report.picture import Picture
 
@@ -69,7 +70,7 @@ def accounts_figure(courses: Sequence[Course], title: str) -> Figure:
     return figure
 
 
-def trades_figure(result: Backtest) -> Figure:
+def trades_figure(result: Backtest) -> Picture:
     """Histogram of the returns of the closed trades."""
     figure, (axes,) = _figure(result, 1)
     closed = result.trades[result.trades["exit_reason"] != "open"]["return"].to_numpy(float) * 100
@@ -87,7 +88,7 @@ def trades_figure(result: Backtest) -> Figure:
     return figure
 
 
-def monthly_figure(result: Backtest) -> Figure:
+def monthly_figure(result: Backtest) -> Picture:
     """Return of every calendar month as a heat map, years down; beside it each year's, and that of its market."""
     times, returns = times_of(result), np.asarray(result.returns, np.float64)
     market = np.asarray(result.market, np.float64)
@@ -124,7 +125,7 @@ def _cells(axes: Axes, grid: NDArray[np.float64], names: Sequence[str]) -> None:
         axes.text(column, row, f"{grid[row, column]:.1f}", ha="center", va="center", fontsize=7.5, color=colour)
 
 
-def _figure(result: Backtest, rows: int, height: float | None = None, title: str = "") -> tuple[Figure, list[Axes]]:
+def _figure(result: Backtest, rows: int, height: float | None = None, title: str = "") -> tuple[Picture, list[Axes]]:
     """A figure under its title, with so many axes one below the other. height: in inches."""
     from engine.report.picture import Picture
 
@@ -184,7 +185,7 @@ def _mark(axes: Axes, found: Course) -> None:
         axes.axvline(since, color=INK, linewidth=0.9, linestyle="--", label="hold-out from here")
 
 
-def _say(figure: Figure, axes: Axes, text: str) -> Figure:
+def _say(figure: Picture, axes: Axes, text: str) -> Picture:
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=SHADE, fontsize=14)
     axes.set_axis_off()
     return figure

@@ -13,7 +13,7 @@ from engine.report.figures import drawdown_figure, equity_figure, monthly_figure
 from engine.report.shown import Backtest
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from engine.report.picture import Picture
 
 SECTIONS = {
     "Return": ("total_return", "cagr", "buy_and_hold_return", "alpha", "beta", "best_trade", "worst_trade"),
@@ -33,7 +33,7 @@ SECTIONS = {
 
 def save(result: Backtest, folder: Path) -> list[Path]:
     """Write every file of a backtest below `folder`; returns their paths."""
-    plots: dict[str, Callable[[Backtest], Figure]] = {
+    plots: dict[str, Callable[[Backtest], Picture]] = {
         "equity_curve": equity_figure,
         "drawdown": drawdown_figure,
         "trades_distribution": trades_figure,
@@ -44,7 +44,7 @@ def save(result: Backtest, folder: Path) -> list[Path]:
     written = []
     for name, draw in plots.items():
         written.append(folder / "plots" / f"{name}.png")
-        draw(result).savefig(written[-1], dpi=120)
+        draw(result).write(written[-1], dpi=120)
     texts = {
         "reports/backtest_report.txt": text_report(result),
         "reports/trades_summary.json": _json(trades_summary(result)),

@@ -35,9 +35,10 @@ def svg(drawing: Drawing, width: int, name: str) -> str:
     with no_warnings(), mpl.rc_context(_STYLE):  # the one way to set these; no other thread in between
         tall = height(drawing, width)
         layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04, hspace=0.02, wspace=0.04)
-        made = Figure(figsize=(width / 72, tall / 72), layout=layout)
+        made = Figure(figsize=(width / 72, tall / 72))
         FigureCanvasSVG(made)
         draw(made, drawing)
+        layout.execute(made)  # once; a figure that has a layout is drawn twice
         out = io.StringIO()
         made.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _inline(out.getvalue(), name, width, round(tall))
