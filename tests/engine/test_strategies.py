@@ -174,8 +174,13 @@ def test_a_space_may_search_account_rules_beside_the_strategys_own_parameters(tm
 
 def test_a_report_says_what_is_proven_what_is_not_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "some.py").write_text(
-        "def some(df, params):\n"
-        "    return (df.close > df.open) * float(params['trades'])\n"  # with trades = 0 it never does
+        "from typing import NamedTuple\n\n"
+        "from engine import above, strategy\n\n\n"
+        "class Params(NamedTuple):\n"
+        "    trades: int\n\n\n"
+        "@strategy\n"
+        "def some(bars, p: Params):\n"
+        "    return above(bars.close, bars.open) * p.trades\n"  # with trades = 0 it never does
     )
     (tmp_path / "some.toml").write_text("[parameters.trades]\ntype = 'categorical'\nchoices = [0, 1]\n")
     report = check_strategy("some.py:some", base=tmp_path)
