@@ -56,7 +56,7 @@ def sweep(
     bars: one instrument, or several for a portfolio, on the union of their times. params_table: a DataFrame, or any
     iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
     METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
-    ulcer_index, alpha and beta a row costs two fifths less. periods_per_year: bars in a year; inferred from the bars
+    ulcer_index, alpha and beta a row costs a quarter less. periods_per_year: bars in a year; inferred from the bars
     when None (engine.data.clock). n_jobs: threads, -1 for all cores; a plain Python strategy
     holds the interpreter and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in
     all or None).

@@ -89,6 +89,25 @@ def test_a_file_that_comes_later_is_found(tmp_path: Path) -> None:
     assert own_files(folder) == {"mine.py", "beside_it.py"}
 
 
+def test_so_is_one_that_comes_into_a_package(tmp_path: Path) -> None:
+    text = MINE.replace(
+        "from beside_it import level\n",
+        "try:\n    from package.beside_it import level\nexcept ImportError:\n    level = 0.0\n",
+    )
+    folder = written(tmp_path / "a", 0.5, text)
+    (folder / "package").mkdir()
+    (folder / "package" / "__init__.py").touch()
+    assert level_of(folder) == 0.0
+    assert own_files(folder) == {"mine.py", "__init__.py"}
+    (folder / "package" / "beside_it.py").write_text("level = 0.25\n")
+    assert level_of(folder) == 0.25
+    assert own_files(folder) == {"mine.py", "__init__.py", "beside_it.py"}
+    before = code_hashes([folder / "mine.py"])
+    (folder / "package" / "beside_it.py").write_text("level = 0.125\n")
+    assert level_of(folder) == 0.125
+    assert code_hashes([folder / "mine.py"]) != before
+
+
 @pytest.mark.parametrize("kind", ["a file", "a folder"])
 def test_a_link_among_the_libraries_is_what_it_leads_to(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
