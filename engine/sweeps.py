@@ -123,7 +123,7 @@ def _table(given: Any, names: list[str], done: list[Part]) -> pd.DataFrame:
 def _chunks(table: Any, size: int) -> Iterator[Rows]:
     """The rows of the table, so many at a time."""
     if hasattr(table, "iloc"):
-        sets = Sets({name: table.iloc[:, i].tolist() for i, name in enumerate(table.columns)})
+        sets = Sets({name: table.iloc[:, i].tolist() for i, name in enumerate(table.columns)}, len(table))
         return (sets[start : start + size] for start in range(0, len(sets), size))
     rows: Iterator[Mapping[str, Any]] = iter(table)
     return iter(lambda: list(islice(rows, size)), [])

@@ -18,25 +18,27 @@ Columns = Sequence[Sequence[Any]]  # a column per field of Params
 
 
 class Sets(Sequence[Mapping[str, Any]]):
-    """Parameter sets as the columns of a table; a mapping is made of a row when it is asked for."""
+    """Parameter sets as the columns of a table, all of one length; a mapping is made of a row when it is asked for."""
 
-    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
+    def __init__(self, columns: Mapping[str, list[Any]], length: int) -> None:
         self.columns = columns
+        self._rows = range(length)
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
+        return len(self._rows)
 
     @overload
     def __getitem__(self, at: int) -> Mapping[str, Any]: ...
     @overload
     def __getitem__(self, at: slice) -> Sets: ...
     def __getitem__(self, at: int | slice) -> Mapping[str, Any] | Sets:
+        rows = self._rows[at]  # an IndexError where there is none
         found = {name: column[at] for name, column in self.columns.items()}
-        return Sets(found) if isinstance(at, slice) else found
+        return Sets(found, len(rows)) if isinstance(rows, range) else found
 
-    def chosen(self, at: Iterable[int], names: Iterable[str]) -> Sets:
+    def chosen(self, at: Sequence[int], names: Iterable[str]) -> Sets:
         """Some rows of some columns."""
-        return Sets({name: [self.columns[name][i] for i in at] for name in names})
+        return Sets({name: [self.columns[name][i] for i in at] for name in names}, len(at))
 
 
 class Many(NamedTuple):

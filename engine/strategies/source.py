@@ -203,7 +203,7 @@ class _Places(NamedTuple):
 
 
 def _search_path() -> _Places:
-    return _places([place or os.getcwd() for place in sys.path])
+    return _places(map(os.path.abspath, sys.path))  # "" is the folder one is in
 
 
 def _places(folders: Iterable[str]) -> _Places:

@@ -35,6 +35,10 @@ class Stopped(NamedTuple):
     stop_pct: float = 0.0
 
 
+class Defaults(NamedTuple):
+    window: int = 5
+
+
 class Seeded(NamedTuple):
     seed: int
 
@@ -99,6 +103,23 @@ def test_it_is_asked_once_for_all_that_are_alike_in_what_is_no_number() -> None:
     rows = [{"window": n, "mean": mean} for n in range(3, 13) for mean in ("sma", "ema")]
     held_equal(one, rows)
     assert calls == [10, 10]
+
+
+@pytest.mark.parametrize("row", [{}, {"fee_bps": 5.0}])
+@pytest.mark.parametrize("table", [False, True])
+def test_rows_may_name_no_parameter(row: dict[str, Any], table: bool) -> None:
+    @strategy
+    def rising(bars: Bars, p: Defaults) -> Array:
+        return above(bars.close, sma(bars.close, p.window))
+
+    for one in (rising, made()[0]):  # which needs a window
+        held_equal(one, [row] * 3, table=table)
+
+    @rising.for_many
+    def many(bars: Bars, p: Any) -> Any:
+        return np.array([above(bars.close, sma(bars.close, window)) for window in p.window.tolist()])
+
+    held_equal(rising, [row] * 3, table=table)
 
 
 @pytest.mark.parametrize("table", [False, True])
