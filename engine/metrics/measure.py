@@ -65,7 +65,7 @@ def measure_against(
     growth = equity[n - 1] / initial_cash
     cagr = annual_growth(growth, (timestamp[n - 1] - timestamp[0]) / (NANOSECONDS_PER_DAY * DAYS_PER_YEAR))
     low, high, alpha, beta = Tail(math.nan, math.nan), Tail(math.nan, math.nan), math.nan, math.nan
-    if tails:
+    if tails and math.isfinite(m.total_equity):  # or else returns are no numbers
         low, high = quantiles(returns)
         alpha, beta = alpha_beta(returns, market, periods_per_year, room)
     values = (

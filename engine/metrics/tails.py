@@ -140,7 +140,7 @@ def _select(values: Array, left: int, right: int, k: int) -> None:
             right = bound
             continue
         left = _part(values, bound, right, pivot, True)
-        if k < left:
+        if k < left or left == bound:  # a NaN is equal to nothing
             return
 
 

@@ -281,6 +281,18 @@ def test_quantiles_at_the_edge_of_equal_values(falls):
         assert high.beyond == pytest.approx(np.sort(values)[-6:].mean(), rel=1e-12)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 300), st.sampled_from([0.02, 0.5, 0.98]), st.integers(0, 2**32 - 1))
+def test_an_account_beyond_a_float_has_no_quantiles(n, share, seed):
+    rng = np.random.default_rng(seed)
+    equity = np.where(rng.random(n) < share, math.inf, rng.uniform(50, 150, n))
+    equity[rng.integers(n)] = math.inf
+    with np.errstate(invalid="ignore"):
+        m = metrics_for(equity.tolist())
+    assert all(math.isnan(m[name]) for name in ("value_at_risk_95", "conditional_value_at_risk_95", "tail_ratio"))
+    assert not any(math.isinf(value) for value in m.values())
+
+
 @kernel
 def all_sums(left, right, mean):
     room = np.full(ROOM, 1e300)  # scratch: what it holds before must not matter
