@@ -1,4 +1,4 @@
-"""Workers on other machines: a Dask or Ray cluster, through joblib's own backend for it.
+"""Workers on other machines: a Dask cluster through its own client, a Ray cluster through joblib's backend for it.
 
 The job travels once to each worker (Dask) or machine (Ray: object store), a task is a few hundred bytes.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import resource_tracker
@@ -17,7 +18,7 @@ import joblib
 
 from optim.errors import SpecError
 from optim.workers.interrupts import interrupts_held_back
-from optim.workers.joblib_private import DaskCalls, abort
+from optim.workers.joblib_private import abort
 
 _CONNECT_SECONDS = 10
 
@@ -58,10 +59,42 @@ class Dask:
 
     def close(self) -> None:
         """Leave the cluster, whatever it is doing; what has not begun is withdrawn. One started here ends."""
-        self._calls.close()
         if self._own:
             self._client.shutdown()
         self._client.close()
+
+
+class DaskCalls:
+    """Calls on a Dask cluster with one object for all of them, which each worker is sent once.
+
+    Through Dask's own client: joblib's backend for Dask forgets a call whose result is lost and cannot be made again.
+    """
+
+    def __init__(self, client: Any, shared: SharedValue):
+        self._client, self._shared = client, shared
+        self._sent = self._send()
+        client.replicate([self._sent])
+
+    def _send(self) -> Any:
+        """The shared object on the cluster. A task, unlike scattered data, is done again when its workers are gone."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a task is large: it is sent once
+            return self._client.submit(type(self._shared), self._shared.get(), pure=False)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Start `function(shared, *arguments)`."""
+        future: Future[Any] = Future()
+
+        def take(done: Any) -> None:
+            try:
+                future.set_result(done.result())
+            except BaseException as error:  # noqa: BLE001 - a lost worker: whoever waits for the result is told
+                future.set_exception(error)
+
+        if self._sent.status not in ("pending", "finished"):  # Dask gave it up with a worker that died receiving it
+            self._sent = self._send()
+        self._client.submit(function, self._sent, *arguments, pure=False).add_done_callback(take)
+        return future
 
 
 class Ray:

@@ -9,7 +9,6 @@ import contextlib
 import multiprocessing
 import os
 import queue
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from typing import Any
@@ -87,61 +86,3 @@ def abort(parallel: joblib.Parallel) -> None:
     """
     if joblib.__version__.startswith(KNOWN):
         parallel._aborting = True
-
-
-class DaskCalls:
-    """Calls on a Dask cluster with one object for all of them, which each worker is sent once.
-
-    Through joblib's backend for Dask (`joblib._dask`); otherwise through Dask's own client.
-    """
-
-    def __init__(self, client: Any, shared: Any):
-        self._client, self._shared = client, shared
-        self._backend: Any = None
-        if joblib.__version__.startswith(KNOWN):
-            from joblib._dask import DaskDistributedBackend
-
-            self._backend = DaskDistributedBackend(client=client)
-            self._backend.start_call()
-        self._sent = self._send()
-        client.replicate([self._sent])
-
-    def _send(self) -> Any:
-        """The shared object on the cluster. A task, unlike scattered data, is done again when its workers are gone."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that a task is large: it is sent once
-            sent = self._client.submit(type(self._shared), self._shared.get(), pure=False)
-        if self._backend is not None:
-            self._backend.data_futures[id(self._shared)] = sent
-        return sent
-
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Start `function(shared, *arguments)`."""
-        future: Future[Any] = Future()
-
-        def take(done: Any) -> None:
-            try:
-                future.set_result(self._result(done))
-            except BaseException as error:  # noqa: BLE001 - a lost worker: whoever waits for the result is told
-                future.set_exception(error)
-
-        self._start(function, *arguments).add_done_callback(take)
-        return future
-
-    def _start(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        if self._sent.status not in ("pending", "finished"):  # Dask gave it up with a worker that died receiving it
-            self._sent = self._send()
-        if self._backend is None:
-            return self._client.submit(function, self._sent, *arguments, pure=False)
-        call = joblib.delayed(function)(self._shared, *arguments)
-        calls = joblib.parallel.BatchedCalls([call], self._backend.get_nested_backend())
-        return self._backend.submit(calls, callback=lambda _: None)
-
-    def _result(self, done: Any) -> Any:
-        return done.result() if self._backend is None else self._backend.retrieve_result_callback(done.result())[0]
-
-    def close(self) -> None:
-        """Take no more results."""
-        if self._backend is not None:
-            self._backend.stop_call()
-            self._backend.abort_everything()

@@ -14,12 +14,11 @@ import pytest
 from optuna.trial import TrialState
 
 from optim.cli.parser import main
-from optim.workers.cluster import SharedValue
-from optim.workers.joblib_private import DaskCalls
+from optim.workers.cluster import DaskCalls, SharedValue
 from tests import servers
 from tests.studies import ROOT, essence, load, run_here, write_study
 from tests.survival.test_coordinator import gated_study, pids, recorded
-from tests.survival.test_workers import ALWAYS, HANGS, ONCE, run_mine, ways  # noqa: F401 - a fixture
+from tests.survival.test_workers import ALWAYS, HANGS, ONCE, run_mine
 from tests.waiting import alive, until
 
 TPE = {"n_trials": 12, "sampler": {"name": "TPESampler", "n_startup_trials": 4}}
@@ -70,7 +69,6 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.real("dask")
-@pytest.mark.usefixtures("ways")
 def test_dask_workers_give_the_same_trials(dask: str, tmp_path: Path) -> None:
     same_trials("dask", dask, tmp_path)
 
@@ -113,7 +111,6 @@ def home_of(shared: SharedValue) -> int:
 
 
 @pytest.mark.real("dask")
-@pytest.mark.usefixtures("ways")
 def test_a_shared_object_that_dask_gave_up_is_sent_again(dask: str, tmp_path: Path) -> None:
     from distributed import Client, KilledWorker
 
@@ -130,7 +127,36 @@ def test_a_shared_object_that_dask_gave_up_is_sent_again(dask: str, tmp_path: Pa
         with suppress(KilledWorker):  # the one call that finds out
             calls.submit(home_of).result(60)
         assert calls.submit(home_of).result(60) == os.getpid()
-        calls.close()
+
+
+class Unsendable:
+    """A result that takes its worker down when it is asked for."""
+
+    def __reduce__(self) -> str:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def value_of(shared: SharedValue) -> int:
+    return int(shared.get())
+
+
+def lost_on_its_way(_: SharedValue, done: Path) -> Unsendable:
+    if done.exists():  # done again, because its result is gone
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.touch()
+    return Unsendable()
+
+
+@pytest.mark.real("dask")
+def test_a_result_that_dask_loses_and_cannot_make_again_is_told_of(dask: str, tmp_path: Path) -> None:
+    from distributed import Client, KilledWorker
+
+    with Client(dask, set_as_default=False) as client:
+        calls = DaskCalls(client, SharedValue(7))
+        with pytest.raises(KilledWorker):
+            calls.submit(lost_on_its_way, tmp_path / "done").result(60)
+        assert calls.submit(value_of).result(60) == 7
 
 
 CLUSTERS = [pytest.param(name, marks=pytest.mark.real(name)) for name in ("dask", "ray")]
