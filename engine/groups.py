@@ -111,7 +111,7 @@ def _at_once(work: Work, rows: Sequence[Row]) -> Iterator[Group]:
 
 
 def _same(alone: Array, together: Array | Sides) -> bool:
-    """Whether two targets are equal bit for bit, NaN and all."""
+    """Whether two targets have the same values, NaN and all."""
     return bool((alone == together).all()) or np.array_equal(alone, together, equal_nan=True)
 
 

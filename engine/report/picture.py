@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from matplotlib import rcParams
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -15,20 +17,25 @@ class Picture(Figure):
     def __init__(self, width: float, height: float) -> None:
         """width and height in inches."""
         super().__init__(figsize=(width, height), layout="constrained")
+        self._only_lay_out = False
         FigureCanvasAgg(self)
 
     def write(self, out: Path | io.BytesIO, dpi: float) -> None:
-        """Save it as PNG, laid out as it is now; `savefig` draws all of it once more only to lay it out."""
-        engine, before = self.get_layout_engine(), self.dpi
-        self.set_dpi(dpi)
-        if engine is not None:
-            engine.execute(self)
-            self.set_layout_engine(None)
+        """Save it as PNG: what `savefig` saves, sooner. That draws all twice, once only to lay it out."""
+        self._only_lay_out = rcParams["savefig.bbox"] is None and self.get_layout_engine() is not None
         try:
             self.savefig(out, format="png", dpi=dpi)
         finally:
-            self.set_layout_engine(engine)
-            self.set_dpi(before)
+            self._only_lay_out = False
+
+    def draw(self, renderer: RendererBase) -> None:
+        """As matplotlib asks for it."""
+        engine = self.get_layout_engine()
+        if not self._only_lay_out or engine is None:
+            super().draw(renderer)
+            return
+        self._only_lay_out = False
+        engine.execute(self)
 
     def _repr_png_(self) -> bytes:
         out = io.BytesIO()

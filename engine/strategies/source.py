@@ -8,8 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import sysconfig
+import time
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -23,6 +26,7 @@ from engine.errors import StrategyError
 from engine.strategies.meaning import Meaning, keep, meaning_of
 
 ENGINE = Path(__file__).parents[1]
+_CLOCK = 2_000_000_000  # ns, within which a disk may not tell two moments apart
 _INSIDE = f"{ENGINE}{os.sep}"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _LIBRARIES = tuple(Path(place).resolve() for place in _INSTALLED)
@@ -151,48 +155,43 @@ def _reached(files: Iterable[Path]) -> set[Path]:
     places = _search_path()
     home = _found_at(engine.__name__, places)[0]
     found: set[Path] = set()
-    names: set[str] = set()  # that files of the engine import from elsewhere
+    looked_for: set[str] = set()  # by files of the engine
     waiting = {Path(file).resolve() for file in files}
     while waiting:
         path = waiting.pop()
+        found.add(path)
         if str(path).startswith(_INSIDE):
-            inside, outside = _reached_inside(path, home)
-            found |= inside
-            waiting.update(file for name in outside - names for file in _files_of(name, places))
-            names |= outside
+            inside, outside = _imported_inside(path, _stamp(str(path)), home)
+            waiting |= inside - found
+            names: Iterable[str | Path] = outside - looked_for
+            looked_for |= outside
         else:
-            found.add(path)
-            imported = _names(meaning_of(path.read_bytes()), path)
-            waiting.update(file for name in imported for file in _files_of(name, places))
-        waiting -= found
+            names = _names(meaning_of(path.read_bytes()), path)
+        waiting.update(file for name in names for file in _files_of(name, places) if file not in found)
     return found
 
 
-# The engine is loaded once in a process: its files are read once. `home`: where Python finds it.
-Inside = tuple[frozenset[Path], frozenset[str]]  # files of the engine, and names of what is not, which may come and go
-
-
 @lru_cache(maxsize=1024)
-def _reached_inside(path: Path, home: tuple[Path, ...]) -> Inside:
-    """What a file of the engine reaches."""
-    found: set[Path] = set()
-    names: set[str] = set()
-    waiting = {path}
-    while waiting:
-        path = waiting.pop()
-        found.add(path)
-        inside, outside = _imported_inside(path, home)
-        waiting |= inside - found
-        names |= outside
-    return frozenset(found), frozenset(names)
+def _imported_inside(path: Path, _: Stamp, home: tuple[Path, ...]) -> tuple[frozenset[Path], frozenset[str]]:
+    """Of a file of the engine: the engine's files that it imports, and what else it does, which may come and go.
 
-
-@lru_cache(maxsize=1024)
-def _imported_inside(path: Path, _: tuple[Path, ...]) -> Inside:
-    """What a file of the engine imports."""
+    home: where Python finds the engine.
+    """
     names, places = list(_names(meaning_of(path.read_bytes()), path)), _search_path()
     outside = frozenset(name for name in names if isinstance(name, str) and name.split(".")[0] != engine.__name__)
     return frozenset(file for name in names if name not in outside for file in _files_of(name, places)), outside
+
+
+Stamp = tuple[int, ...]  # another one, and a file or what a folder holds has changed
+
+
+def _stamp(place: str) -> Stamp:
+    """Empty where there is nothing."""
+    try:
+        found = os.stat(place)
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 class _Places(NamedTuple):
@@ -207,24 +206,36 @@ def _search_path() -> _Places:
 
 
 def _places(folders: Iterable[str]) -> _Places:
-    state = []
-    for folder in folders:
-        changed = 0
-        with contextlib.suppress(OSError):
-            changed = os.stat(folder).st_mtime_ns
-        state.append((folder, changed))
-    return _Places(tuple(folder for folder, _ in state), _own_names(tuple(state)))
+    given = tuple(folders)
+    long_ago = time.time_ns() - _CLOCK
+    own: list[frozenset[str]] = []
+    for folder in given:
+        if stamp := _stamp(folder):
+            settled = stamp[-1] < long_ago  # what came since it was last looked at would have another stamp
+            own.append(_own_names(folder, stamp) if settled else _own_names.__wrapped__(folder, stamp))
+    return _Places(given, frozenset().union(*own))
 
 
-@lru_cache(maxsize=1024)
-def _own_names(state: tuple[tuple[str, int], ...]) -> frozenset[str]:
-    """state: folders, and when files last came or went there. Of installed ones only what lies elsewhere is own."""
-    names: set[str] = set()
-    for folder, _ in state:
-        installed = folder.startswith(_INSTALLED) and not _leads_out(folder)
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            names.update(entry.name.partition(".")[0] for entry in entries if not installed or entry.is_symlink())
-    return frozenset(names)
+@lru_cache(maxsize=4096)
+def _own_names(folder: str, _: Stamp) -> frozenset[str]:
+    """What modules may be called that are found there and are own. In an installed folder: what may lead elsewhere."""
+    installed = folder.startswith(_INSTALLED) and not _is_own(Path(folder).resolve())
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not installed or _may_lead_out(entry)]
+    except NotADirectoryError:
+        names = zipfile.ZipFile(folder).namelist() if zipfile.is_zipfile(folder) and not installed else []
+    except OSError:
+        names = []
+    return frozenset(re.split("[./]", name, maxsplit=1)[0] for name in names)
+
+
+def _may_lead_out(entry: os.DirEntry[str]) -> bool:
+    """A link, or a folder that is no package of the library's own."""
+    if entry.is_symlink() or not entry.is_dir():
+        return entry.is_symlink()
+    start = os.path.join(entry.path, "__init__.py")
+    return os.path.islink(start) or not os.path.exists(start)
 
 
 def _names(meaning: Meaning, path: Path) -> Iterator[str | Path]:
@@ -266,6 +277,8 @@ def _found_at(name: str, top: _Places) -> tuple[tuple[Path, ...], _Places | None
         return files, None
     if spec.origin and spec.origin.endswith(".py"):
         origin = Path(spec.origin).resolve()
+        if _is_own(origin) and not origin.exists():
+            raise StrategyError(f"{name} is inside {origin.parent}: unpack it, an archive is part of no study's code")
         if not _is_own(origin):
             return files, None  # and neither is what is in it
         files = (*files, origin)

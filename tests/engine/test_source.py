@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import types
+import zipfile
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -24,7 +25,7 @@ MINE = "from beside_it import level\n\ndef mine(df, params):\n    return df.clos
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in ("beside_it", "package", "package.beside_it"):
+    for name in ("beside_it", "package", "package.beside_it", "space", "space.package", "space.package.beside_it"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -108,26 +109,62 @@ def test_so_is_one_that_comes_into_a_package(tmp_path: Path) -> None:
     assert code_hashes([folder / "mine.py"]) != before
 
 
-@pytest.mark.parametrize("kind", ["a file", "a folder"])
+def as_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, made, as one of those that packages are installed into."""
+    folder.mkdir()
+    monkeypatch.setattr(source, "_INSTALLED", (*source._INSTALLED, str(folder)))
+    monkeypatch.setattr(source, "_LIBRARIES", (*source._LIBRARIES, folder))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["a file", "a package", "what is in a package", "a part of a namespace"])
 def test_a_link_among_the_libraries_is_what_it_leads_to(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library, own, folder = tmp_path / "library", tmp_path / "own", tmp_path / "a"
-    for one in (library, own, folder):
-        one.mkdir()
-    monkeypatch.setattr(source, "_INSTALLED", (*source._INSTALLED, str(library)))
-    monkeypatch.setattr(source, "_LIBRARIES", (*source._LIBRARIES, library))
-    monkeypatch.setattr(sys, "path", [*sys.path, str(library)])
-    linked = "beside_it.py" if kind == "a file" else "package"
-    (library / linked).symlink_to(own / linked)
+    library, own, folder = as_library(tmp_path / "library", monkeypatch), tmp_path / "own", tmp_path / "a"
+    (own / "package").mkdir(parents=True)
+    folder.mkdir()
+    links = {
+        "a file": ["beside_it.py"],
+        "a package": ["package"],
+        "what is in a package": ["package/__init__.py", "package/beside_it.py"],
+        "a part of a namespace": ["space/package"],
+    }[kind]
+    for link in links:
+        (library / link).parent.mkdir(exist_ok=True)
+        (library / link).symlink_to(own / link.removeprefix("space/"))
+    module = links[-1].removesuffix(".py").removesuffix("/beside_it").replace("/", ".")
+    module += "" if module == "beside_it" else ".beside_it"
     for level in (0.25, 0.5):
-        (own / "package").mkdir(exist_ok=True)
         for path in (own / "beside_it.py", own / "package" / "beside_it.py", own / "package" / "__init__.py"):
             path.write_text(f"level = {level}\n")
-        module = "beside_it" if kind == "a file" else "package.beside_it"
         (folder / "mine.py").write_text(MINE.replace("beside_it", module))
         assert level_of(folder) == level
         assert "beside_it.py" in own_files(folder)
+
+
+def test_a_file_that_comes_while_the_clock_stands_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(beside)])
+    folder = written(tmp_path / "a", 0.25, "def mine(df, params):\n    return df.close * 0.0\n")
+    code_hashes([folder / "mine.py"])
+    when = beside.stat().st_mtime_ns
+    (beside / "package.py").write_text("level = 0.25\n")
+    os.utime(beside, ns=(when, when))
+    (folder / "mine.py").write_text(MINE.replace("beside_it", "package"))
+    assert own_files(folder) == {"mine.py", "package.py"}
+
+
+def test_what_is_inside_an_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "own.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("package/__init__.py", "level = 0.25\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(archive)])
+    folder = written(tmp_path / "a", 0.25, MINE.replace("beside_it", "package"))
+    with pytest.raises(StrategyError, match=r"package is inside .*own\.zip.*: unpack it"):
+        load_strategy("mine.py:mine", folder)
 
 
 def test_no_library_is_hidden(tmp_path: Path) -> None:
@@ -233,7 +270,6 @@ def test_an_engine_that_is_found_later_is_hashed_whole(tmp_path: Path, monkeypat
     folder = written(tmp_path / "a", 0.25, f"from engine import sma\n{MINE}")
     whole = code_hashes([folder / "mine.py"])
     source._imported_inside.cache_clear()
-    source._reached_inside.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "path", [place for place in sys.path if not (Path(place or ".") / "engine").is_dir()])
         patch.setattr(sys, "meta_path", [PathFinder])

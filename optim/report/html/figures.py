@@ -17,6 +17,7 @@ _STYLE: Any = {
     "axes.grid": True, "axes.grid.axis": "y", "grid.color": RULE, "grid.linewidth": 0.8, "axes.axisbelow": True,
     "xtick.major.size": 0, "ytick.major.size": 0, "ytick.minor.size": 0, "xtick.minor.size": 0,
     "legend.frameon": False, "legend.handlelength": 1.4, "lines.solid_capstyle": "round",
+    "figure.autolayout": False, "figure.constrained_layout.use": False,
     "axes.unicode_minus": True, "path.simplify": True, "axes.titlesize": 11, "axes.titlecolor": INK,
 }  # fmt: skip
 
