@@ -266,6 +266,25 @@ def test_what_the_engine_imports_may_stand_beside_one_file_and_come_and_go(
         assert str(beside) not in code_hashes([folder / "mine.py"])
 
 
+def test_an_engine_that_is_edited_meanwhile_is_hashed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "engine"
+    inside.mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(source, "ENGINE", inside)
+    monkeypatch.setattr(source, "_INSIDE", f"{inside}{os.sep}")
+    (inside / "__init__.py").touch()
+    (inside / "tool.py").write_text("from engine.early import level\n")
+    (inside / "early.py").write_text("level = 0.25\n")
+    folder = written(tmp_path / "a", 0.25, f"from engine.tool import level as other\n{MINE}")
+    hashes = [code_hashes([folder / "mine.py"])["engine"]]
+    (inside / "early.py").rename(inside / "later.py")
+    (inside / "tool.py").write_text("from engine.later import level\n")
+    hashes.append(code_hashes([folder / "mine.py"])["engine"])
+    (inside / "later.py").write_text("level = 0.5\n")
+    hashes.append(code_hashes([folder / "mine.py"])["engine"])
+    assert len(set(hashes)) == 3
+
+
 def test_an_engine_that_is_found_later_is_hashed_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = written(tmp_path / "a", 0.25, f"from engine import sma\n{MINE}")
     whole = code_hashes([folder / "mine.py"])
