@@ -37,7 +37,7 @@ def code_hashes(files: Iterable[Path]) -> dict[str, str]:
 
     Own is what is neither Python's nor installed. files: Python files, which can be read and parsed.
     """
-    found = {path: meaning_hash(path) for path in _reached(files)}
+    found = {path: meaning_hash(path) for path in _reached(files, _search_path())}
     keep(path.read_bytes() for path in found)
     inside = sorted(path for path in found if path.is_relative_to(ENGINE))
     own = {str(path): digest for path, digest in sorted(found.items()) if not path.is_relative_to(ENGINE)}
@@ -77,8 +77,8 @@ def forget_edited(file: Path) -> str:
     """
     start = Path(file).resolve()
     _find_beside(start)
-    found = {path: meaning_hash(path) for path in _reached([start]) if not path.is_relative_to(ENGINE)}
     places = _search_path()
+    found = {path: meaning_hash(path) for path in _reached([start], places) if not path.is_relative_to(ENGINE)}
     called = {path.parent.name if path.stem == "__init__" else path.stem for path in found}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
@@ -151,8 +151,7 @@ def meaning_hash(path: Path) -> str:
     return meaning_of(path.read_bytes()).digest
 
 
-def _reached(files: Iterable[Path]) -> set[Path]:
-    places = _search_path()
+def _reached(files: Iterable[Path], places: _Places) -> set[Path]:
     home = _found_at(engine.__name__, places)[0]
     found: set[Path] = set()
     looked_for: set[str] = set()  # by files of the engine
