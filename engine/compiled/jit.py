@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -12,6 +13,7 @@ import numba
 from numba.core import config as _config
 
 from engine.compiled.cache import cache_root
+from engine.compiled.frozen import frozen_in
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -34,12 +36,37 @@ def engine_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_folder(source: Path) -> Path:
-    folder = cache_root() / f"kernels-{engine_hash()}"
-    if source.is_relative_to(_ENGINE):
-        return folder
-    content = source.read_bytes() if source.is_file() else b""
-    return folder / hashlib.sha256(content).hexdigest()[:16]
+def _kernels() -> Path:
+    return cache_root() / f"kernels-{engine_hash()}"
+
+
+def _is_engine(function: Callable[..., object]) -> bool:
+    return Path(function.__code__.co_filename).is_relative_to(_ENGINE)
+
+
+def _cache_folder(function: Callable[..., object]) -> Path:
+    """Of a kernel of one's own: one per state of its file, its module, and what else compiling it takes over."""
+    if _is_engine(function):
+        return _kernels()
+    content = Path(function.__code__.co_filename).read_bytes()
+    state = f"{function.__module__} {frozen_in(function, ends=_is_engine)} ".encode() + content
+    return _kernels() / hashlib.sha256(state).hexdigest()[:16]
+
+
+@contextmanager
+def cached_in(folder: Path) -> Iterator[None]:
+    """Where numba keeps what is decorated meanwhile; it reads that once, and no argument for it exists."""
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def cached_for(state: str) -> AbstractContextManager[None]:
+    """Keep what numba's own `njit(cache=True)` compiles, decorated meanwhile, for this state of the code alone."""
+    return cached_in(_kernels() / state)
 
 
 def kernel(function: Function) -> Function:
@@ -75,10 +102,6 @@ def _compiled(function: Function, **options: Any) -> Function:
     source = Path(function.__code__.co_filename)
     options |= {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     options["cache"] = source.is_file()  # a function typed into a shell has no file: there is nothing to key a cache by
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(_cache_folder(source))  # read once, by the decorator; no argument for it exists
-    try:
+    with cached_in(_cache_folder(function)) if options["cache"] else nullcontext():
         compiled = numba.njit(**options)(function)
-    finally:
-        config.CACHE_DIR = before
     return cast("Function", compiled)

@@ -23,9 +23,9 @@ from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
 from engine.strategies.modules import module_of
+from engine.strategies.neighbours import forget_edited
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
 from engine.strategies.raised import ask
-from engine.strategies.source import forget_edited
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from engine.metrics.catalogue import METRICS
 from engine.metrics.pooling import Aggregate, combine, over_cells
+from engine.strategies.neighbours import AsItIs, forget_edited
 from engine.strategies.raised import raised
-from engine.strategies.source import AsItIs, forget_edited
 from optim.errors import SpecError, cut, shown
 from optim.spec.expressions import Expression, parse, violation
 from optim.spec.kinds import NUMBER, ExpressionError
@@ -134,8 +134,8 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     file = (folder / source).resolve()
     if not file.is_file():
         raise SpecError(f"{where} = {shown(reference)}: no such file: {file}")
-    forget_edited(file)
-    loaded = importlib.util.spec_from_file_location(file.stem, file, loader=AsItIs(file.stem, str(file)))
+    loader = AsItIs(file.stem, str(file), forget_edited(file))
+    loaded = importlib.util.spec_from_file_location(file.stem, file, loader=loader)
     assert loaded is not None  # a .py file always has a loader
     assert loaded.loader is not None
     module = importlib.util.module_from_spec(loaded)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.compiled.cache import cache_root
+from engine.compiled.jit import config
 from optim.problem.plan import Plan
 from optim.problem.provenance import versions
 from optim.record.files import replace_whole
@@ -27,6 +28,7 @@ def place_of(plan: Plan, params: Sequence[Mapping[str, Any]], seconds: float) ->
         "holdouts": [cell._asdict() for cell in plan.holdouts],
         "params": list(map(dict, params)),
         "seconds": seconds,
+        "interpreted": bool(config.DISABLE_JIT),  # in these seconds far less is compared then
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
     return cache_root() / "lookahead" / digest

@@ -1,0 +1,167 @@
+"""Modules of own files: made importable beside the file that imports them, and forgotten where they are others now."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from importlib.machinery import PathFinder, SourceFileLoader
+from importlib.util import cache_from_source
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from engine.compiled.jit import cached_for
+from engine.errors import StrategyError
+from engine.strategies.source import (
+    ENGINE,
+    Places,
+    files_beside,
+    files_of,
+    found_at,
+    imported_by,
+    is_installed,
+    meaning_hash,
+    reached,
+    search_path,
+)
+
+
+class AsItIs(SourceFileLoader):
+    """Runs a file as it is now: Python's own loader may take bytecode of the same second and size for it.
+
+    state: of all that it reaches; what numba compiled for another one is not taken for what is compiled now.
+    """
+
+    def __init__(self, name: str, path: str, state: str) -> None:
+        super().__init__(name, path)
+        self.state = state
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compiled anew."""
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run it."""
+        with cached_for(self.state):
+            super().exec_module(module)
+
+
+_OURS = ("__main__", "engine", "optim")  # loaded before any strategy, and never anew
+_imported_as: dict[Path, str] = {}  # what an own file meant when its module was last known to be what is on disk
+_neighbourhoods: list[str] = []  # folders of loaded files that are on sys.path for their sake, the last one first
+
+
+def forget_edited(file: Path) -> str:
+    """Make what stands beside `file` importable, and forget the modules it reaches if one is not what is on disk now.
+
+    Python keeps a module for as long as the process lives; a file that is loaded again is to find its neighbours as
+    they are, and its own, not those of the same name beside another file. A module holds what it has imported, so
+    where one is another now, all that `file` reaches are imported again. Returns one hash (hex) over these files: the
+    same hash, the same code. StrategyError where Python would take another module for a neighbour.
+    """
+    start = Path(file).resolve()
+    _find_beside(start)
+    places = search_path()
+    files = reached({found for name in imported_by(start) for found in files_of(name, places)}, places)
+    found = {path: meaning_hash(path) for path in files if not path.is_relative_to(ENGINE)}
+    modules = dict(_in_their_places(found, places))
+    edited = {path for path in modules.values() if path not in found or _imported_as.get(path) != found[path]}
+    for name in modules if edited else ():
+        _forget(name)
+    for path in edited & found.keys():
+        with contextlib.suppress(OSError, NotImplementedError):  # bytecode that may be of the same second and size
+            os.unlink(cache_from_source(str(path)))
+    _refuse_others(start, {start, *found})
+    _imported_as.update(found)
+    found[start] = meaning_hash(start)
+    return hashlib.sha256("".join(f"{path}{found[path]}" for path in sorted(found)).encode()).hexdigest()
+
+
+def _in_their_places(found: Collection[Path], places: Places) -> Iterator[tuple[str, Path]]:
+    """The modules, and where they are, that are of one of these files, or of another one and have its name."""
+    called = {path.parent.name if path.stem == "__init__" else path.stem for path in found}
+    beside = _neighbouring()
+    for name, module in list(sys.modules.items()):
+        place = getattr(module, "__file__", None) or _folder_of(module)
+        if not place or is_installed(place) or name.partition(".")[0] in _OURS:
+            continue
+        path = Path(place).resolve()
+        if path in found:
+            yield name, path
+        elif not called.isdisjoint(name.split(".")) and place.startswith(beside):
+            files, _ = found_at(name, places)  # of what a module of this name would be now
+            if not set(files).isdisjoint(found):
+                yield name, path
+
+
+def _folder_of(package: object) -> str:
+    """Where a package without a file of its own is; empty where it is none, or is in one that was forgotten."""
+    try:
+        return str(next(iter(vars(package)["__path__"])))
+    except (KeyError, StopIteration, TypeError):
+        return ""
+
+
+def _forget(name: str) -> None:
+    """Not named any more by the package it is in, either."""
+    sys.modules.pop(name, None)
+    package, _, last = name.rpartition(".")
+    if hasattr(sys.modules.get(package), last):  # a folder that is no file; `from package import last` asks it first
+        _replace(package, last)
+
+
+def _replace(package: str, last: str, by: ModuleType | None = None) -> None:
+    """Another module of that name, the same but for `last`: who holds the one before is not to miss anything."""
+    other = ModuleType(package)
+    vars(other).update(vars(sys.modules[package]))
+    vars(other).pop(last)
+    if by is not None:
+        setattr(other, last, by)
+    sys.modules[package] = other
+    above, _, last = package.rpartition(".")
+    if hasattr(sys.modules.get(above), last):
+        _replace(above, last, other)
+
+
+def _refuse_others(start: Path, found: Iterable[Path]) -> None:
+    """StrategyError where a name that `start` or a neighbour of it imports is a neighbour's, and another module's."""
+    for path in sorted(one for one in found if one.parent == start.parent):
+        names = [name for name in imported_by(path) if isinstance(name, str)]
+        for top in dict.fromkeys(name.partition(".")[0] for name in names):
+            beside, other = start.parent / top, "" if top in _OURS else _taken_for(top)
+            file = next(files_beside(beside), None)
+            if file is None and beside.is_dir() and other.startswith(_neighbouring()):
+                file = beside  # a library would come before a folder without __init__.py for Python too
+            if file is not None and other and Path(other).resolve() != file.resolve():
+                raise StrategyError(
+                    f"{path.name} imports {top}: {file} stands beside it, but Python takes {other}; rename one of them"
+                )
+
+
+def _taken_for(name: str) -> str:
+    """The file that `import name` brings, or would bring; empty where there is none."""
+    if name in sys.builtin_module_names:
+        return f"its own {name}"
+    spec = PathFinder.find_spec(name)
+    return getattr(sys.modules.get(name), "__file__", None) or (spec.origin if spec and spec.origin else "")
+
+
+def _neighbouring() -> tuple[str, ...]:
+    """How paths begin that are in folders of loaded files."""
+    return tuple(os.path.join(folder, "") for folder in _neighbourhoods)
+
+
+def _find_beside(file: Path) -> None:
+    """Put its folder on sys.path: behind what was there, so that it hides no library, before other files' folders."""
+    folder = str(file.parent)
+    if folder in _neighbourhoods:
+        _neighbourhoods.remove(folder)
+        sys.path[:] = [place for place in sys.path if place != folder]
+    elif folder in sys.path:
+        return
+    first = min((i for i, place in enumerate(sys.path) if place in _neighbourhoods), default=len(sys.path))
+    sys.path.insert(first, folder)
+    _neighbourhoods.insert(0, folder)
