@@ -30,6 +30,7 @@ def frozen_in(function: Callable[..., object], ends: Callable[[FunctionType], bo
             digest.update(f"{one.__module__}.{one.__qualname__}".encode())
             continue
         digest.update(marshal.dumps(one.__code__, 0))  # version 0: the same bytes for the same code
+        digest.update(f"{_said(one.__defaults__)} {sorted((one.__kwdefaults__ or {}).items())}".encode())
         for name, value in _named(one):
             digest.update(f"{name} {_said(value)}\n".encode())
             waiting += [_function_of(item) for item in (value if isinstance(value, tuple) else (value,))]
@@ -75,4 +76,6 @@ def _said(value: object) -> str:
     if isinstance(value, type):
         inside = [repr(member) for member in value] if issubclass(value, Enum) else getattr(value, "_fields", ())
         return f"{value.__module__}.{value.__qualname__} {inside}"
+    if isinstance(value, (slice, range, np.dtype)) or type(value).__module__.startswith("numba.core.types"):
+        return repr(value)
     return f"{type(value).__name__} {getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"

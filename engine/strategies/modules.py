@@ -20,7 +20,7 @@ def module_of(path: str, content: str) -> ModuleType:
     name = f"optim_strategy_{Path(path).stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{content}"
     if not path.endswith(".py"):
         raise StrategyError(f"{path} is no Python file: its name must end in .py")
-    loader = AsItIs(name, path, content)
+    loader = AsItIs(name, path)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None  # it has a loader
     module = importlib.util.module_from_spec(spec)

@@ -5,50 +5,40 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
-from collections.abc import Collection, Iterable, Iterator
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder, SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from engine.compiled.jit import cached_for
+from engine.compiled.kept import know
 from engine.errors import StrategyError
 from engine.strategies.source import (
     ENGINE,
     Places,
     files_beside,
-    files_of,
     found_at,
     imported_by,
+    imports_of,
     is_installed,
     meaning_hash,
-    reached,
     search_path,
 )
 
 
 class AsItIs(SourceFileLoader):
-    """Runs a file as it is now: Python's own loader may take bytecode of the same second and size for it.
-
-    state: of all that it reaches; what numba compiled for another one is not taken for what is compiled now.
-    """
-
-    def __init__(self, name: str, path: str, state: str) -> None:
-        super().__init__(name, path)
-        self.state = state
+    """Runs a file as it is now: Python's own loader may take bytecode of the same second and size for it."""
 
     def get_code(self, fullname: str) -> CodeType:
         """Compiled anew."""
         code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
         return code
 
-    def exec_module(self, module: ModuleType) -> None:
-        """Run it."""
-        with cached_for(self.state):
-            super().exec_module(module)
 
-
+LOADING = threading.RLock()  # held from forget_edited to the end of the import: threads forget nothing of each other
 _OURS = ("__main__", "engine", "optim")  # loaded before any strategy, and never anew
 _imported_as: dict[Path, str] = {}  # what an own file meant when its module was last known to be what is on disk
 _neighbourhoods: list[str] = []  # folders of loaded files that are on sys.path for their sake, the last one first
@@ -65,19 +55,56 @@ def forget_edited(file: Path) -> str:
     start = Path(file).resolve()
     _find_beside(start)
     places = search_path()
-    files = reached({found for name in imported_by(start) for found in files_of(name, places)}, places)
-    found = {path: meaning_hash(path) for path in files if not path.is_relative_to(ENGINE)}
+    imports = {path: inner for path, inner in imports_of([start], places).items() if not path.is_relative_to(ENGINE)}
+    meanings = {path: meaning_hash(path) for path in imports}
+    found = {path: meanings[path] for path in _reached(imports[start], imports)}  # `file` too, if one imports it
     modules = dict(_in_their_places(found, places))
-    edited = {path for path in modules.values() if path not in found or _imported_as.get(path) != found[path]}
-    for name in modules if edited else ():
+    new = {path for path, meaning in found.items() if _imported_as.get(path) != meaning}
+    others = {path for path in modules.values() if path not in found or (path in new and not _is_as_imported(path))}
+    for name in modules if others else ():
         _forget(name)
-    for path in edited & found.keys():
+    for path in new:
         with contextlib.suppress(OSError, NotImplementedError):  # bytecode that may be of the same second and size
             os.unlink(cache_from_source(str(path)))
-    _refuse_others(start, {start, *found})
+    _refuse_others(start, imports)
     _imported_as.update(found)
-    found[start] = meaning_hash(start)
-    return hashlib.sha256("".join(f"{path}{found[path]}" for path in sorted(found)).encode()).hexdigest()
+    states = {path: _hash(meanings, {path, *_reached(imports[path], imports)}) for path in imports}
+    know(states)
+    return states[start]
+
+
+def _reached(files: Iterable[Path], imports: Mapping[Path, Iterable[Path]]) -> set[Path]:
+    """These files, and those that they import, and so on."""
+    found: set[Path] = set()
+    waiting = {file for file in files if file in imports}
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        waiting |= {file for file in imports[path] if file in imports} - found
+    return found
+
+
+def _hash(meanings: Mapping[Path, str], files: Iterable[Path]) -> str:
+    return hashlib.sha256("".join(f"{path}{meanings[path]}" for path in sorted(files)).encode()).hexdigest()
+
+
+def _is_as_imported(path: Path) -> bool:
+    """Whether a file that was never looked at is as it was when this process began, and with it what it imported."""
+    found = os.stat(path)
+    return path not in _imported_as and max(found.st_mtime_ns, found.st_ctime_ns) < _STARTED
+
+
+def _started() -> int:
+    """When this process began, in ns as files have it, two seconds sooner rather than later; 0 where nobody says."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        (booted,) = re.findall(r"^btime (\d+)$", Path("/proc/stat").read_text(encoding="utf-8"), re.MULTILINE)
+        return int((int(booted) - 2 + ticks / os.sysconf("SC_CLK_TCK")) * 1e9)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+_STARTED = _started()  # of the process that a forked one is of: modules are inherited
 
 
 def _in_their_places(found: Collection[Path], places: Places) -> Iterator[tuple[str, Path]]:
@@ -85,7 +112,7 @@ def _in_their_places(found: Collection[Path], places: Places) -> Iterator[tuple[
     called = {path.parent.name if path.stem == "__init__" else path.stem for path in found}
     beside = _neighbouring()
     for name, module in list(sys.modules.items()):
-        place = getattr(module, "__file__", None) or _folder_of(module)
+        place = _place_of(module)
         if not place or is_installed(place) or name.partition(".")[0] in _OURS:
             continue
         path = Path(place).resolve()
@@ -97,10 +124,11 @@ def _in_their_places(found: Collection[Path], places: Places) -> Iterator[tuple[
                 yield name, path
 
 
-def _folder_of(package: object) -> str:
-    """Where a package without a file of its own is; empty where it is none, or is in one that was forgotten."""
+def _place_of(module: object) -> str:
+    """Its file, or where a package without one is; empty where it has neither, or is in one that was forgotten."""
+    inside = getattr(module, "__dict__", {})
     try:
-        return str(next(iter(vars(package)["__path__"])))
+        return str(inside.get("__file__") or next(iter(inside["__path__"])))
     except (KeyError, StopIteration, TypeError):
         return ""
 
@@ -109,8 +137,12 @@ def _forget(name: str) -> None:
     """Not named any more by the package it is in, either."""
     sys.modules.pop(name, None)
     package, _, last = name.rpartition(".")
-    if hasattr(sys.modules.get(package), last):  # a folder that is no file; `from package import last` asks it first
+    if last in _names_of(package):  # a folder that is no file; `from package import last` asks it first
         _replace(package, last)
+
+
+def _names_of(module: str) -> Collection[str]:
+    return getattr(sys.modules.get(module), "__dict__", {}).keys()
 
 
 def _replace(package: str, last: str, by: ModuleType | None = None) -> None:
@@ -122,7 +154,7 @@ def _replace(package: str, last: str, by: ModuleType | None = None) -> None:
         setattr(other, last, by)
     sys.modules[package] = other
     above, _, last = package.rpartition(".")
-    if hasattr(sys.modules.get(above), last):
+    if last in _names_of(above):
         _replace(above, last, other)
 
 

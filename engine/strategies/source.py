@@ -34,7 +34,7 @@ def code_hashes(files: Iterable[Path]) -> dict[str, str]:
 
     Own is what is neither Python's nor installed. files: Python files, which can be read and parsed.
     """
-    found = {path: meaning_hash(path) for path in reached(files, search_path())}
+    found = {path: meaning_hash(path) for path in imports_of(files, search_path())}
     keep(path.read_bytes() for path in found)
     inside = sorted(path for path in found if path.is_relative_to(ENGINE))
     own = {str(path): digest for path, digest in sorted(found.items()) if not path.is_relative_to(ENGINE)}
@@ -56,23 +56,26 @@ def meaning_hash(path: Path) -> str:
     return meaning_of(path.read_bytes()).digest
 
 
-def reached(files: Iterable[Path], places: Places) -> set[Path]:
-    """The own files, and those that they import, and so on, resolved; places: the search path."""
+def imports_of(files: Iterable[Path], places: Places) -> dict[Path, set[Path]]:
+    """The own files, those that they import, and so on, resolved, each with those that it imports itself.
+
+    places: the search path.
+    """
     home = found_at(engine.__name__, places)[0]
-    found: set[Path] = set()
+    found: dict[Path, set[Path]] = {}
     looked_for: set[str] = set()  # by files of the engine
     waiting = {Path(file).resolve() for file in files}
     while waiting:
         path = waiting.pop()
-        found.add(path)
+        inside: Iterable[Path] = ()
         if str(path).startswith(_INSIDE):
             inside, outside = _imported_inside(path, _stamp(str(path)), home)
-            waiting |= inside - found
             names: Iterable[str | Path] = outside - looked_for
             looked_for |= outside
         else:
             names = imported_by(path)
-        waiting.update(file for name in names for file in files_of(name, places) if file not in found)
+        found[path] = {*inside, *(file for name in names for file in files_of(name, places))}
+        waiting |= found[path] - found.keys()
     return found
 
 

@@ -310,7 +310,7 @@ def test_the_light_modules_import_nothing_heavy():
 
 def test_kernels_are_cached_by_the_sources_of_the_engine(tmp_path):
     code = (
-        "from engine.compiled.cache import cache_root; from engine.compiled.jit import engine_hash; "
+        "from engine.compiled.cache import cache_root; from engine.compiled.kept import engine_hash; "
         "print(cache_root(), engine_hash())"
     )
     folder, digest = fresh(code, OPTIM_CACHE_DIR=str(tmp_path)).split()

@@ -16,6 +16,8 @@ from engine.strategies.base import load_strategy
 
 INPUTS = """from enum import IntEnum
 from typing import NamedTuple
+import numba
+import numba.extending
 import numpy as np
 from engine import kernel
 from far_of_frozen import far
@@ -27,6 +29,9 @@ class Kind(IntEnum):
     A = {level}
 class State(NamedTuple):
     {fields}
+KIND = np.dtype([("value", "{kind}")])
+NUMBER = numba.types.{number}
+PART = slice(0, 1 + {level})
 
 @kernel
 def near():
@@ -40,6 +45,33 @@ def alone():
 def over():
     return far()
 
+@kernel
+def preset(level={level}):
+    return level
+
+@numba.njit("{result}(f8)")
+def rounded(x):
+    return x
+
+@numba.njit(error_model="{model}")
+def divided(x):
+    return 1 / x
+
+@numba.vectorize
+def each(x):
+    return x + {level}
+
+@numba.stencil
+def around(x):
+    return x[0] + {level}
+
+def other():
+    return {level}
+
+@numba.extending.overload(other)
+def _other():
+    return lambda: {level}
+
 def made(level):
     @kernel
     def inside():
@@ -51,9 +83,13 @@ bound = made({level})
 FAR = "from engine import kernel\n\n@kernel\ndef far():\n    return {level}\n"
 WAYS = """from pathlib import Path
 import numba
+import numpy as np
 import inputs_of_frozen
 from engine import kernel
-from inputs_of_frozen import LEVEL, PAIR, TABLE, Kind, State, bound, near, over
+from inputs_of_frozen import (
+    KIND, LEVEL, NUMBER, PAIR, PART, TABLE, Kind, State, around, bound, divided, each, near, other, over, preset,
+    rounded,
+)
 
 READ = int(Path(__file__).with_name("level.txt").read_text())
 
@@ -101,40 +137,116 @@ def closure():
 def data():
     return READ
 
+@kernel
+def default():
+    return preset()
+
+@kernel
+def signature():
+    return rounded(.1) != .1
+
+@kernel
+def options():
+    try:
+        return 0 * int(divided(0.) > 0)
+    except Exception:
+        return 1
+
+@kernel
+def record():
+    values = np.zeros(1, KIND)
+    values[0]["value"] = .1
+    return values[0]["value"] != .1
+
+@kernel
+def kind_of_number():
+    return NUMBER(300) != 300
+
+@kernel
+def part():
+    return np.arange(2)[PART].sum()
+
+@kernel
+def ufunc():
+    return each(0)
+
+@kernel
+def stencil():
+    return around(np.zeros(1, np.int64))[0]
+
+@kernel
+def overload():
+    return other()
+
+@kernel
+def below():
+    return lower()
+
+@kernel
+def lower():
+    return LEVEL
+
+@kernel
+def data_further():
+    return data()
+
 @numba.njit(cache=True)
 def njit():
     return near()
 
 def ways(df, params):
-    return {name: int(one()) for name, one in WAYS.items()}
+    left_out = COMPILED if numba.config.DISABLE_JIT else ()
+    return {name: int(one()) for name, one in WAYS.items() if name not in left_out}
+
+COMPILED = ("signature", "options", "record", "kind_of_number", "stencil", "overload")  # these need a compiler
 
 WAYS = {one.__name__: one for one in (
-    constant, attribute, array, pair, kind, fields, kernels, attributes_kernel, further, closure, data, njit
+    constant, attribute, array, pair, kind, fields, kernels, attributes_kernel, further, closure, data, data_further,
+    njit, default, signature, options, record, kind_of_number, part, ufunc, stencil, overload, below,
 )}
 """
-MINE = """from engine import kernel
+LATE = """import numba
+from inputs_of_frozen import LEVEL
+
+@numba.njit(cache=True)
+def late():
+    return LEVEL
+"""
+MINE = """import numba
+from engine import kernel
+from inputs_of_frozen import LEVEL
 from ways_of_frozen import ways
+
+def made():
+    @numba.njit(cache=True)
+    def inside():
+        return LEVEL
+    return inside
 
 @kernel
 def same(level):
     return level
 
 def mine(df, params):
-    return {name: same(level) for name, level in ways(df, params).items()}
+    from late_of_frozen import late
+    return {name: same(level) for name, level in {**ways(df, params), "late": late(), "made": made()()}.items()}
 """
-NEW_PROCESS = """import json
+NEW_PROCESS = """import json, sys
 from pathlib import Path
 from engine.strategies.base import load_strategy
-print(json.dumps(load_strategy("mine.py:mine", Path.cwd()).signal(None, {})))
+print(json.dumps(load_strategy(sys.argv[1], Path.cwd()).signal(None, {})))
 """
 
 
 def written(folder: Path, level: int) -> Path:
     fields = "level: int\n    other: int" if level == 0 else "other: int\n    level: int"
-    (folder / "inputs_of_frozen.py").write_text(INPUTS.format(level=level, fields=fields))
+    kinds = (("f8", "i8", "f8", "numpy"), ("f4", "i1", "f4", "python"))[level]
+    named = dict(zip(("kind", "number", "result", "model"), kinds, strict=True))
+    (folder / "inputs_of_frozen.py").write_text(INPUTS.format(level=level, fields=fields, **named))
     (folder / "far_of_frozen.py").write_text(FAR.format(level=level))
     (folder / "level.txt").write_text(f"{level}")
     (folder / "ways_of_frozen.py").write_text(WAYS)
+    (folder / "late_of_frozen.py").write_text(LATE)
     (folder / "mine.py").write_text(MINE)
     return folder
 
@@ -144,9 +256,14 @@ def here(folder: Path) -> dict[str, int]:
     return found
 
 
-def in_a_new_process(folder: Path) -> dict[str, int]:
+def in_a_new_process(folder: Path, strategy: str = "mine.py:mine") -> dict[str, int]:
     done = subprocess.run(
-        [sys.executable, "-c", NEW_PROCESS], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", NEW_PROCESS, strategy],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, int] = json.loads(done.stdout)
@@ -160,6 +277,15 @@ def test_what_is_run_is_what_is_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert runs == [dict.fromkeys(runs[0], level) for level in (0, 1)]
     assert in_a_new_process(tmp_path) == runs[1]
     assert in_a_new_process(written(tmp_path, 0)) == runs[0]
+    (tmp_path / "level.txt").write_text("5")
+    assert in_a_new_process(tmp_path) == {**runs[0], "data": 5, "data_further": 5}
+
+
+def test_a_file_may_be_a_strategy_and_a_module(tmp_path: Path) -> None:
+    """Machine code names the module that it was compiled for, which the next process may not have."""
+    other = written(tmp_path, 0) / "other.py"
+    other.write_text("import mine\n\ndef other(df, params):\n    return mine.mine(df, params)\n")
+    assert in_a_new_process(tmp_path) == in_a_new_process(tmp_path, "other.py:other")
 
 
 def test_what_has_not_changed_is_not_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

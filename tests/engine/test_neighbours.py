@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+import time
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import StrategyError
+from engine.strategies import neighbours
 from engine.strategies.base import load_strategy
 from engine.strategies.neighbours import forget_edited
 
@@ -129,6 +132,36 @@ def test_what_a_script_has_imported_stays_its_own(tmp_path: Path, monkeypatch: p
     folder.check()
     assert sys.modules["mine"] is mine
     monkeypatch.delitem(sys.modules, "mine")
+
+
+def test_what_a_script_has_imported_and_nobody_has_edited_is_what_its_strategy_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the state that the script gave it, and classes that can be pickled."""
+    folder = Folder(tmp_path, [0], packages=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import near_one  # type: ignore[import-not-found]
+
+    near_one.level = 7
+    monkeypatch.setattr(neighbours, "_STARTED", time.time_ns() + 10**12)  # no file is younger than the process
+    assert load_strategy("mine.py:mine", tmp_path).signal(None, {}) == [7]
+    assert sys.modules["near_one"] is near_one
+    folder.write("near_one.py", 3)
+    folder.check()
+
+
+def test_odd_modules_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lazy, odd = types.ModuleType("near_lazy"), types.ModuleType("near_odd")
+    odd.__file__ = tmp_path / "near_odd.py"  # type: ignore[assignment]
+    lazy.__getattr__ = lambda name: types.ModuleType(name)  # type: ignore[method-assign]
+    folder = Folder(tmp_path, [4], packages=False)
+    folder.check()
+    for name, one in {"near_lazy": lazy, "near_odd": odd, "near_none": None, "near_object": object()}.items():
+        monkeypatch.setitem(sys.modules, name, one)
+    monkeypatch.setitem(sys.modules, "near_lazy.deep", sys.modules["near_pack.deep"])
+    folder.write("near_pack/deep.py", 1)
+    folder.check()
+    assert sys.modules["near_lazy"] is lazy
 
 
 def test_what_a_package_holds_besides_is_still_found_in_it(tmp_path: Path) -> None:
