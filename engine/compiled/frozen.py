@@ -29,7 +29,7 @@ def frozen_in(function: Callable[..., object], ends: Callable[[FunctionType], bo
         if ends(one):
             digest.update(f"{one.__module__}.{one.__qualname__}".encode())
             continue
-        digest.update(marshal.dumps(one.__code__, 0))  # version 0: the same bytes for the same code
+        digest.update(marshal.dumps(_plain(one.__code__), 0))  # version 0: the same bytes for the same code
         digest.update(f"{_said(one.__defaults__)} {sorted((one.__kwdefaults__ or {}).items())}".encode())
         for name, value in _named(one):
             digest.update(f"{name} {_said(value)}\n".encode())
@@ -56,6 +56,12 @@ def _named(function: FunctionType) -> Iterator[tuple[str, Any]]:
         if isinstance(value, ModuleType) and value not in seen:
             seen.add(value)
             waiting += [(f"{name}.{inner}", vars(value)[inner]) for inner in names if inner in vars(value)]
+
+
+def _plain(code: CodeType) -> CodeType:
+    """Without where it stands."""
+    consts = tuple(_plain(const) if isinstance(const, CodeType) else const for const in code.co_consts)
+    return code.replace(co_filename="", co_firstlineno=1, co_linetable=b"", co_consts=consts)
 
 
 def _names(code: CodeType) -> set[str]:

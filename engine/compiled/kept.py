@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core import caching
 from numba.core import config as _config
 
@@ -50,7 +51,10 @@ def mark(function: Callable[..., Any]) -> None:
 
 
 class Place(caching.UserProvidedCacheLocator):
-    """numba's way to say where a function's machine code is kept; None where it is none of ours."""
+    """numba's way to say where a function's machine code is kept; None where it is none of ours.
+
+    Where the engine is installed does not matter: a virtual environment more compiles nothing anew.
+    """
 
     def __init__(self, function: Callable[..., Any], file: str, folder: Path, state: str) -> None:
         self._py_file, self._lineno, self._state = file, function.__code__.co_firstlineno, state
@@ -66,10 +70,9 @@ class Place(caching.UserProvidedCacheLocator):
         ours = _is_engine(function) or hasattr(function, _MARK) or str(Path(file).resolve()) in _states
         if not ours or not os.path.exists(file):
             return None
-        state = _state_of(function, file)
-        below: str = cls.get_suitable_cache_subpath(file)  # type: ignore[no-untyped-call]
-        kept = cache_root() / f"kernels-{engine_hash()}" / state / below
-        for folder in (kept, Path(file).parent / "__pycache__"):
+        state, beside = _state_of(function, file), Path(file).parent
+        name = f"numba-{numba.__version__}-{beside.relative_to(_ENGINE)}" if _is_engine(function) else beside.name
+        for folder in (cache_root() / f"kernels-{engine_hash()}" / state / name, beside / "__pycache__"):
             place = cls(function, file, folder, state)
             try:
                 place.ensure_cache_path()  # type: ignore[no-untyped-call]
@@ -84,14 +87,14 @@ def _state_of(function: Callable[..., Any], file: str) -> str:
     if _is_engine(function):
         return ""
     state = _states.get(str(Path(file).resolve()), "") or _package_hash(file)
-    said = f"{function.__module__} {state} {frozen_in(function, ends=_is_engine)}"
+    said = f"{numba.__version__} {function.__module__} {state} {frozen_in(function, ends=_is_engine)}"
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def _package_hash(file: str) -> str:
-    """Of all files of the folder, where they are a package; else numba's own, of the file, is enough."""
-    folder = Path(file).parent
-    return _hash_of(folder.glob("*.py"), folder) if (folder / "__init__.py").exists() else ""
+    """Of all files of the folder, where they are a package; else of where the file is: numba looks at what is in it."""
+    folder = Path(file).resolve().parent
+    return _hash_of(folder.glob("*.py"), folder) if (folder / "__init__.py").exists() else str(folder)
 
 
 def _hash_of(files: Any, folder: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from engine.compiled.frozen import frozen_in
 from engine.compiled.jit import config
 from engine.strategies.base import load_strategy
+from engine.strategies.source import ENGINE
 
 INPUTS = """from enum import IntEnum
 from typing import NamedTuple
@@ -297,6 +300,27 @@ def test_what_has_not_changed_is_not_compiled_again(tmp_path: Path, monkeypatch:
     assert (len(before) > 20) == (not config.DISABLE_JIT)
     in_a_new_process(tmp_path / "study")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ci]")} == before
+
+
+IN_THE_ENGINE = """import numpy as np
+import engine
+from engine.strategies.base import first_unusable
+first_unusable(np.zeros(3))
+print(engine.__file__)
+"""
+
+
+def test_an_engine_that_is_installed_elsewhere_is_not_compiled_again(tmp_path: Path) -> None:
+    kept: list[dict[Path, int]] = []
+    for name in ("one", "other"):
+        shutil.copytree(ENGINE, tmp_path / name / "engine", ignore=shutil.ignore_patterns("__pycache__"))
+        environment = {**os.environ, "OPTIM_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path / name)}
+        run = [sys.executable, "-c", IN_THE_ENGINE]
+        done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(str(tmp_path / name))
+        kept.append({path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ci]")})
+    assert kept[0] == kept[1]
+    assert bool(kept[0]) == (not config.DISABLE_JIT)
 
 
 def recursive(n: int) -> int:
