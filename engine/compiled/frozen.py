@@ -30,11 +30,19 @@ def frozen_in(function: Callable[..., object], ends: Callable[[FunctionType], bo
             digest.update(f"{one.__module__}.{one.__qualname__}".encode())
             continue
         digest.update(marshal.dumps(_plain(one.__code__), 0))  # version 0: the same bytes for the same code
-        digest.update(f"{_said(one.__defaults__)} {sorted((one.__kwdefaults__ or {}).items())}".encode())
+        digest.update(f"{_said(one.__defaults__)} {_said(tuple((one.__kwdefaults__ or {}).items()))}".encode())
         for name, value in _named(one):
             digest.update(f"{name} {_said(value)}\n".encode())
-            waiting += [_function_of(item) for item in (value if isinstance(value, tuple) else (value,))]
+            waiting += map(_function_of, _flat(value))
     return digest.hexdigest()
+
+
+def _flat(value: object) -> Iterator[object]:
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
 
 
 def _function_of(value: object) -> FunctionType | None:

@@ -42,6 +42,7 @@ def engine_hash() -> str:
 def know(states: Mapping[Path, str]) -> None:
     """From now on what numba caches of these files is kept for this state of all that they reach."""
     _states.update((str(path), state) for path, state in states.items())
+    _ask_first()
 
 
 def mark(function: Callable[..., Any]) -> None:
@@ -60,9 +61,9 @@ class Place(caching.UserProvidedCacheLocator):
         self._py_file, self._lineno, self._state = file, function.__code__.co_firstlineno, state
         self._cache_path = str(folder)
 
-    def get_source_stamp(self) -> tuple[Any, str]:
+    def get_source_stamp(self) -> tuple[Any, ...]:
         """What was kept under another one is not taken."""
-        return super().get_source_stamp(), self._state  # type: ignore[no-untyped-call]
+        return super().get_source_stamp(), engine_hash(), self._state  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> Place | None:

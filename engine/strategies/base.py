@@ -23,7 +23,7 @@ from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
 from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
 from engine.strategies.modules import module_of
-from engine.strategies.neighbours import LOADING, forget_edited
+from engine.strategies.neighbours import forget_edited
 from engine.strategies.parameters import caster, hints, n_instruments, params_class
 from engine.strategies.raised import ask
 
@@ -250,9 +250,8 @@ def load_strategy(reference: str, base: Path = Path()) -> Strategy:
         content = path.read_bytes()
     except OSError:
         raise StrategyError(f"no such file: {path}") from None
-    with LOADING:
-        reached = forget_edited(path)
-        return _from_file(str(path), function, hashlib.sha256(content + reached.encode()).hexdigest()[:16])
+    reached = forget_edited(path)
+    return _from_file(str(path), function, hashlib.sha256(content + reached.encode()).hexdigest()[:16])
 
 
 def _in_zone(reference: str, zone: str) -> Strategy:

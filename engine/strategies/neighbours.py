@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import sys
-import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder, SourceFileLoader
 from importlib.util import cache_from_source
@@ -38,7 +37,6 @@ class AsItIs(SourceFileLoader):
         return code
 
 
-LOADING = threading.RLock()  # held from forget_edited to the end of the import: threads forget nothing of each other
 _OURS = ("__main__", "engine", "optim")  # loaded before any strategy, and never anew
 _imported_as: dict[Path, str] = {}  # what an own file meant when its module was last known to be what is on disk
 _neighbourhoods: list[str] = []  # folders of loaded files that are on sys.path for their sake, the last one first
@@ -60,9 +58,9 @@ def forget_edited(file: Path) -> str:
     found = {path: meanings[path] for path in _reached(imports[start], imports)}  # `file` too, if one imports it
     modules = dict(_in_their_places(found, places))
     new = {path for path, meaning in found.items() if _imported_as.get(path) != meaning}
-    others = {path for path in modules.values() if path not in found or (path in new and not _is_as_imported(path))}
-    for name in modules if others else ():
-        _forget(name)
+    if any(path not in found or (path in new and not _is_as_imported(name, path)) for name, path in modules.items()):
+        for name in modules:
+            _forget(name)
     for path in new:
         with contextlib.suppress(OSError, NotImplementedError):  # bytecode that may be of the same second and size
             os.unlink(cache_from_source(str(path)))
@@ -88,10 +86,14 @@ def _hash(meanings: Mapping[Path, str], files: Iterable[Path]) -> str:
     return hashlib.sha256("".join(f"{path}{meanings[path]}" for path in sorted(files)).encode()).hexdigest()
 
 
-def _is_as_imported(path: Path) -> bool:
-    """Whether a file that was never looked at is as it was when this process began, and with it what it imported."""
+def _is_as_imported(name: str, path: Path) -> bool:
+    """Whether a file that was never looked at is as it was when this process began, and with it what it imported.
+
+    Not what numba decorated in it: machine code that is taken for it may be of another state.
+    """
     found = os.stat(path)
-    return path not in _imported_as and max(found.st_mtime_ns, found.st_ctime_ns) < _STARTED
+    stands = path not in _imported_as and max(found.st_mtime_ns, found.st_ctime_ns) < _STARTED
+    return stands and not any(type(one).__module__.startswith("numba.") for one in vars(sys.modules[name]).values())
 
 
 def _started() -> int:

@@ -22,7 +22,7 @@ import engine
 from engine.errors import StrategyError
 from engine.strategies.meaning import keep, meaning_of
 
-ENGINE = Path(__file__).parents[1]
+ENGINE = Path(__file__).resolve().parents[1]
 _CLOCK = 2_000_000_000  # ns, within which a disk may not tell two moments apart
 _INSIDE = f"{ENGINE}{os.sep}"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))

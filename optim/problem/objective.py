@@ -6,12 +6,12 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from engine.metrics.catalogue import METRICS
 from engine.metrics.pooling import Aggregate, combine, over_cells
-from engine.strategies.neighbours import LOADING, AsItIs, forget_edited
+from engine.strategies.neighbours import AsItIs, forget_edited
 from engine.strategies.raised import raised
 from optim.errors import SpecError, cut, shown
 from optim.spec.expressions import Expression, parse, violation
@@ -134,17 +134,7 @@ def _function(reference: str, folder: Path, where: str) -> Callable[[Metrics], f
     file = (folder / source).resolve()
     if not file.is_file():
         raise SpecError(f"{where} = {shown(reference)}: no such file: {file}")
-    with LOADING:
-        forget_edited(file)
-        module = _module(file, where, reference)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise SpecError(f"{where} = {shown(reference)}: {file} has no function {shown(name)}")
-    return function  # type: ignore[no-any-return]
-
-
-def _module(file: Path, where: str, reference: str) -> ModuleType:
-    """The file, imported."""
+    forget_edited(file)
     loaded = importlib.util.spec_from_file_location(file.stem, file, loader=AsItIs(file.stem, str(file)))
     assert loaded is not None  # a .py file always has a loader
     assert loaded.loader is not None
@@ -154,7 +144,10 @@ def _module(file: Path, where: str, reference: str) -> ModuleType:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own file may raise anything
         said = cut(raised(error, file))
         raise SpecError(f"{where} = {shown(reference)}: {file} cannot be loaded: {said}") from None
-    return module
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise SpecError(f"{where} = {shown(reference)}: {file} has no function {shown(name)}")
+    return function  # type: ignore[no-any-return]
 
 
 def _number(score: Callable[[Metrics], float], metrics: Metrics) -> float:

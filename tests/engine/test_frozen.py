@@ -284,6 +284,33 @@ def test_what_is_run_is_what_is_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert in_a_new_process(tmp_path) == {**runs[0], "data": 5, "data_further": 5}
 
 
+FIRST = """from pathlib import Path
+import ways_of_frozen  # as a script does that has a use for it
+from engine.strategies import neighbours
+neighbours._STARTED *= 2  # all files are older than this process
+from engine.strategies.base import load_strategy
+load_strategy("mine.py:mine", Path.cwd()).signal(None, {})
+"""
+
+
+def test_what_a_script_has_imported_first_leaves_nothing_of_before(tmp_path: Path) -> None:
+    """What numba finds by itself for its functions may be of another state: nothing else is made of it."""
+    for level in (0, 1):
+        written(tmp_path, level)
+        subprocess.run([sys.executable, "-c", FIRST], cwd=tmp_path, capture_output=True, timeout=120, check=True)
+    found = in_a_new_process(tmp_path)
+    assert found == dict.fromkeys(found, 1)
+
+
+def test_where_the_cache_folder_cannot_be_written_nothing_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTIM_CACHE_DIR", str(tmp_path / "mine.py" / "cache"))  # below a file
+    for level in (0, 1):
+        found = in_a_new_process(written(tmp_path, level))
+        assert found == dict.fromkeys(found, level)
+
+
 def test_a_file_may_be_a_strategy_and_a_module(tmp_path: Path) -> None:
     """Machine code names the module that it was compiled for, which the next process may not have."""
     other = written(tmp_path, 0) / "other.py"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import threading
 import time
 import types
 from collections.abc import Iterator
@@ -149,20 +148,6 @@ def test_what_a_script_has_imported_and_nobody_has_edited_is_what_its_strategy_i
     assert sys.modules["near_one"] is near_one
     folder.write("near_one.py", 3)
     folder.check()
-
-
-def test_threads_load_one_after_the_other(tmp_path: Path) -> None:
-    """What one of them imports is not forgotten before it is there: it waits while it is imported, for the other."""
-    both = [Folder(tmp_path / name, [1], packages=False) for name in "ab"]
-    both[1].write("near_one.py", 1)
-    other = threading.Thread(target=both[1].check)
-    met = types.ModuleType("near_met")
-    met.wait = lambda: (other.start(), other.join(0.5))  # type: ignore[attr-defined]
-    sys.modules["near_met"] = met
-    (both[0].place / "near_one.py").write_text("import near_met\nnear_met.wait()\nlevel = 0\n")
-    both[0].check()
-    other.join()
-    both[1].check()
 
 
 def test_odd_modules_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
