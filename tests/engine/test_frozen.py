@@ -259,9 +259,9 @@ def here(folder: Path) -> dict[str, int]:
     return found
 
 
-def in_a_new_process(folder: Path, strategy: str = "mine.py:mine") -> dict[str, int]:
+def in_a_new_process(folder: Path, strategy: str = "mine.py:mine", before: str = "") -> dict[str, int]:
     done = subprocess.run(
-        [sys.executable, "-c", NEW_PROCESS, strategy],
+        [sys.executable, "-c", before + NEW_PROCESS, strategy],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -284,22 +284,17 @@ def test_what_is_run_is_what_is_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert in_a_new_process(tmp_path) == {**runs[0], "data": 5, "data_further": 5}
 
 
-FIRST = """from pathlib import Path
-import ways_of_frozen  # as a script does that has a use for it
+FIRST = """import ways_of_frozen  # as a script does that has a use for it
 from engine.strategies import neighbours
 neighbours._STARTED *= 2  # all files are older than this process
-from engine.strategies.base import load_strategy
-load_strategy("mine.py:mine", Path.cwd()).signal(None, {})
 """
 
 
 def test_what_a_script_has_imported_first_leaves_nothing_of_before(tmp_path: Path) -> None:
     """What numba finds by itself for its functions may be of another state: nothing else is made of it."""
     for level in (0, 1):
-        written(tmp_path, level)
-        subprocess.run([sys.executable, "-c", FIRST], cwd=tmp_path, capture_output=True, timeout=120, check=True)
-    found = in_a_new_process(tmp_path)
-    assert found == dict.fromkeys(found, 1)
+        found = in_a_new_process(written(tmp_path, level), before=FIRST)
+        assert found == dict.fromkeys(found, level)
 
 
 def test_where_the_cache_folder_cannot_be_written_nothing_is_stale(
