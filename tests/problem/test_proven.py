@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine.compiled.jit import config
 from optim.cli.parser import main
 from optim.problem import proven
 from optim.problem.lookahead import check_lookahead
@@ -64,6 +65,18 @@ def test_what_is_found_of_other_code_does_not_count(tmp_path: Path, capsys: pyte
     (tmp_path / "helper.py").write_text("late = +1\n")
     assert main(["run", str(path), "--new-name", "again"]) == 2
     assert "looks ahead" in capsys.readouterr().err
+
+
+def test_what_interpreted_code_found_does_not_count_for_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same time it compares far fewer histories."""
+    (tmp_path / "mine.py").write_text(HONEST)
+    plan = make_plan(load_spec(study(tmp_path)))
+    check_lookahead(plan)
+    assert check_lookahead(plan, again=False)[0].endswith(FOUND)
+    monkeypatch.setattr(config, "DISABLE_JIT", not config.DISABLE_JIT)
+    assert not check_lookahead(plan, again=False)[0].endswith(FOUND)
 
 
 def test_bad_news_are_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
