@@ -21,8 +21,9 @@ from engine.simulator.moving import BREAK_AT, LIMIT_AT, n_rungs
 from engine.simulator.panel import equal_parts, make_panel
 from engine.simulator.portfolio import simulate_portfolio
 from engine.simulator.rules import pack_each, pack_rules, unpack_rules
-from engine.simulator.simulate import Simulation, simulate_levels
+from engine.simulator.simulate import Simulation, by_turns, simulate_levels, simulate_wishes
 from engine.simulator.sizing import volatility_scale
+from engine.simulator.wishes import Wishes, note_turns, wishes_of
 from engine.strategies.base import Strategy, first_unusable
 from engine.strategies.levels import Answer
 from engine.strategies.raised import reason
@@ -211,15 +212,14 @@ def score_levels(
     )
     levels = np.ascontiguousarray(moving[:, first:])
     market = market_of(traded.close, tails)
-    return _score(
-        traded, target[first:], levels, detail, income, scale[first:], packed, periods_per_year, tails, market
-    )
+    wishes = wishes_of(target[first:])
+    return _score(traded, wishes, levels, detail, income, scale[first:], packed, periods_per_year, tails, market)
 
 
 @kernel
 def _score(
     bars: Bars,
-    target: Array,
+    wishes: Wishes,
     moving: Array,
     detail: Array | None,
     income: Array | None,
@@ -230,7 +230,7 @@ def _score(
     market: Market,
 ) -> Array:
     """`score_levels` of all bars, whose market is known."""
-    run = simulate_levels(bars, target, moving, detail, income, scale, packed, no_fills())
+    run = simulate_wishes(bars, wishes, moving, detail, income, scale, packed, no_fills())
     if len(run.equity) == 0:
         return np.empty(0)
     initial_cash = unpack_rules(packed).initial_cash
@@ -255,11 +255,15 @@ def score_rows(
     metrics, shape (k, n_metrics), NaN where there are none, and which rows have them, shape (k,).
     """
     values, usable = np.full((len(targets), N_METRICS), np.nan), np.zeros(len(targets), np.bool_)
-    none, target, market = np.empty((0, 0)), np.empty(targets.shape[1]), market_of(bars.close, tails)
+    none, market, n = np.empty((0, 0)), market_of(bars.close, tails), targets.shape[1]
+    target, turns, wished = np.empty(n), np.empty(n, np.int64), np.empty(n)
     for i in range(len(targets)):
-        for t in range(len(target)):
-            target[t] = targets[i, t]
-        row = _score(bars, target, none, detail, income, scales[i], packed[i], periods_per_year, tails, market)
+        n_turns = note_turns(targets[i], turns, wished)
+        if not by_turns(unpack_rules(packed[i]), none, detail, income):
+            for t in range(n):
+                target[t] = targets[i, t]
+        wishes = Wishes(target, turns, wished[: n_turns + 1])
+        row = _score(bars, wishes, none, detail, income, scales[i], packed[i], periods_per_year, tails, market)
         if len(row) > 0:
             values[i] = row
             usable[i] = True

@@ -67,21 +67,23 @@ def made(fault: str = "") -> tuple[Strategy, list[int]]:
     return trend, calls
 
 
-def alone(one: Strategy, row: dict[str, Any]) -> Outcome:
+def alone(one: Strategy, row: dict[str, Any], bars: Bars) -> Outcome:
     params = {name: value for name, value in row.items() if name not in SEARCHABLE}
     try:
         account = make_account({name: value for name, value in row.items() if name in SEARCHABLE})
     except ParameterError as error:
         return Outcome({}, str(error))
-    return evaluate(one, params, account, (BARS,), Cell(0, 0, len(BARS.close)), 252.0)
+    return evaluate(one, params, account, (bars,), Cell(0, 0, len(bars.close)), 252.0)
 
 
-def held_equal(one: Strategy, rows: list[dict[str, Any]], n_jobs: int = 1, *, table: bool = False) -> None:
+def held_equal(
+    one: Strategy, rows: list[dict[str, Any]], n_jobs: int = 1, *, table: bool = False, bars: Bars = BARS
+) -> None:
     """A sweep of the rows, which a table has to be alike in their names, against each alone."""
     given = pd.DataFrame(rows, dtype=object) if table else rows
-    found = sweep(BARS, one, given, n_jobs=n_jobs, periods_per_year=252)
+    found = sweep(bars, one, given, n_jobs=n_jobs, periods_per_year=252)
     for i, row in enumerate(rows):
-        expected = alone(one, row)
+        expected = alone(one, row, bars)
         assert (found["error"][i] if "error" in found else "") == expected.error
         metrics = [expected.metrics.get(name, math.nan) for name in METRICS]
         np.testing.assert_array_equal(found.loc[i, list(METRICS)].to_numpy(float), metrics)

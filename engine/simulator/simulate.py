@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.compiled.arrays import Array, Integers
+from engine.compiled.arrays import Array
 from engine.compiled.jit import inner, kernel
 from engine.compiled.tolerance import reaches
 from engine.data.bars import Bars
@@ -45,6 +45,7 @@ from engine.simulator.orders import (
 )
 from engine.simulator.pieces import by_pieces, go_through
 from engine.simulator.rules import unpack_rules
+from engine.simulator.wishes import Wishes, wishes_of
 
 STRIDE = 8  # bars marked at once: a loop whose length varies less is mispredicted less
 
@@ -87,20 +88,33 @@ def simulate_levels(
     bar is paid, as engine.data.income.income_of has it.
     fills: from room_for_fills, filled; from no_fills where nobody asks for them.
     """
+    return simulate_wishes(bars, wishes_of(target), moving, detail, income, scale, packed, fills)
+
+
+@kernel
+def simulate_wishes(
+    bars: Bars,
+    wishes: Wishes,
+    moving: Array,
+    detail: Array | None,
+    income: Array | None,
+    scale: Array,
+    packed: Array,
+    fills: Array,
+) -> Simulation:
+    """`simulate_levels` of a target whose turns are known."""
     rules = unpack_rules(packed)
     n = len(bars.close)
     equity = np.empty(n)
-    turns = np.empty(n, np.int64)
-    n_turns = note_turns(target, turns)
-    if n_turns < 0:
+    if len(wishes.values) == 0:
         return Simulation(np.empty(0), np.empty((0, N_TRADE)), 1, 0.0, 0.0, 0.0, no_fills())
-    tables = Tables(np.empty((n_turns + 1, N_TRADE)), fills)  # each trade begins with a turn of the target
+    tables = Tables(np.empty((len(wishes.values), N_TRADE)), fills)  # each trade begins with a turn of the target
     books = Books(np.zeros(N_STATE), tables)
     books.state[CASH] = rules.initial_cash
-    if is_plain(rules) and moving.shape[1] == 0 and detail is None and income is None:
-        played = play_plain(bars, target, turns, scale, rules, equity, books)
+    if by_turns(rules, moving, detail, income):
+        played = play_plain(bars, wishes, scale, rules, equity, books)
     else:
-        played = play(bars, target, moving, detail, income, scale, rules, equity, books)
+        played = play(bars, wishes.target, moving, detail, income, scale, rules, equity, books)
     for t in range(played, n):
         equity[t] = books.state[CASH]
     quantity = books.state[QUANTITY]
@@ -119,20 +133,9 @@ def simulate_levels(
 
 
 @inner
-def note_turns(target: Array, turns: Integers) -> int:
-    """Fill `turns` with the bars that have another target than the one before, then n_bars.
-
-    Returns how many turns there are, -1 when a target is NaN or outside [-1, 1].
-    """
-    found, earlier, later = 0, target[:-1], target[1:]
-    for t in range(len(later)):
-        turns[found] = t + 1  # kept only if it is one: nothing to mispredict
-        found += later[t] != earlier[t]
-    turns[found] = len(target)
-    n_usable = int(abs(target[0]) <= 1.0)
-    for i in range(found):  # between turns it is what it was; a NaN is not even that, and a turn
-        n_usable += abs(target[turns[i]]) <= 1.0
-    return found if n_usable == found + 1 else -1
+def by_turns(rules: Rules, moving: Array, detail: Array | None, income: Array | None) -> bool:
+    """Whether the turns of a target say all that a simulation needs of it."""
+    return is_plain(rules) and moving.shape[1] == 0 and detail is None and income is None
 
 
 @inner
@@ -144,15 +147,13 @@ def is_plain(rules: Rules) -> bool:
 
 
 @inner
-def play_plain(
-    bars: Bars, target: Array, turns: Integers, scale: Array, rules: Rules, equity: Array, books: Books
-) -> int:
+def play_plain(bars: Bars, wishes: Wishes, scale: Array, rules: Rules, equity: Array, books: Books) -> int:
     """`play` for plain rules, several times as fast; a test holds the two equal.
 
     From one order to the next nothing happens but an exit: the bars between are marked in one go.
     """
     n = len(bars.close)
-    state = books.state
+    state, turns, wished = books.state, wishes.turns, wishes.values
     guarded = rules.stop > 0.0 or rules.take_profit > 0.0 or rules.margin > 0.0
     t, wish, turn = 0, 0.0, 0
     while t < n:
@@ -161,7 +162,8 @@ def play_plain(
             follow(wish, Moment(t, bars.open[t], bars.volume[t], size, 0.0, 0.0, np.nan, np.nan), BOTH, books, rules)
         while turns[turn] <= t:
             turn += 1
-        after = min(turns[turn] + 1 if target[t] == state[HELD] else t + 1, n)  # the bar of the next order
+        kept = wished[turn] == state[HELD]
+        after = min(turns[turn] + 1 if kept else t + 1, n)  # the bar of the next order
         stop = after
         levels = Levels(0.0, math.inf, 0.0, math.inf, STOP)
         if guarded and state[QUANTITY] != 0.0:
@@ -174,7 +176,7 @@ def play_plain(
         if stop < after:
             leave(stop, bars.open[stop], bars.low[stop], bars.high[stop], levels, books, rules)
         else:
-            wish = target[after - 1]
+            wish = wished[min(turn + 1, len(wished) - 1) if kept else turn]
         t = stop
     return n
 

@@ -39,6 +39,7 @@ class AsItIs(SourceFileLoader):
 
 _OURS = ("__main__", "engine", "optim")  # loaded before any strategy, and never anew
 _imported_as: dict[Path, str] = {}  # what an own file meant when its module was last known to be what is on disk
+_libraries: dict[str, ModuleType] = {}  # and what else never is one of them: thousands, looked at once
 _neighbourhoods: list[str] = []  # folders of loaded files that are on sys.path for their sake, the last one first
 
 
@@ -114,8 +115,13 @@ def _in_their_places(found: Collection[Path], places: Places) -> Iterator[tuple[
     called = {path.parent.name if path.stem == "__init__" else path.stem for path in found}
     beside = _neighbouring()
     for name, module in list(sys.modules.items()):
+        if _libraries.get(name) is module:
+            continue
         place = _place_of(module)
-        if not place or is_installed(place) or name.partition(".")[0] in _OURS:
+        if name.partition(".")[0] in _OURS or is_installed(place):
+            _libraries[name] = module
+            continue
+        if not place:
             continue
         path = Path(place).resolve()
         if path in found:

@@ -20,6 +20,8 @@ from engine.compiled.shared import Shared
 from engine.data.bars import Bars, slice_bars
 from engine.strategies.base import builtin_names, load_strategy
 from engine.strategies.many import bind_many, targets_of_many
+from tests.engine.test_detail import detailed
+from tests.engine.test_income import paying
 from tests.forms import BARS, held_equal, made
 
 FORMS = [name for name in builtin_names() if load_strategy(name).many is not None]
@@ -74,6 +76,28 @@ ROWS = st.fixed_dictionaries(
 @given(st.lists(ROWS, min_size=1, max_size=8), st.sampled_from([1, 3]))
 def test_a_sweep_gives_what_each_row_gives_alone(rows: list[dict[str, Any]], n_jobs: int) -> None:
     held_equal(made()[0], rows, n_jobs)
+
+
+RULES: list[dict[str, Any]] = [
+    {},
+    {"trailing_stop_pct": 0.03},
+    {"stop_pct": 0.02},
+    {"trade_on": "close"},
+    {"max_holding_bars": 5},
+    {"borrow_bps": 50.0, "fixed_fraction": 2.0, "max_leverage": 2.0},
+]
+MARKETS = {
+    "plain": BARS,
+    "paying": paying(BARS, [(int(when), "dividends", 0.2) for when in BARS.timestamp[::7]]),
+    "detailed": detailed(np.random.default_rng(2), 300),
+}
+
+
+@pytest.mark.parametrize("market", MARKETS)
+@pytest.mark.parametrize("form", ["", "sides"])
+def test_rows_of_every_account_are_what_they_are_alone_on_every_kind_of_bars(market: str, form: str) -> None:
+    rows = [{"window": window, **rules} for window in (3, 9) for rules in RULES]
+    held_equal(made(form)[0], rows, bars=MARKETS[market])
 
 
 @settings(max_examples=100, deadline=None)

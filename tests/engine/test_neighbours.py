@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -104,6 +105,18 @@ def test_what_is_run_is_what_the_files_say(
             both[data.draw(st.integers(0, 1))].check()
         for folder in (*both, *both):
             folder.check()
+
+
+def test_a_name_that_was_a_librarys_may_be_a_neighbours(tmp_path: Path) -> None:
+    taken = types.ModuleType("near_one")
+    taken.__file__ = json.__file__
+    sys.modules["near_one"] = taken
+    Folder(tmp_path / "other", [4], packages=True).check()
+    del sys.modules["near_one"]
+    mine = Folder(tmp_path / "mine", [0], packages=True)
+    mine.check()
+    mine.write("near_one.py", 1)
+    mine.check()
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -32,8 +32,16 @@ from engine.simulator.orders import (
     Books,
 )
 from engine.simulator.rules import pack_rules, unpack_rules
-from engine.simulator.simulate import Simulation, is_plain, note_turns, play, play_plain, simulate, simulate_levels
+from engine.simulator.simulate import (
+    Simulation,
+    is_plain,
+    play,
+    play_plain,
+    simulate,
+    simulate_levels,
+)
 from engine.simulator.sizing import volatility_scale
+from engine.simulator.wishes import wishes_of
 from engine.strategies.levels import without_levels
 from tests.naive import Simulator
 
@@ -186,12 +194,12 @@ def played(
     bars: Bars, target: Array, scale: Array, packed: Array, plainly: bool
 ) -> tuple[bool, int, Array, Array, Array, Array]:
     rules = unpack_rules(packed)
-    equity, turns = np.zeros(len(target)), np.zeros(len(target), np.int64)
-    tables = Tables(np.zeros((note_turns(target, turns) + 1, N_TRADE)), np.zeros((3 * len(target), N_FILL)))
+    equity, wishes = np.zeros(len(target)), wishes_of(target)
+    tables = Tables(np.zeros((len(wishes.values), N_TRADE)), np.zeros((3 * len(target), N_FILL)))
     books = Books(np.zeros(N_STATE), tables)
     books.state[CASH] = rules.initial_cash
     if plainly:
-        n = play_plain(bars, target, turns, scale, rules, equity, books)
+        n = play_plain(bars, wishes, scale, rules, equity, books)
     else:
         n = play(bars, target, np.empty((0, 0)), None, None, scale, rules, equity, books)
     return is_plain(rules), n, equity[:n], books.state, tables.trades, tables.fills
