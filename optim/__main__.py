@@ -3,12 +3,12 @@
 import gc
 import sys
 
-YOUNG, MIDDLE, OLD = 200_000, 20, 100  # Python's own are 700, 10, 10: it looks through every trial again and again
+from optim.record.garbage import look_seldom
 
 
 def main() -> int:
     """Entry point of the console command, whose process this is."""
-    gc.set_threshold(YOUNG, MIDDLE, OLD)
+    look_seldom()
     from optim.cli import reader
     from optim.cli.parser import main as run_command
 

@@ -57,7 +57,7 @@ def sync(spec: StudySpec, *, as_object: bool = False) -> int:
     console, study = Screen(stderr=as_object), Study(spec)
     with console.status("Comparing the record with MLflow ..."):
         report = study.sync()
-    n_trials = len(study.trials)
+    n_trials = len(study.recorded()[1].trials())
     if report.error:
         raise TrackingError(f"{report.missing} of {n_trials} trials are not in MLflow: {report.error}")
     if as_object:

@@ -1,9 +1,8 @@
-"""Settings of the whole process, changed for a while: Optuna's messages, Python's warnings, its garbage collector."""
+"""Settings of the whole process, changed for a while: Optuna's messages, Python's warnings."""
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import threading
 import warnings
 from collections.abc import Iterator
@@ -38,27 +37,3 @@ def no_warnings(message: str = "") -> Iterator[None]:
     with _warnings, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message)
         yield
-
-
-_loading: list[bool] = []  # whether it was on, once for each load that runs
-
-
-@contextlib.contextmanager
-def no_collection() -> Iterator[None]:
-    """No garbage collector while many objects are made that stay; then as it was.
-
-    It looks through all trials again and again while they are loaded: half of the time of twenty thousand.
-    """
-    with _lock:
-        _loading.append(_loading[0] if _loading else gc.isenabled())
-        gc.disable()
-    try:
-        yield
-    finally:
-        with _lock:
-            enabled = _loading.pop()
-            if enabled and not _loading:
-                if not gc.get_freeze_count():  # what was made counts as old: the collector need not look at it at once
-                    gc.freeze()
-                    gc.unfreeze()
-                gc.enable()

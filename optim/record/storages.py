@@ -9,9 +9,9 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from optim.errors import RecordError, one_line
 from optim.record.files import OPTUNA, foreign_database, foreign_journal, has_tables, sqlite_file
+from optim.record.garbage import no_collection
 from optim.record.journal import unreadable_line
 from optim.record.optuna_private import GroupingStorage
-from optim.record.quiet import no_collection
 from optim.spec.secrets import mask, mask_uri
 from optim.spec.uris import is_url, with_driver
 

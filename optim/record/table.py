@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
     from optuna.trial import FrozenTrial
@@ -68,21 +70,29 @@ def _values(rows: Sequence[Sequence[float]]) -> dict[str, list[Any]]:
     return {name: [row[i] if i < len(row) else math.nan for row in rows] for i, name in enumerate(names)}
 
 
-def _by_name(prefix: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """What rows of named values have, by column; _MISSING where a row has no such name."""
+def _by_name(prefix: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What rows of named values have, by column, in an array where all are floats; _MISSING where one has none."""
     names = dict.fromkeys(name for kind in dict.fromkeys(map(tuple, rows)) for name in kind)
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for first in range(0, len(rows), _AT_ONCE):
         some = rows[first : first + _AT_ONCE]
-        for name, column in columns.items():
-            column += [row.get(name, _MISSING) for row in some]
-    return {prefix + name: column for name, column in columns.items()}
+        for name, parts in columns.items():
+            part = [row.get(name, _MISSING) for row in some]
+            if {*map(type, part)} == {float}:
+                parts.append(np.array(part))
+    n_parts = -(-len(rows) // _AT_ONCE)
+    return {
+        prefix + name: np.concatenate(parts) if len(parts) == n_parts else [row.get(name, _MISSING) for row in rows]
+        for name, parts in columns.items()
+    }
 
 
-def _one_kind(column: list[Any]) -> Any:
+def _one_kind(column: Any) -> Any:
     """A parameter's column. Choices of texts, numbers and truth values are texts: no file format has them mixed."""
     import pandas as pd
 
+    if isinstance(column, np.ndarray):
+        return column
     kinds = {type(value) for value in column if value is not _MISSING}
     if len({kind if issubclass(kind, str | bool) else float for kind in kinds}) < 2:
         return column

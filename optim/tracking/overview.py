@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -35,11 +36,15 @@ CURVE = "plots/equity_curve.png"  # of a winner on one instrument
 VERBS = ("show", "report", "validate", "replay")  # not `holdout`: whoever pastes all of them must not open it
 
 
-def ranked(info: StudyInfo, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Completed, feasible trials, the best by the first objective first."""
-    candidates = [t for t in trials if t.state.name == "COMPLETE" and t.values and not t.user_attrs.get("infeasible")]
+def has_rank(trial: FrozenTrial) -> bool:
+    """Whether a trial is completed and feasible."""
+    return trial.state.name == "COMPLETE" and bool(trial.values) and not trial.user_attrs.get("infeasible")
+
+
+def best_of(info: StudyInfo, trials: Iterable[FrozenTrial], n: int) -> list[FrozenTrial]:
+    """The n best of the completed, feasible trials by the first objective, the best first."""
     sign = 1.0 if info.directions[0] == "minimize" else -1.0
-    return sorted(candidates, key=lambda trial: (sign * trial.values[0], trial.number))
+    return heapq.nsmallest(n, filter(has_rank, trials), key=lambda trial: (sign * trial.values[0], trial.number))
 
 
 def left_out(n_runs: int, n_trials: int) -> str:
@@ -57,13 +62,13 @@ def study_points(info: StudyInfo, trials: Sequence[FrozenTrial], end: int) -> li
         for state in ("complete", "pruned", "fail")
     ]
     best: float | None = None
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        for candidate in ranked(info, [trial]):
-            value = candidate.values[0]
-            if best is None or (value < best if info.directions[0] == "minimize" else value > best):
-                best = value
-                moment = milliseconds(trial.datetime_complete or info.start)
-                points.append(MetricPoint(f"best/{fit_key(info.objectives[0])}", value, moment, trial.number))
+    minimise = info.directions[0] == "minimize"
+    for trial in sorted(filter(has_rank, trials), key=lambda trial: trial.number):
+        value = trial.values[0]
+        if best is None or (value < best if minimise else value > best):
+            best = value
+            moment = milliseconds(trial.datetime_complete or info.start)
+            points.append(MetricPoint(f"best/{fit_key(info.objectives[0])}", value, moment, trial.number))
     return points
 
 
@@ -112,12 +117,11 @@ def _files(experiment_id: str, run_id: str, result: StudyResult | None) -> list[
     return [links, f"![equity curve]({image_link(run_id, CURVE)})"] if len(backtests) == 1 else [links]
 
 
-def trials_view(info: StudyInfo, parent_id: str, trials: Sequence[FrozenTrial]) -> tuple[str, str]:
+def trials_view(info: StudyInfo, parent_id: str, best: Sequence[FrozenTrial]) -> tuple[str, str]:
     """The experiment's tag that holds the trials' table with this study's columns, and its value.
 
-    MLflow hides parameters and metrics by itself.
+    best: the best trial, which has these columns; or none. MLflow hides parameters and metrics by itself.
     """
-    best = ranked(info, trials)[:1]
     names = [p.key for t in best for p in trial_row(info, parent_id, t).points if not p.key.startswith("cell/")]
     metrics = dict.fromkeys([*map(fit_key, info.objectives), *names][:COLUMNS])
     columns = [f"metrics.`{name}`" for name in metrics]

@@ -10,7 +10,7 @@ from optim.errors import TrackingError
 from optim.tracking import artifacts
 from optim.tracking.info import StudyInfo, StudyResult
 from optim.tracking.limits import MAX_TAG, fit_key
-from optim.tracking.overview import OPENED_TAG, TOP, description, opened_view, ranked, study_points, trials_view
+from optim.tracking.overview import OPENED_TAG, TOP, best_of, description, opened_view, study_points, trials_view
 from optim.tracking.rows import NOTE_TAG, STUDY_TAG, MetricPoint, milliseconds, parent_row
 from optim.tracking.store import RunStore, equal, unfinished
 from optim.tracking.windows import log_windows
@@ -78,7 +78,8 @@ class ParentRun:
         end = milliseconds(max(ends, default=self.info.start))
         status = result.status if result else "interrupted"
         best_id = run_ids.get(result.best_number) if result and result.best_number is not None else None
-        top = [run_ids[t.number] for t in ranked(self.info, trials)[:TOP] if t.number in run_ids]
+        best = best_of(self.info, trials, TOP)
+        top = [run_ids[trial.number] for trial in best if trial.number in run_ids]
         tags = {"status": status, "optim.top_runs": " ".join(top)}
         if best_id and result:
             tags |= {"optim.best_trial": str(result.best_number), "optim.best_run_id": best_id}
@@ -89,11 +90,11 @@ class ParentRun:
         store.set_tags(self.run_id, tags | dict(result.tags if result else {}))
         if result:
             self._log_result(store, result, best_id, len(trials))
-        client.set_experiment_tag(experiment_id, *trials_view(self.info, self.run_id, trials))
+        client.set_experiment_tag(experiment_id, *trials_view(self.info, self.run_id, best[:1]))
         if result and result.holdout:
             client.set_experiment_tag(experiment_id, *opened_view(self.info))
         self._log_new(store, study_points(self.info, trials, end))
-        self._log_p_values(store, trials, result, run_ids)
+        self._log_p_values(store, best, len(trials), result, run_ids)
         self._progress()
         artifacts.log_reports(client, self.run_id, self.info, trials, result)
         self._progress()
@@ -130,15 +131,20 @@ class ParentRun:
         store.add(run_id, [p for p in points if p.key not in known or not equal(known[p.key], p.value)])
 
     def _log_p_values(
-        self, store: RunStore, trials: Sequence[FrozenTrial], result: StudyResult | None, run_ids: Mapping[int, str]
+        self,
+        store: RunStore,
+        best: Sequence[FrozenTrial],
+        n_trials: int,
+        result: StudyResult | None,
+        run_ids: Mapping[int, str],
     ) -> None:
         """On the best trials' runs, at the number of trials they were corrected for."""
         if result is None or result.p_values is None:
             return
-        for trial in ranked(self.info, trials)[:TOP]:
+        for trial in best:
             if trial.number in run_ids:
                 value = result.p_values.get(trial.number, 1.0)
-                self._log_changed(store, run_ids[trial.number], {P_VALUE: value}, len(trials))
+                self._log_changed(store, run_ids[trial.number], {P_VALUE: value}, n_trials)
 
     def ended_before(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether the run had already come to an end with no fewer trials than now."""

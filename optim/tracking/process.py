@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from optim.errors import cause
+from optim.record.garbage import look_seldom
 from optim.spec.secrets import mask
 from optim.tracking import mlflow_private
 from optim.tracking.info import LiveTrial, MirrorReport, StudyInfo, StudyResult
@@ -41,6 +42,7 @@ def main() -> None:
     with suppress(OSError, AttributeError):
         os.nice(10)  # the search comes first
     quiet_http()
+    look_seldom()
     loading = threading.Thread(target=_import_mlflow, args=sys.argv[1:2], daemon=True)
     loading.start()
     messages = read_messages(sys.stdin.buffer)
@@ -132,6 +134,7 @@ class MirrorState:
         self.trials: dict[int, FrozenTrial] = {}
         self.live: dict[int, LiveTrial] = {}
         self.result: StudyResult | None = None
+        self._due: list[FrozenTrial] | None = None  # what _chosen has found
         self.searched = False
         self.ended = False
         self.error = ""
@@ -179,7 +182,14 @@ class MirrorState:
         while not inbox.empty():
             self._handle(*inbox.get())
 
+    def _chosen(self) -> list[FrozenTrial]:
+        """The trials that get a run, as far as they are known: looked for once after every message."""
+        if self._due is None:
+            self._due = self.projection.chosen(self.trials.values(), ended=self.ended)
+        return self._due
+
     def _handle(self, kind: str, content: Any) -> None:
+        self._due = None
         if kind == "finished":
             self.trials |= {trial.number: trial for trial in content}
             for trial in content:
@@ -199,8 +209,7 @@ class MirrorState:
     def _attempt(self) -> bool:
         """Project all that is known; whether it worked."""
         try:
-            chosen = self.projection.chosen(self.trials.values(), ended=self.ended)
-            self.projection.project(chosen)
+            self.projection.project(self._chosen())
             self.projection.show_running(self.live.values())
             if self.ended:
                 self.projection.finish(list(self.trials.values()), self.result)
@@ -219,7 +228,7 @@ class MirrorState:
     def _answer(self, *, final: bool = False) -> None:
         projection = self.projection
         state = {
-            "done": len(self.trials) - projection.missing(self.trials.values(), ended=self.ended),
+            "done": len(self.trials) - projection.missing(self._chosen()),
             "steps": self.steps,
             "error": self.error,
             "parent": projection.parent_id,
@@ -251,7 +260,7 @@ def sync(
             else:
                 error = ""
                 break
-    missing = projection.missing(trials, ended=True)
+    missing = projection.missing(projection.chosen(trials, ended=True))
     return MirrorReport(projection.parent_id, projection.experiment_id, missing, error, note=projection.note)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from optim.errors import TrackingError
 from optim.tracking.artifacts import Drawing
 from optim.tracking.info import LiveTrial, StudyInfo, StudyResult
-from optim.tracking.overview import left_out, ranked
+from optim.tracking.overview import best_of, left_out
 from optim.tracking.parent import ParentRun
 from optim.tracking.rows import STUDY_TAG, TRIAL_TAG, Child, cell_points, live_row, trial_row
 from optim.tracking.settings import MLflowSettings
@@ -110,11 +110,11 @@ class Projection:
         """The trials that get a run of their own: all, or the best ones once the search has ended."""
         if not self.info.children or len(trials) <= self.info.all_up_to:
             return list(trials)
-        return ranked(self.info, trials)[: self.info.children] if ended else []
+        return best_of(self.info, trials, self.info.children) if ended else []
 
-    def missing(self, trials: Collection[FrozenTrial], *, ended: bool) -> int:
+    def missing(self, chosen: Iterable[FrozenTrial]) -> int:
         """How many of the chosen trials are not in MLflow yet."""
-        return sum(trial.number not in self.run_ids for trial in self.chosen(trials, ended=ended))
+        return sum(trial.number not in self.run_ids for trial in chosen)
 
     def show_running(self, live: Iterable[LiveTrial]) -> None:
         """Show trials that are still running, with the cells they have finished."""

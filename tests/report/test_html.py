@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -26,6 +27,7 @@ from optim.problem.recorded import begun
 from optim.report import watched
 from optim.report.console import as_json
 from optim.report.html.page import Origin, page_of
+from optim.report.html.trials import importances
 from optim.report.html.values import sampled
 from optim.report.html.winner import months_table
 from optim.spec.study import load_spec
@@ -179,6 +181,17 @@ def test_its_verdict_and_numbers_are_those_of_the_record(made: Made) -> None:
         assert any(row[:2] == [name, f"{value:.6g}" if isinstance(value, float) else str(value)] for row in page.rows)
     for reason in (told["verdict"] or {"reasons": ()})["reasons"]:
         assert reason in page.text
+
+
+@pytest.mark.parametrize("kind", ["judged", "several"])
+def test_importances_are_optunas_own_of_a_study_of_the_first_objective(pages: Callable[[str], Made], kind: str) -> None:
+    plan, record = pages(kind).study.recorded()
+    complete = [trial for trial in record.trials() if trial.state == optuna.trial.TrialState.COMPLETE]
+    study = optuna.create_study(direction=plan.objective.goals[0].direction)
+    for trial in complete:
+        copied = {"params": trial.params, "distributions": trial.distributions}
+        study.add_trial(optuna.create_trial(value=trial.values[0], **copied))
+    assert importances(plan, complete) == optuna.importance.get_param_importances(study)
 
 
 def test_what_is_missing_says_which_command_makes_it(pages: Callable[[str], Made]) -> None:

@@ -294,7 +294,7 @@ def projected(info: StudyInfo, settings: MLflowSettings, *known: list[FrozenTria
             projection.project(projection.chosen(trials, ended=False))
         projection.project(projection.chosen(known[-1], ended=True))
         projection.finish(known[-1], RESULT)
-        assert projection.missing(known[-1], ended=True) == 0
+        assert projection.missing(projection.chosen(known[-1], ended=True)) == 0
         return projection.note
 
 

@@ -97,16 +97,15 @@ def importances(plan: Plan, complete: Sequence[FrozenTrial]) -> dict[str, float]
     """Optuna's importance of each parameter for the first objective; none where it cannot be had."""
     import optuna
 
+    from optim.record.memory_storage import WholeStorage
     from optim.record.quiet import no_warnings
 
-    study = optuna.create_study(direction=plan.objective.goals[0].direction)
+    directions = [goal.direction for goal in plan.objective.goals]
+    sign = -1.0 if directions[0] == "maximize" else 1.0
+    study = optuna.create_study(storage=WholeStorage(complete), directions=directions)
     with no_warnings():
-        study.add_trials([
-            optuna.create_trial(value=trial.values[0], params=trial.params, distributions=trial.distributions)
-            for trial in complete
-        ])  # fmt: skip
         try:
-            found = optuna.importance.get_param_importances(study)
+            found = optuna.importance.get_param_importances(study, target=lambda trial: sign * trial.values[0])
         except (ValueError, RuntimeError):  # too few, or all alike
             return {}
     return {name: float(share) for name, share in found.items() if math.isfinite(share)}
