@@ -57,7 +57,10 @@ class MemoryStorage(InMemoryStorage):
 
 
 class WholeStorage(InMemoryStorage):
-    """One study of recorded trials, which change no more: as they are, where Optuna's would copy each several times."""
+    """One study of recorded trials, which change no more: as they are, where Optuna's would copy each several times.
+
+    They are known to `get_all_trials` alone.
+    """
 
     def __init__(self, trials: Sequence[FrozenTrial]) -> None:
         super().__init__()
@@ -67,5 +70,6 @@ class WholeStorage(InMemoryStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """As Optuna's."""
+        self.get_study_name_from_id(study_id)  # as above
         found = [trial for trial in self._whole if states is None or trial.state in states]
         return copy.deepcopy(found) if deepcopy else found
