@@ -54,15 +54,19 @@ def sweep(
     """Backtest every row of a parameter table; returns the table with a column per metric and, if any failed, `error`.
 
     bars: one instrument, or several for a portfolio, on the union of their times. params_table: a DataFrame, or any
-    iterable of mappings, consumed as it goes; a column named like an account rule sets that rule. metrics: names from
+    iterable of mappings, consumed as it goes; a column named like an account rule sets that rule, whatever `account`
+    says. What is returned counts its rows from 0. metrics: names from
     METRICS, all by default; without value_at_risk_95, conditional_value_at_risk_95, tail_ratio,
     ulcer_index, alpha and beta a row costs a quarter less. periods_per_year: bars in a year; inferred from the bars
     when None (engine.data.clock). n_jobs: threads, -1 for all cores; a plain Python strategy
     holds the interpreter and gains nothing. progress: True for a line on stderr, or a function of (rows done, rows in
     all or None).
 
-    A row that fails has NaN metrics and its reason in `error`. Raises ParameterError on an unknown metric or rule.
+    A row that fails has NaN metrics and its reason in `error`. Raises ParameterError on an unknown metric or rule, a
+    row that is no mapping, or n_jobs that is none.
     """
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0:
+        raise ParameterError(f"n_jobs = {n_jobs!r} must be a whole number: of threads, or -1 for all cores")
     names = list(METRICS) if metrics is None else list(metrics)
     if unknown := [name for name in names if name not in METRICS]:
         raise ParameterError(f"unknown metric {', '.join(unknown)}; there are {', '.join(METRICS)}")
@@ -125,8 +129,16 @@ def _chunks(table: Any, size: int) -> Iterator[Rows]:
     if hasattr(table, "iloc"):
         sets = Sets({name: table.iloc[:, i].tolist() for i, name in enumerate(table.columns)}, len(table))
         return (sets[start : start + size] for start in range(0, len(sets), size))
-    rows: Iterator[Mapping[str, Any]] = iter(table)
-    return iter(lambda: list(islice(rows, size)), [])
+    if isinstance(table, Mapping):
+        raise ParameterError("params_table is one mapping: give a DataFrame of its columns, or a list of rows")
+    rows = iter(table)
+    return iter(lambda: [_row(one) for one in islice(rows, size)], [])
+
+
+def _row(one: Any) -> Mapping[str, Any]:
+    if not isinstance(one, Mapping):
+        raise ParameterError(f"a row of params_table is {one!r:.80}: give a mapping of parameters for each")
+    return one
 
 
 def _in_order(work: Work, chunks: Iterator[Rows], n_jobs: int) -> Iterator[Part]:

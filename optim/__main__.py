@@ -1,22 +1,51 @@
 """`python -m optim`."""
 
-import gc
+import os
 import sys
-
-from optim.record.garbage import look_seldom
 
 
 def main() -> int:
     """Entry point of the console command, whose process this is."""
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # for the processes that it starts
+    import gc
+
+    from optim.record.garbage import look_seldom
+
     look_seldom()
     from optim.cli import reader
-    from optim.cli.parser import main as run_command
 
-    reader.may_go()
-    code = run_command()
+    try:
+        from optim.cli.parser import main as run_command
+
+        reader.may_go()
+        code = run_command()
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith(("optim", "engine")):
+            raise
+        print(f"error: {_without(str(error.name))}", file=sys.stderr)  # noqa: T201
+        code = 2
     gc.freeze()  # Python's end would visit all of them twice
     return code
 
 
+def _without(library: str) -> str:
+    return (
+        f"this Python, {sys.executable}, has no {library}, which optim needs: "
+        "install optim into it, or use the one it is installed in, such as .venv/bin/python"
+    )
+
+
+def _look_elsewhere() -> None:
+    """Not in the folder one is in, where `python -m` looks first: a json.py or another study's helpers.py may be there.
+
+    So it is for the command `optim` too. Where optim itself was found there, and only there, it is looked through last.
+    """
+    if not sys.flags.safe_path:
+        here = sys.path.pop(0)
+        if __file__ == os.path.join(here, "optim", "__main__.py"):
+            sys.path.append(here)
+
+
 if __name__ == "__main__":
+    _look_elsewhere()
     sys.exit(main())

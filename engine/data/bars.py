@@ -175,7 +175,7 @@ def check_bars(bars: Bars, rows: NDArray[np.int64] | None = None) -> None:
     for bad, reason, values in _rules(bars, "after" if number[0] > number[-1] else "before"):
         if bad.any():
             for i in np.flatnonzero(bad)[:MOST_FAULTS]:
-                found.setdefault(int(i), f"{reason}, got {values[i]}")
+                found.setdefault(int(i), f"{reason}, got {_shown(values[i])}")
     if found:
         faults = [Fault(int(number[i]), reason) for i, reason in found.items()]
         raise DataError(refused(faults).args[0], worst(faults))
@@ -207,8 +207,13 @@ def _rules(bars: Bars, beside: str) -> Iterator[tuple[NDArray[np.bool_], str, ND
         yield (price < bars.low) | (price > bars.high), f"{name} is outside [low, high]", price
     step = np.diff(bars.timestamp, prepend=bars.timestamp[0] - 1)
     times = bars.timestamp.astype("datetime64[ns]")
-    yield step == 0, f"its timestamp is that of the row {beside} (duplicate)", times
-    yield step < 0, f"its timestamp is before that of the row {beside} (not sorted)", times
+    yield step == 0, f"its timestamp is that of the row {beside} (duplicate: keep one)", times
+    yield step < 0, f"its timestamp is before that of the row {beside} (not sorted: sort them by time)", times
+
+
+def _shown(value: Any) -> str:
+    """A time without the fractions of a second that it has not."""
+    return f"{value}".removesuffix(".000000000")
 
 
 def _frozen(column: ArrayLike, dtype: Any) -> NDArray[Any]:

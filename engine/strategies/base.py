@@ -21,6 +21,7 @@ from engine.data.bars import Bars, plain_bars, without_detail
 from engine.data.calendar import BAR, is_marked, mark_of, on_calendar, own_bars
 from engine.data.load import to_frame
 from engine.errors import ParameterError, StrategyError
+from engine.simulator.account import SEARCHABLE
 from engine.strategies.levels import Answer, as_answer, of_shape, refuse_entries, side_by_side, without_levels
 from engine.strategies.modules import module_of
 from engine.strategies.neighbours import forget_edited
@@ -117,7 +118,7 @@ class Strategy:
         for name, value in mapping.items():
             cast = self.casts.get(name)
             if cast is None:
-                near = get_close_matches(name, self.casts, n=1)
+                near = get_close_matches(name, (*self.casts, *SEARCHABLE), n=1)
                 hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.casts) or 'none'}"
                 raise ParameterError(f"{self.name} has no parameter {name}; {hint}")
             try:
@@ -262,8 +263,9 @@ def _in_zone(reference: str, zone: str) -> Strategy:
 def _built_in(name: str) -> Strategy:
     if name not in builtin_names():
         near = get_close_matches(name, builtin_names(), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(builtin_names())}"
-        raise StrategyError(f"unknown strategy {name!r}; {hint} Your own: file.py:function")
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(builtin_names())}."
+        own = f"{name}:function" if name.endswith(".py") else "file.py:function"
+        raise StrategyError(f"unknown strategy {name!r}; {hint} Your own: {own}")
     found = getattr(importlib.import_module(f"engine.strategies.built_in.{name}"), name)
     assert isinstance(found, Strategy)
     return found

@@ -58,6 +58,8 @@ def rename(spec: StudySpec, new: str, *, yes: bool) -> int:
     """Give a study another name in record, MLflow and study file; 0 when it has it, 1 when it was left."""
     load_spec(spec.path, {"study": {"name": new}})  # is it a name?
     name, console = spec.study.name, Screen()
+    if new == name:
+        raise SpecError(f"{spec.path}: study {name!r} has that name already")
     if _is_renamed(spec, new):
         _say_renamed(console, spec, new)
         return 0

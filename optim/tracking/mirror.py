@@ -43,7 +43,7 @@ def start_process(settings: MLflowSettings) -> subprocess.Popen[bytes]:
     """A mirror process, which imports MLflow until it is told of a study, and ends when the pipe to it is closed."""
     with interrupts_held_back():  # inherited: Ctrl-C reaches the whole group, and the mirror must finish its work
         process = subprocess.Popen(
-            [sys.executable, "-c", _START, "" if without_mlflow(settings) else settings.kind],
+            [sys.executable, "-P", "-c", _START, "" if without_mlflow(settings) else settings.kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

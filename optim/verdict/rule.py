@@ -146,8 +146,10 @@ def _about_evidence(evidence: Evidence | str) -> list[str]:
     if isinstance(evidence, str):
         return [evidence]
     hold, cash = (evidence.romano_wolf[name] for name in (HOLD, CASH))
-    return [
+    told = [
         f"deflated Sharpe ratio {evidence.dsr:.2f} (of {counted(evidence.tried, 'distinct trial')}); Romano-Wolf "
         f"p = {hold:.2g} against buying and holding, {cash:.2g} against cash",
-        f"the data cannot tell the winner from {len(evidence.alike)} of the other trials",
     ]
+    if evidence.alike:
+        told.append(f"the data cannot tell the winner from {len(evidence.alike)} of the other trials")
+    return told

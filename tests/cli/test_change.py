@@ -68,7 +68,7 @@ def test_nobody_to_ask_a_taken_name_and_a_study_that_runs_are_refused(
         (["delete", str(path)], "add --yes"),
         (["rename", str(path), "b"], "add --yes"),
         (["rename", str(path), "taken", "--yes"], "has a study named 'taken' already"),
-        (["rename", str(path), "s", "--yes"], "study 's' is being run by"),
+        (["rename", str(path), "s", "--yes"], "study 's' has that name already"),
         (["rename", str(path), "a/b", "--yes"], "[study] name = 'a/b'"),
     ):
         assert main(arguments) == 2, arguments

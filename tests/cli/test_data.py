@@ -62,7 +62,7 @@ def test_all_bad_rows_are_listed_with_their_lines(tmp_path: Path, capsys: pytest
     assert "3 rows cannot be used" in said
     assert "line 5: volume is no number, got 'many'" in said
     assert "line 10: volume is negative, got -1.0" in said
-    assert "line 12: its timestamp is that of the row before (duplicate)" in said
+    assert "line 12: its timestamp is that of the row before (duplicate: keep one)" in said
     assert main(["data", str(file), "--json"]) == 1
     assert [row["line"] for row in json.loads(capsys.readouterr().out)["bad_rows"]] == [5, 10, 12]
 
@@ -153,7 +153,7 @@ def test_a_bad_row_does_not_change_what_is_understood(tmp_path: Path, capsys: py
     assert said[0][0] == "file      a.csv: CSV, separated by semicolons, decimal comma, newest first, turned round"
     assert said[1][:2] == said[0][:2]
     assert said[1][2].startswith("wrong     1 row cannot be used")
-    assert "line 9: its timestamp is that of the row after (duplicate)" in said[1][3]
+    assert "line 9: its timestamp is that of the row after (duplicate: keep one)" in said[1][3]
 
 
 def test_a_folder_and_a_long_table_are_told_line_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -211,6 +211,9 @@ def test_sweep_keeps_going_and_says_why_a_row_failed(capsys):
         f"bad raised RuntimeError at test_backtest.py:{bad.__code__.co_firstlineno + 1}: no luck"
     )
     assert len(sweep(BARS, "ma_crossover", TABLE[:0])) == 0
+    nearly = sweep(BARS, "ma_crossover", [{**PARAMS, "stop_pctt": 0.1}, {**PARAMS, "fast_windw": 3}])["error"]
+    assert nearly[0] == "ma_crossover has no parameter stop_pctt; did you mean stop_pct?"
+    assert nearly[1] == "ma_crossover has no parameter fast_windw; did you mean fast_window?"
 
 
 @pytest.mark.parametrize("n_bars", [400, 60])
@@ -274,6 +277,15 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(ParameterError, match=sentence):
             BacktestEngine(**rules)
+    columns = {"fast_window": [5, 6], "slow_window": [20, 30]}
+    with pytest.raises(ParameterError, match="params_table is one mapping: give a DataFrame of its columns"):
+        sweep(BARS, "ma_crossover", columns)
+    with pytest.raises(ParameterError, match=r"a row of params_table is \(5, 20\): give a mapping of parameters"):
+        sweep(BARS, "ma_crossover", [(5, 20)])
+    for n_jobs in (0, "2", 1.5, True, None):
+        with pytest.raises(ParameterError, match=f"n_jobs = {n_jobs!r} must be a whole number"):
+            sweep(BARS, "ma_crossover", TABLE, n_jobs=n_jobs)
+    assert len(sweep(BARS, "ma_crossover", TABLE[:2], n_jobs=np.int64(2))) == 2
     with pytest.raises(StrategyError, match="unknown strategy 'nonsense'"):
         BacktestEngine().run_realistic(BARS, "nonsense", {})
     assert issubclass(StrategyError, EngineError)

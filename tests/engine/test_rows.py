@@ -33,7 +33,7 @@ def test_one_fault_in_a_file_from_the_newest_on_is_one_fault(tmp_path: Path) -> 
     lines[20] = lines[21]
     error = faults_of(tmp_path, lines)
     assert [fault.row for fault in error.faults] == [20]
-    assert error.faults[0].reason.startswith("its timestamp is that of the row after (duplicate)")
+    assert error.faults[0].reason.startswith("its timestamp is that of the row after (duplicate: keep one)")
     assert error.reading is not None
     assert (error.reading.decimal, error.reading.order) == (",", "newest first")
     moved = newest_first()

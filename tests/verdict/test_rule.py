@@ -158,3 +158,6 @@ def test_what_the_data_cannot_tell_from_the_winner() -> None:
     found = evidence(returns, 4)
     assert isinstance(found, Evidence)
     assert found.alike == (7,)
+    for alike, said in (((7,), ["the data cannot tell the winner from 1 of the other trials"]), ((), [])):
+        verdict = judge(None, found._replace(alike=alike), FLAT, GOOD)
+        assert [reason for reason in verdict.reasons if "cannot tell" in reason] == said
