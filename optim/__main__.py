@@ -2,16 +2,18 @@
 
 import os
 import sys
+from importlib.machinery import PathFinder
 
 
 def main() -> int:
     """Entry point of the console command, whose process this is."""
-    os.environ.setdefault("PYTHONSAFEPATH", "1")  # for the processes that it starts
     import gc
 
     from optim.record.garbage import look_seldom
 
     look_seldom()
+    if _is_misleading(os.curdir):
+        os.environ.setdefault("PYTHONSAFEPATH", "1")  # for the processes that it starts
     from optim.cli import reader
 
     try:
@@ -26,6 +28,18 @@ def main() -> int:
         code = 2
     gc.freeze()  # Python's end would visit all of them twice
     return code
+
+
+def _is_misleading(folder: str) -> bool:
+    """Whether it has a module of the name of another one, which a process that begins there would not find."""
+    try:
+        with os.scandir(folder) as entries:
+            own = [one for one in entries if one.name.endswith(".py") or os.path.isfile(f"{one.path}/__init__.py")]
+    except OSError:  # it may be gone
+        return False
+    here = os.path.join(os.path.abspath(folder), "")
+    found = [PathFinder.find_spec(one.name.removesuffix(".py")) for one in own]
+    return any(spec is not None and not str(spec.origin).startswith(here) for spec in found)
 
 
 def _without(library: str) -> str:

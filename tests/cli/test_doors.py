@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from optim.__main__ import _is_misleading
 from tests.studies import ROOT, load, write_study
 
 TAKEN = ("json", "random", "signal", "statistics", "pickle", "struct", "logging", "queue", "helpers")
@@ -49,3 +50,17 @@ def test_a_python_without_what_optim_needs_is_told_in_a_sentence(tmp_path: Path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: this Python, {sys.executable}, has no ")
     assert done.stderr.count("\n") == 1
+
+
+def test_only_where_a_name_is_taken_do_processes_begin_otherwise(tmp_path: Path) -> None:
+    """A strategy may start Python on a script of its own, whose folder Python then looks through."""
+    assert not _is_misleading(str(tmp_path / "gone"))
+    (tmp_path / "helpers.py").touch()
+    (tmp_path / "yaml").mkdir()  # a folder that is no package comes after every package
+    assert not _is_misleading(str(tmp_path))
+    assert not _is_misleading(str(ROOT))
+    (tmp_path / "yaml" / "__init__.py").touch()
+    assert _is_misleading(str(tmp_path))
+    (tmp_path / "yaml" / "__init__.py").unlink()
+    (tmp_path / "queue.py").touch()
+    assert _is_misleading(str(tmp_path))
