@@ -1,4 +1,4 @@
-"""`python -m optim`."""
+"""`python -m optim`: the command `optim`, which takes no module from the folder one is in."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if str(error.name).startswith(("optim", "engine")):
             raise
-        print(f"error: {_without(str(error.name))}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"error: {_without(str(error.name))}\n")
         code = 2
     gc.freeze()  # Python's end would visit all of them twice
     return code
